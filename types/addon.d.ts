@@ -1,0 +1,278 @@
+/**
+ * The contract between TypeScript (lib/) and the native addon (native/addon/).
+ *
+ * TypeScript decides, C++ computes: everything here is a plain description (numbers, offsets, typed arrays). Both sides
+ * are checked against this file: lib/addon.ts types the binary with `Addon`, and native/addon/ names the declaration it
+ * implements. Shapes are row-major and written [rows, columns]; all sizes are in elements unless a name says bytes.
+ *
+ * Every error thrown or rejected by the addon is an `Error` with a string `code` (see lib/errors.ts, which maps codes to
+ * classes): ERR_INVALID_ARGUMENT, ERR_MODEL_FORMAT, ERR_UNSUPPORTED_MODEL, ERR_FILE, ERR_OUT_OF_MEMORY, ERR_KV_FULL,
+ * ERR_ABORTED, ERR_CLOSED, ERR_KERNEL.
+ */
+
+/** Weight formats by the name users see in `inspect`. The native registry is native/formats/registry.cpp. */
+export type WeightFormat = string;
+
+/**
+ * A tensor inside a mapped file.
+ * A ternary weight is `codes * scale`, `codes` in {-1, 0, +1}, output row r = sum over columns k of W[r][k] * x[k].
+ */
+export interface TensorRef {
+  /** Index into `ModelSpec.files`. */
+  file: number;
+  /** Byte offset of the first byte, from the start of the file. */
+  offset: number;
+  /** Bytes that belong to the tensor; must equal what `format` needs for the shape. */
+  byteLength: number;
+  format: WeightFormat;
+  /** Output features. 1 for vectors. */
+  rows: number;
+  /** Input features, or the length of a vector. */
+  columns: number;
+  /** Name used in error messages, for example "blk.0.attn_q.weight". */
+  name: string;
+  /**
+   * Per-tensor scale, where the format does not carry it in its bytes (Hugging Face packed uint8). Absent: the format's
+   * own. Never both.
+   */
+  scale?: number;
+  /**
+   * Row order fix for files that store q and k permuted for interleaved RoPE (llama-type GGUF): number of heads whose
+   * rows must be un-permuted into half-split order while packing. Absent: rows are used as they are.
+   */
+  unpermuteHeads?: number;
+}
+
+/** The weights of one decoder block. A role that the architecture lacks is absent. */
+export interface LayerSpec {
+  attnNorm: TensorRef;
+  q: TensorRef;
+  k: TensorRef;
+  v: TensorRef;
+  /** RMSNorm per head on q and k before RoPE (qwen3, gemma3); length headDim. */
+  qNorm?: TensorRef;
+  kNorm?: TensorRef;
+  /** BitNet's RMSNorm before the output projection; length heads * headDim. */
+  attnSubNorm?: TensorRef;
+  attnOutput: TensorRef;
+  /** Norm on the attention branch's output before the residual sum (gemma3). */
+  attnPostNorm?: TensorRef;
+  ffnNorm: TensorRef;
+  gate: TensorRef;
+  up: TensorRef;
+  /** BitNet's RMSNorm before the down projection; length ffnLength. */
+  ffnSubNorm?: TensorRef;
+  down: TensorRef;
+  ffnPostNorm?: TensorRef;
+}
+
+export interface RopeSpec {
+  /** Base of the geometric series of frequencies (10000, 500000, ...). */
+  theta: number;
+  /** Dimensions rotated per head; even, at most headDim. */
+  dimensions: number;
+  /** Multiplies positions (linear scaling): 1 = none. */
+  positionScale: number;
+}
+
+/**
+ * A decoder-only transformer as plain data; made by lib/architectures from a file's names and hyper-parameters and
+ * checked again, tensor by tensor, in C++.
+ */
+export interface ModelSpec {
+  /** Absolute paths; memory-mapped read-only. */
+  files: string[];
+  architecture: string;
+  vocabularySize: number;
+  contextLength: number;
+  embeddingLength: number;
+  layerCount: number;
+  headCount: number;
+  headCountKv: number;
+  headDim: number;
+  ffnLength: number;
+  rmsNormEpsilon: number;
+  activation: "relu2" | "silu" | "gelu";
+  rope: RopeSpec;
+  /** Multiplies token embeddings (gemma: sqrt(d)); 1 = none. */
+  embeddingScale: number;
+  /** [vocabularySize, embeddingLength]; any dense format. */
+  tokenEmbedding: TensorRef;
+  outputNorm: TensorRef;
+  /** Absent: the head is tied to `tokenEmbedding`. */
+  output?: TensorRef;
+  layers: LayerSpec[];
+}
+
+export interface CpuInfo {
+  /** "x64" or "arm64". */
+  arch: string;
+  /** Brand string, or "unknown". */
+  model: string;
+  /** Feature names found at run time, for example "avx2", "avx512vnni", "dotprod". */
+  features: string[];
+  /** CPUs this process may run on (affinity and cgroup quota respected). */
+  usableCpus: number;
+  /** Physical cores among them, where the system tells; else usableCpus. */
+  physicalCores: number;
+}
+
+export interface KernelInfo {
+  /** "<isa>-<family>", for example "avx512-vnni-i2s". */
+  name: string;
+  /** "i2s", "tl1", "tl2", "tmac", ... */
+  family: string;
+  /** "scalar", "avx2", "avx-vnni", "avx512-vnni", "neon", "neon-dotprod", "neon-i8mm". */
+  isa: string;
+  /** Whether this CPU can run it. */
+  available: boolean;
+  /** CPU features it needs that are not there. */
+  missing: string[];
+  /** What the kernel is, in a sentence. */
+  description: string;
+}
+
+export interface LoadOptions {
+  /**
+   * Kernel name ("avx2-i2s") or level ("scalar", "avx2", "avx-vnni", "avx512", "neon", "neon-dotprod", "neon-i8mm");
+   * absent or "auto": the best available. A level also selects the float operations' instruction set.
+   */
+  kernel?: string;
+  /** Threads used to repack weights; 1 to 256. */
+  threads: number;
+  /** Called on the JavaScript thread with the share done, 0..1, at most ~50 times. */
+  onProgress?: (share: number) => void;
+}
+
+/** A cancellable load: the work runs on the addon's own threads. */
+export interface LoadTask {
+  promise: Promise<NativeModel>;
+  /** Makes `promise` reject with ERR_ABORTED soon; no effect afterwards. */
+  cancel(): void;
+}
+
+/** Immutable packed weights. Contexts keep it alive; `close` frees it when the last context is closed. */
+export interface NativeModel {
+  /** The ternary kernel in use. */
+  readonly kernel: string;
+  /** The float operations' level: "scalar", "avx2", "avx512", "neon". */
+  readonly floatLevel: string;
+  /** Bytes of packed ternary weights (own memory). */
+  readonly packedBytes: number;
+  /** Bytes read from the mapped files at run time (embedding, head, norms). */
+  readonly mappedBytes: number;
+  /** Ternary + head bytes one decoded token reads: what decode speed is measured against. */
+  readonly bytesPerToken: number;
+  /** Multiply-adds of the matrices for one prefilled token, without head and attention. */
+  readonly macsPerToken: number;
+  createContext(options: ContextOptions): NativeContext;
+  close(): void;
+}
+
+export interface ContextOptions {
+  /** Worker threads, the engine thread included; 1 to 256. */
+  threads: number;
+  kvType: "f32" | "f16";
+  /** KV blocks of 32 positions in the pool. */
+  kvBlocks: number;
+  /** Most tokens in one forward; sizes the scratch buffers. 1 to 4096. */
+  maxBatchTokens: number;
+  /** Longest sequence in positions; at most the model's contextLength. */
+  maxSequenceLength: number;
+}
+
+/**
+ * One engine thread with its worker pool, and a paged KV cache. Sequences are named by small integers. All methods are
+ * called on the JavaScript thread; only `forward` does work, on the engine thread, one batch at a time, in call order.
+ */
+export interface NativeContext {
+  /** A new empty sequence. */
+  createSequence(): number;
+  /** A sequence that shares the first `length` positions of `sequence` (full blocks by reference, the rest copied). */
+  forkSequence(sequence: number, length: number): number;
+  /** Drops positions from `length` on; frees whole blocks. Not while a forward with it runs (ERR_INVALID_ARGUMENT). */
+  truncateSequence(sequence: number, length: number): void;
+  /** Frees the sequence; blocks a running forward still uses are freed when it ends. Unknown ids throw. */
+  releaseSequence(sequence: number): void;
+  sequenceLength(sequence: number): number;
+  readonly freeBlocks: number;
+  readonly totalBlocks: number;
+  /** Bytes of the KV pool and the scratch buffers. */
+  readonly memoryBytes: number;
+  /**
+   * Appends tokens to their sequences and computes the wanted outputs. Validates and reserves KV blocks before it
+   * returns: throws ERR_KV_FULL (nothing changed) when the pool has too few free blocks. On rejection the sequences
+   * have the length they had before.
+   */
+  forward(batch: ForwardBatch): Promise<ForwardResult>;
+  /** Aborts the running and queued forwards between two layers; they reject with ERR_ABORTED. */
+  cancel(): void;
+  /**
+   * The full logits of output `index` of the last completed forward: [vocabularySize], copied. Valid until the next
+   * forward is submitted. For samplers that find the candidates too few.
+   */
+  lastLogits(index: number): Float32Array;
+  /** Aborts work, joins the threads, frees memory. Idempotent. */
+  close(): void;
+}
+
+/** What is wanted of a token: 0 nothing, 1 candidates, 2 all logits, 3 the final hidden state (after output norm). */
+export type Want = 0 | 1 | 2 | 3;
+
+export interface ForwardBatch {
+  /** [n] token ids in 0..vocabularySize-1. */
+  tokens: Int32Array;
+  /**
+   * [n] sequence of each token. Tokens of one sequence are contiguous and in order; positions follow from the
+   * sequence's length.
+   */
+  sequences: Int32Array;
+  /** [n] `Want` values. */
+  want: Uint8Array;
+  /** Candidates per output with want = 1; 1 to 4096, capped at vocabularySize. */
+  candidates: number;
+  /** Per want = 1 output, in order: temperature T > 0 of `logSumExp` (1 for greedy). Absent: all 1. */
+  temperatures?: Float32Array;
+  /**
+   * Per want = 1 output, ids whose logits are wanted besides the candidates (biased or penalised tokens): `extraIds` of
+   * output i are those at extraOffsets[i] .. extraOffsets[i+1].
+   */
+  extraIds?: Int32Array;
+  extraOffsets?: Int32Array;
+}
+
+export interface ForwardResult {
+  /** [outputs with want = 1, candidates] ids by falling logit; equal logits by rising id. */
+  candidateIds: Int32Array;
+  candidateLogits: Float32Array;
+  /** [outputs with want = 1] log(sum(exp(logit / T))) over the whole vocabulary. */
+  logSumExp: Float32Array;
+  /** [extraIds.length] */
+  extraLogits: Float32Array;
+  /** [outputs with want = 2, vocabularySize] */
+  logits: Float32Array;
+  /** [outputs with want = 3, embeddingLength] */
+  hidden: Float32Array;
+  /** Wall time on the engine thread. */
+  microseconds: number;
+}
+
+export interface ProbeResult {
+  /** 1e9 bytes per second, best of several rounds. */
+  gigabytesPerSecond: number;
+  threads: number;
+}
+
+export interface Addon {
+  /** Version of the package the binary was built from. */
+  readonly version: string;
+  /** Every WeightFormat the binary reads, by name, with what it can serve: ternary matrix, dense matrix (embedding, head). */
+  formats(): { name: string; ternary: boolean; dense: boolean }[];
+  cpu(): CpuInfo;
+  kernels(): KernelInfo[];
+  loadModel(spec: ModelSpec, options: LoadOptions): LoadTask;
+  /** Streams over `bytes` of memory with `threads` threads and reports the read bandwidth. */
+  probeBandwidth(bytes: number, threads: number): Promise<ProbeResult>;
+  /** Resident set peak of the process in bytes (VmHWM). */
+  peakMemoryBytes(): number;
+}
