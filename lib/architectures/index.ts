@@ -1,0 +1,2 @@
+export type { Architecture } from "./architecture";
+export { architectureNames, describeModel } from "./registry";
