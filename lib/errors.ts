@@ -1,11 +1,5 @@
 import { isNativeError } from "node:util/types";
 
-/** What every error of this package can be constructed with. */
-export interface BitnetErrorOptions {
-  /** The error that led to this one; shown by Node beneath it. */
-  cause?: unknown;
-}
-
 /**
  * Base of all errors thrown or rejected by this package. Tell them apart by class or by `code`; a `code` never changes
  * once published, a message may.
@@ -13,10 +7,6 @@ export interface BitnetErrorOptions {
 export class BitnetError extends Error {
   /** Stable machine-readable code. */
   readonly code: string = "ERR_BITNET";
-
-  constructor(message: string, options?: BitnetErrorOptions) {
-    super(message, options);
-  }
 }
 
 /** A model or tokenizer file is damaged or contradicts itself: truncated, wrong magic, a size that does not fit. */
@@ -107,7 +97,7 @@ for (const errorClass of CLASSES) {
   Object.defineProperty(errorClass.prototype, "name", { value: errorClass.name, configurable: true, writable: true });
 }
 
-type ErrorClass = new (message: string, options?: BitnetErrorOptions) => BitnetError;
+type ErrorClass = new (message: string, options?: ErrorOptions) => BitnetError;
 
 /** Codes of the native addon (types/addon.d.ts) and the class that each becomes. */
 const NATIVE_CLASSES: ReadonlyMap<string, ErrorClass> = new Map<string, ErrorClass>([

@@ -1,5 +1,19 @@
 /** Public API of node-bitnet: re-exports only. */
 import "./dispose";
 
-export * from "./errors";
-export type { CpuInfo, KernelInfo, WeightFormat } from "../types/addon";
+export {
+  AbortError,
+  AddonLoadError,
+  BitnetError,
+  ClosedError,
+  ContextLengthError,
+  ConversionError,
+  FileError,
+  InvalidOptionError,
+  KernelError,
+  KvCacheFullError,
+  ModelFormatError,
+  OutOfMemoryError,
+  QueueFullError,
+  UnsupportedModelError,
+} from "./errors";
