@@ -1,0 +1,36 @@
+// Helpers for files that are compiled for one instruction set.
+//
+// Such a file must not emit any function that another file could be linked against: the linker keeps one copy of a weak
+// (template or inline) function, and if that copy was compiled for AVX-512 it would run on every CPU. So everything here
+// and in the kernels is force-inlined or lives in an anonymous namespace, and standard library templates are avoided.
+#pragma once
+
+#include <utility>
+
+#if defined(_MSC_VER)
+#define BITNET_INLINE __forceinline
+#define BITNET_INLINE_LAMBDA
+#define BITNET_RESTRICT __restrict
+#else
+#define BITNET_INLINE inline __attribute__((always_inline))
+#define BITNET_INLINE_LAMBDA __attribute__((always_inline))
+#define BITNET_RESTRICT __restrict__
+#endif
+
+namespace bitnet {
+namespace {
+
+template <class F, int... I>
+BITNET_INLINE void unroll_sequence(F& f, std::integer_sequence<int, I...>) {
+  (f(std::integral_constant<int, I>{}), ...);
+}
+
+// Calls f(integral_constant 0) ... f(integral_constant N - 1) as straight-line code, so that arrays indexed by the
+// constant stay in registers (g++ unrolls pragma loops too late for that).
+template <int N, class F>
+BITNET_INLINE void unroll(F&& f) {
+  unroll_sequence(f, std::make_integer_sequence<int, N>{});
+}
+
+}  // namespace
+}  // namespace bitnet

@@ -1,0 +1,93 @@
+#include "kernels/registry.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "error.h"
+
+namespace bitnet {
+namespace {
+
+// A level is what BITNET_KERNEL or `kernel:` may name instead of a kernel: an instruction set, newest first.
+struct Level {
+  const char* name;
+  std::vector<const char*> isas;  // best first; the last is always the scalar reference
+};
+
+const std::vector<Level>& levels() {
+  static const std::vector<Level> list = {
+      {"avx512", {"avx512-vnni", "avx2", "scalar"}},
+      {"avx-vnni", {"avx-vnni", "avx2", "scalar"}},
+      {"avx2", {"avx2", "scalar"}},
+      {"neon-i8mm", {"neon-i8mm", "neon-dotprod", "neon", "scalar"}},
+      {"neon-dotprod", {"neon-dotprod", "neon", "scalar"}},
+      {"neon", {"neon", "scalar"}},
+      {"scalar", {"scalar"}},
+  };
+  return list;
+}
+
+bool available(const TernaryKernel& kernel) { return (kernel.required & ~cpu_features()) == 0; }
+
+std::string missing_features(const TernaryKernel& kernel) {
+  std::string out;
+  for (const auto& name : feature_names(kernel.required & ~cpu_features())) out += (out.empty() ? "" : ", ") + name;
+  return out;
+}
+
+// The default family when only a level is asked for.
+constexpr const char* kDefaultFamily = "i2s";
+
+}  // namespace
+
+const std::vector<const TernaryKernel*>& all_kernels() {
+  static const std::vector<const TernaryKernel*> kernels = {
+#if defined(__x86_64__) || defined(_M_X64)
+      &kAvx512VnniI2s, &kAvxVnniI2s, &kAvx2I2s,
+#elif defined(__aarch64__) || defined(_M_ARM64)
+      &kNeonI8mmI2s, &kNeonDotprodI2s, &kNeonI2s,
+#endif
+      &kScalarI2s,
+  };
+  return kernels;
+}
+
+const TernaryKernel& select_kernel(const std::string& choice) {
+  if (choice.empty() || choice == "auto") {
+    for (const auto* kernel : all_kernels()) {
+      if (!std::strcmp(kernel->family, kDefaultFamily) && available(*kernel)) return *kernel;
+    }
+  }
+  for (const auto* kernel : all_kernels()) {
+    if (choice != kernel->name) continue;
+    if (!available(*kernel)) {
+      throw Error(kKernelError, "Kernel \"" + choice + "\" needs CPU features that this machine lacks: " +
+                                    missing_features(*kernel) + ". Leave the kernel option out to take the best one.");
+    }
+    return *kernel;
+  }
+  for (const auto& level : levels()) {
+    if (choice != level.name) continue;
+    bool known = false;
+    for (const char* isa : level.isas) {
+      for (const auto* kernel : all_kernels()) {
+        if (std::strcmp(kernel->isa, isa) || std::strcmp(kernel->family, kDefaultFamily)) continue;
+        if (isa == level.isas.front()) {
+          known = true;
+          if (!available(*kernel)) {
+            throw Error(kKernelError, "Kernel level \"" + choice + "\" needs CPU features that this machine lacks: " +
+                                          missing_features(*kernel) +
+                                          ". Leave the kernel option out to take the best one.");
+          }
+        }
+        if (known && available(*kernel)) return *kernel;
+      }
+    }
+  }
+  std::string names;
+  for (const auto* kernel : all_kernels()) names += std::string(names.empty() ? "" : ", ") + kernel->name;
+  throw Error(kKernelError, "Unknown kernel \"" + choice + "\". This binary has: " + names +
+                                "; or a level: scalar, avx2, avx-vnni, avx512, neon, neon-dotprod, neon-i8mm.");
+}
+
+}  // namespace bitnet

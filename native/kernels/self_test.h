@@ -1,0 +1,23 @@
+// The exactness check of a kernel: one function, used at start-up and by the native tests.
+#pragma once
+
+#include <string>
+
+#include "aligned_buffer.h"
+#include "kernels/kernel.h"
+
+namespace bitnet {
+
+enum class CodeFill { kRandom, kAllMinus, kAllPlus };
+enum class ActivationFill { kRandom, kAllMax, kAllMin };
+
+struct KernelCase {
+  size_t rows, columns, tokens;
+  CodeFill codes;
+  ActivationFill activations;
+};
+
+// Packs, multiplies and compares with sums taken from the codes directly. Returns "" or the first difference.
+std::string compare_with_scalar(const TernaryKernel& kernel, const KernelCase& c);
+
+}  // namespace bitnet
