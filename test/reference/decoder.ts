@@ -1,0 +1,271 @@
+/**
+ * A decoder-only transformer with ternary projections in float64, written from the papers' definitions and in their
+ * order: slow, plain, and sharing nothing with the engine. Architectures (bitnet.ts) describe their weights as a
+ * `DecoderWeights`; what a new one needs besides goes here as another optional field.
+ *
+ * BitNet b1.58: Ma et al. 2024 and the 2B4T report (2025). RMSNorm: Zhang & Sennrich 2019. RoPE: Su et al. 2021, with
+ * the half-split pairing of GPT-NeoX. Grouped-query attention: Ainslie et al. 2023.
+ */
+import { halfTieDistance, roundHalfEven, roundToHalf } from "./numbers";
+import type { DenseMatrix, TernaryMatrix } from "./weights";
+
+/** One decoder block. */
+export interface LayerWeights {
+  attentionNorm: Float64Array;
+  query: TernaryMatrix;
+  key: TernaryMatrix;
+  value: TernaryMatrix;
+  /** RMSNorm in front of the output projection. */
+  attentionSubNorm?: Float64Array;
+  attentionOutput: TernaryMatrix;
+  ffnNorm: Float64Array;
+  gate: TernaryMatrix;
+  up: TernaryMatrix;
+  /** RMSNorm in front of the down projection. */
+  ffnSubNorm?: Float64Array;
+  down: TernaryMatrix;
+}
+
+/** A whole model. */
+export interface DecoderWeights {
+  headCount: number;
+  headCountKv: number;
+  headDim: number;
+  ropeTheta: number;
+  epsilon: number;
+  activation: "relu2" | "silu";
+  embedding: DenseMatrix;
+  /** The embedding itself where the head is tied. */
+  head: DenseMatrix;
+  outputNorm: Float64Array;
+  layers: LayerWeights[];
+}
+
+/** How values are rounded on the way; by default not at all. */
+export interface DecoderOptions {
+  /** Rounds keys and values as a KV cache of this type does. */
+  kv?: "f64" | "f32" | "f16";
+  /** "f32" rounds every stored activation to float32: shows how far float32 engines may differ. */
+  activations?: "f64" | "f32";
+}
+
+/** The result of one token. */
+export interface StepResult {
+  /** [vocabulary] */
+  logits: Float64Array;
+  /** Least distance of any activation from a rounding tie, in int8 steps: 0 at a tie, at most 0.5. */
+  tieDistance: number;
+  /** The same of keys and values with `kv: "f16"`, in steps of binary16 at the value; else 0.5. */
+  kvTieDistance: number;
+}
+
+/** What `push` demands of a token, so that float32 noise cannot flip a rounding. */
+export interface TieLimits {
+  /** Least `tieDistance`. */
+  activations: number;
+  /** Least `kvTieDistance`. */
+  kv?: number;
+}
+
+interface LayerCache {
+  keys: Float64Array[];
+  values: Float64Array[];
+}
+
+const activations: Record<DecoderWeights["activation"], (x: number) => number> = {
+  relu2: (x) => Math.max(x, 0) ** 2,
+  silu: (x) => x / (1 + Math.exp(-x)),
+};
+
+const kvRounding: Record<NonNullable<DecoderOptions["kv"]>, (x: number) => number> = {
+  f64: (x) => x,
+  f32: Math.fround,
+  f16: roundToHalf,
+};
+
+/** x / sqrt(mean(x^2) + epsilon) * weight */
+export function rmsNorm(x: Float64Array, weight: Float64Array, epsilon: number): Float64Array {
+  let squares = 0;
+  for (const value of x) squares += value * value;
+  const factor = 1 / Math.sqrt(squares / x.length + epsilon);
+  return x.map((value, i) => value * factor * (weight[i] as number));
+}
+
+/** Activations of one token as int8 codes: x is about codes / scale. */
+export interface QuantisedActivations {
+  codes: Int32Array;
+  scale: number;
+  tieDistance: number;
+}
+
+/** Per-token absolute-maximum quantisation: scale = 127 / max(|x|, 1e-5), rounded half to even, clamped to int8. */
+export function quantise(x: Float64Array): QuantisedActivations {
+  let maximum = 1e-5;
+  for (const value of x) maximum = Math.max(maximum, Math.abs(value));
+  const scale = 127 / maximum;
+  const codes = new Int32Array(x.length);
+  let tieDistance = 0.5;
+  for (let i = 0; i < x.length; i++) {
+    const steps = (x[i] as number) * scale;
+    codes[i] = Math.max(-128, Math.min(127, roundHalfEven(steps)));
+    tieDistance = Math.min(tieDistance, Math.abs(steps - Math.floor(steps) - 0.5));
+  }
+  return { codes, scale, tieDistance };
+}
+
+/** W x over quantised activations: an exact integer sum, then both scales. */
+export function project(matrix: TernaryMatrix, x: QuantisedActivations): Float64Array {
+  const { rows, columns, codes } = matrix;
+  if (x.codes.length !== columns) throw new Error(`a matrix of ${columns} columns meets ${x.codes.length} activations`);
+  const result = new Float64Array(rows);
+  for (let row = 0; row < rows; row++) {
+    let sum = 0;
+    // |sum| <= 128 * columns stays far inside int32; `| 0` only tells the compiler so.
+    for (let column = 0, at = row * columns; column < columns; column++, at++) {
+      sum = (sum + (codes[at] as number) * (x.codes[column] as number)) | 0;
+    }
+    result[row] = (sum / x.scale) * matrix.scale;
+  }
+  return result;
+}
+
+/** Rotates element i with element i + headDim / 2 of every head by position * theta^(-2 i / headDim). */
+export function rope(x: Float64Array, headDim: number, position: number, theta: number): Float64Array {
+  const half = headDim / 2;
+  const result = new Float64Array(x.length);
+  for (let start = 0; start < x.length; start += headDim) {
+    for (let i = 0; i < half; i++) {
+      const angle = position * theta ** ((-2 * i) / headDim);
+      const first = x[start + i] as number;
+      const second = x[start + half + i] as number;
+      result[start + i] = first * Math.cos(angle) - second * Math.sin(angle);
+      result[start + half + i] = second * Math.cos(angle) + first * Math.sin(angle);
+    }
+  }
+  return result;
+}
+
+function dot(a: Float64Array, aStart: number, b: Float64Array, bStart: number, length: number): number {
+  let sum = 0;
+  for (let i = 0; i < length; i++) sum += (a[aStart + i] as number) * (b[bStart + i] as number);
+  return sum;
+}
+
+/** softmax(q k / sqrt(headDim)) v of one query over all cached positions; consecutive query heads share a KV head. */
+export function attend(query: Float64Array, cache: LayerCache, headCountKv: number, headDim: number): Float64Array {
+  const headCount = query.length / headDim;
+  const result = new Float64Array(query.length);
+  for (let head = 0; head < headCount; head++) {
+    const at = head * headDim;
+    const kvAt = Math.floor(head / (headCount / headCountKv)) * headDim;
+    const scores = cache.keys.map((key) => dot(query, at, key, kvAt, headDim) / Math.sqrt(headDim));
+    const highest = scores.reduce((a, b) => Math.max(a, b), -Infinity);
+    const exponentials = scores.map((score) => Math.exp(score - highest));
+    const total = exponentials.reduce((a, b) => a + b, 0);
+    cache.values.forEach((value, position) => {
+      const share = (exponentials[position] as number) / total;
+      for (let i = 0; i < headDim; i++)
+        result[at + i] = (result[at + i] as number) + share * (value[kvAt + i] as number);
+    });
+  }
+  return result;
+}
+
+/** Tokens seen so far, with their keys and values. */
+export class ReferenceSequence {
+  private readonly caches: LayerCache[];
+  private readonly store: (x: Float64Array) => Float64Array;
+  private readonly kv: NonNullable<DecoderOptions["kv"]>;
+  private count = 0;
+  private tieDistance = 0.5;
+  private kvTieDistance = 0.5;
+
+  constructor(
+    private readonly weights: DecoderWeights,
+    options: DecoderOptions = {},
+  ) {
+    this.caches = weights.layers.map(() => ({ keys: [], values: [] }));
+    this.kv = options.kv ?? "f64";
+    this.store = options.activations === "f32" ? (x) => x.map(Math.fround) : (x) => x;
+  }
+
+  get length(): number {
+    return this.count;
+  }
+
+  /** Forgets positions from `length` on. */
+  truncate(length: number): void {
+    for (const cache of this.caches) {
+      cache.keys.length = Math.min(cache.keys.length, length);
+      cache.values.length = Math.min(cache.values.length, length);
+    }
+    this.count = Math.min(this.count, length);
+  }
+
+  /** Appends a token. With limits, gives up (undefined, sequence unchanged) where a rounding lies nearer to a tie. */
+  push(token: number): StepResult;
+  push(token: number, limits: TieLimits): StepResult | undefined;
+  push(token: number, limits: TieLimits = { activations: 0 }): StepResult | undefined {
+    const { weights } = this;
+    const { columns, rows, values } = weights.embedding;
+    if (!Number.isInteger(token) || token < 0 || token >= rows) throw new RangeError(`token ${token} of ${rows}`);
+    this.tieDistance = 0.5;
+    this.kvTieDistance = 0.5;
+    let hidden: Float64Array = values.slice(token * columns, (token + 1) * columns);
+    for (let layer = 0; layer < weights.layers.length; layer++) {
+      hidden = this.block(layer, hidden);
+      if (this.tieDistance < limits.activations || this.kvTieDistance < (limits.kv ?? 0)) {
+        this.truncate(this.count);
+        return undefined;
+      }
+    }
+    this.count += 1;
+    const normed = this.store(rmsNorm(hidden, weights.outputNorm, weights.epsilon));
+    const logits = new Float64Array(weights.head.rows);
+    for (let row = 0; row < logits.length; row++) {
+      logits[row] = dot(weights.head.values, row * columns, normed, 0, columns);
+    }
+    return { logits: this.store(logits), tieDistance: this.tieDistance, kvTieDistance: this.kvTieDistance };
+  }
+
+  /** h += Wo sub(attention(n)); h += Wdown sub(act(Wgate n) * Wup n); n = RMSNorm(h) before each. */
+  private block(layer: number, input: Float64Array): Float64Array {
+    const { weights, store } = this;
+    const w = weights.layers[layer] as LayerWeights;
+    const cache = this.caches[layer] as LayerCache;
+    const { epsilon, headDim, ropeTheta } = weights;
+
+    const normed = this.quantise(store(rmsNorm(input, w.attentionNorm, epsilon)));
+    const query = store(rope(store(project(w.query, normed)), headDim, this.count, ropeTheta));
+    const key = store(rope(store(project(w.key, normed)), headDim, this.count, ropeTheta));
+    cache.keys.push(this.storeKv(key));
+    cache.values.push(this.storeKv(store(project(w.value, normed))));
+    let mixed = store(attend(query, cache, weights.headCountKv, headDim));
+    if (w.attentionSubNorm) mixed = store(rmsNorm(mixed, w.attentionSubNorm, epsilon));
+    const middle = store(add(input, project(w.attentionOutput, this.quantise(mixed))));
+
+    const ffnInput = this.quantise(store(rmsNorm(middle, w.ffnNorm, epsilon)));
+    const up = store(project(w.up, ffnInput));
+    const activate = activations[weights.activation];
+    let gated = store(store(project(w.gate, ffnInput)).map((gate, i) => activate(gate) * (up[i] as number)));
+    if (w.ffnSubNorm) gated = store(rmsNorm(gated, w.ffnSubNorm, epsilon));
+    return store(add(middle, project(w.down, this.quantise(gated))));
+  }
+
+  private quantise(x: Float64Array): QuantisedActivations {
+    const result = quantise(x);
+    this.tieDistance = Math.min(this.tieDistance, result.tieDistance);
+    return result;
+  }
+
+  private storeKv(x: Float64Array): Float64Array {
+    if (this.kv === "f16") {
+      for (const value of x) this.kvTieDistance = Math.min(this.kvTieDistance, halfTieDistance(value));
+    }
+    return x.map(kvRounding[this.kv]);
+  }
+}
+
+function add(a: Float64Array, b: Float64Array): Float64Array {
+  return a.map((value, i) => value + (b[i] as number));
+}

@@ -1,0 +1,69 @@
+/** The door to the reference: a model file in, logits out. */
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { bitnetFromFolder, bitnetFromGguf } from "./bitnet";
+import { ReferenceSequence, type DecoderOptions, type DecoderWeights } from "./decoder";
+import { readGguf } from "./gguf";
+
+/** A model in float64. */
+export class ReferenceModel {
+  constructor(
+    readonly weights: DecoderWeights,
+    private readonly options: DecoderOptions = {},
+  ) {}
+
+  get vocabularySize(): number {
+    return this.weights.embedding.rows;
+  }
+
+  /** An empty sequence for token-by-token work. */
+  sequence(): ReferenceSequence {
+    return new ReferenceSequence(this.weights, this.options);
+  }
+
+  /** The logits of every position; tokens are taken as they are. */
+  logits(tokens: Iterable<number>): Float64Array[] {
+    const sequence = this.sequence();
+    return Array.from(tokens, (token) => sequence.push(token).logits);
+  }
+
+  /** Sum over `targets` of -log p(target | everything before), `first` being given and not scored. */
+  negativeLogLikelihood(first: number, targets: readonly number[]): number {
+    const sequence = this.sequence();
+    let sum = 0;
+    let token = first;
+    for (const target of targets) {
+      sum -= logSoftmax(sequence.push(token).logits, target);
+      token = target;
+    }
+    return sum;
+  }
+}
+
+/** The logarithm of the probability of `target` under softmax of `logits`. */
+export function logSoftmax(logits: ArrayLike<number>, target: number): number {
+  let highest = -Infinity;
+  for (let i = 0; i < logits.length; i++) highest = Math.max(highest, logits[i] as number);
+  let total = 0;
+  for (let i = 0; i < logits.length; i++) total += Math.exp((logits[i] as number) - highest);
+  return (logits[target] as number) - highest - Math.log(total);
+}
+
+/** Loads a GGUF file or a Hugging Face folder. The options hold for every sequence of the model. */
+export function loadReference(path: string, options: DecoderOptions = {}): ReferenceModel {
+  if (statSync(path).isDirectory()) {
+    const { model_type: type } = JSON.parse(readFileSync(join(path, "config.json"), "utf8")) as { model_type: string };
+    if (type !== "bitnet") throw new Error(`the reference does not know model type ${type}`);
+    return new ReferenceModel(bitnetFromFolder(path), options);
+  }
+  const file = readGguf(path);
+  const architecture = file.metadata.get("general.architecture");
+  switch (architecture) {
+    case "bitnet-b1.58":
+    case "bitnet-25":
+    case "bitnet":
+      return new ReferenceModel(bitnetFromGguf(file), options);
+    default:
+      throw new Error(`the reference does not know architecture ${String(architecture)}`);
+  }
+}
