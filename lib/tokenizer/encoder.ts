@@ -1,0 +1,154 @@
+import { Worker } from "node:worker_threads";
+import { BitnetError, ClosedError, ModelFormatError } from "../errors";
+
+/**
+ * The thread's program. It is a string, not a file, so that bundlers and test runners need no special care. It keeps the
+ * `tokenizers` library, whose constructor takes up to a second for large vocabularies, away from the event loop.
+ *
+ * - parse: reads a tokenizer.json; answers everything but the vocabulary and merges as `header`, and the vocabulary as
+ *   one string with the length and id of each piece.
+ * - build: makes the tokenizer from a changed header and the parsed vocabulary without the pieces in `removed`.
+ * - load: makes the tokenizer from a whole tokenizer.json.
+ * - encode: ids of each text, without any special tokens.
+ */
+const PROGRAM = `
+const { parentPort, workerData } = require("node:worker_threads");
+const { Tokenizer } = require(workerData.library);
+let tokenizer;
+let parsed;
+const text = (chunks) => Buffer.concat(chunks).toString("utf8");
+const operations = {
+  parse({ chunks }) {
+    parsed = JSON.parse(text(chunks));
+    const { model, ...rest } = parsed;
+    const { vocab, merges, ...settings } = model ?? {};
+    const pieces = vocab && typeof vocab === "object" && !Array.isArray(vocab) ? Object.keys(vocab) : [];
+    return {
+      header: JSON.stringify({ ...rest, model: settings }),
+      joined: pieces.join(""),
+      lengths: Int32Array.from(pieces, (piece) => piece.length),
+      ids: Float64Array.from(pieces, (piece) => vocab[piece]),
+    };
+  },
+  build({ header, removed }) {
+    const whole = JSON.parse(header);
+    const { vocab, merges } = parsed.model;
+    for (const piece of removed) delete vocab[piece];
+    whole.model = { ...whole.model, vocab, merges };
+    parsed = undefined;
+    tokenizer = Tokenizer.fromString(JSON.stringify(whole));
+  },
+  load({ chunks }) {
+    tokenizer = Tokenizer.fromString(text(chunks));
+  },
+  async encode({ texts }) {
+    const encodings = await tokenizer.encodeBatch(texts, { addSpecialTokens: false });
+    return encodings.map((encoding) => Int32Array.from(encoding.getIds()));
+  },
+};
+parentPort.on("message", async ({ call, name, request }) => {
+  try {
+    parentPort.postMessage({ call, result: await operations[name](request) });
+  } catch (error) {
+    parentPort.postMessage({ call, failure: String((error && error.message) || error) });
+  }
+});
+`;
+
+/** A tokenizer.json without vocabulary and merges, and the vocabulary packed so that it crosses threads at once. */
+export interface ParsedTokenizer {
+  header: string;
+  joined: string;
+  lengths: Int32Array;
+  ids: Float64Array;
+}
+
+interface Answer {
+  call: number;
+  result?: unknown;
+  failure?: string;
+}
+
+interface Pending {
+  resolve: (result: unknown) => void;
+  reject: (error: Error) => void;
+}
+
+/** The `tokenizers` library on a thread of its own. The thread keeps the process alive only while it works. */
+export class Encoder {
+  private readonly worker: Worker;
+  private readonly pending = new Map<number, Pending>();
+  private calls = 0;
+  private stopped: Error | undefined;
+
+  constructor() {
+    this.worker = new Worker(PROGRAM, {
+      eval: true,
+      workerData: { library: require.resolve("tokenizers") },
+      // The program is plain CommonJS: loaders given to the main thread would only slow its start.
+      execArgv: [],
+    });
+    this.worker.unref();
+    this.worker.on("message", (answer: Answer) => {
+      this.settle(answer);
+    });
+    this.worker.on("error", (error: unknown) => {
+      this.stop(new BitnetError(`The tokenizer's thread failed: ${String(error)}`, { cause: error }));
+    });
+    this.worker.on("exit", () => {
+      this.stop(new BitnetError("The tokenizer's thread ended unexpectedly"));
+    });
+  }
+
+  /** Reads a tokenizer.json given as UTF-8; rejects with `ModelFormatError` if it is no JSON. */
+  async parse(chunks: Uint8Array[]): Promise<ParsedTokenizer> {
+    return (await this.call("parse", { chunks })) as ParsedTokenizer;
+  }
+
+  /** Makes the tokenizer from what `parse` read, with another header and without some pieces. */
+  async build(header: string, removed: string[]): Promise<void> {
+    await this.call("build", { header, removed });
+  }
+
+  /** Makes the tokenizer from a tokenizer.json; rejects with `ModelFormatError` if it contradicts itself. */
+  async load(chunks: Uint8Array[]): Promise<void> {
+    await this.call("load", { chunks });
+  }
+
+  /** Ids of each text, with nothing added. */
+  async encode(texts: string[]): Promise<Int32Array[]> {
+    return (await this.call("encode", { texts })) as Int32Array[];
+  }
+
+  /** Ends the thread; calls under way reject with `ClosedError`. Idempotent. */
+  close(): void {
+    if (this.stopped) return;
+    this.stop(new ClosedError("The tokenizer was closed"));
+    void this.worker.terminate();
+  }
+
+  private call(name: string, request: unknown): Promise<unknown> {
+    if (this.stopped) return Promise.reject(this.stopped);
+    const call = this.calls++;
+    return new Promise((resolve, reject) => {
+      this.pending.set(call, { resolve, reject });
+      this.worker.ref();
+      this.worker.postMessage({ call, name, request });
+    });
+  }
+
+  private settle({ call, result, failure }: Answer): void {
+    const pending = this.pending.get(call);
+    if (!pending) return;
+    this.pending.delete(call);
+    if (this.pending.size === 0) this.worker.unref();
+    if (failure === undefined) pending.resolve(result);
+    else pending.reject(new ModelFormatError(`The tokenizer cannot be used: ${failure}`));
+  }
+
+  private stop(reason: Error): void {
+    this.stopped ??= reason;
+    for (const { reject } of this.pending.values()) reject(this.stopped);
+    this.pending.clear();
+  }
+}

@@ -1,0 +1,3 @@
+export { tokenizerFromGguf } from "./gguf_tokenizer";
+export { tokenizerFromJson, type TokenizerJsonOptions } from "./json_tokenizer";
+export type { DecodeOptions, Detokenizer, EncodeOptions, Tokenizer } from "./types";

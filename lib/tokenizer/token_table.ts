@@ -1,0 +1,81 @@
+/** What a token is, apart from its bytes. */
+export const TokenClass = {
+  /** Ordinary text. */
+  Text: 0,
+  /** A control token: skipped when decoding, recognised in a text only when asked for. */
+  Control: 1,
+  /** A token added by the model's makers that always reads as one token ("<think>"). */
+  Always: 2,
+} as const;
+
+/** A value of `TokenClass`. */
+export type TokenClass = (typeof TokenClass)[keyof typeof TokenClass];
+
+const encoder = new TextEncoder();
+
+/** The bytes and class of every id, in a few typed arrays. */
+export class TokenTable {
+  private data: Uint8Array;
+  private used = 0;
+  private readonly starts: Uint32Array;
+  private readonly lengths: Uint32Array;
+  private readonly classes: Uint8Array;
+
+  /** @param size number of ids; an id that is never set reads as an empty text */
+  constructor(readonly size: number) {
+    this.data = new Uint8Array(Math.max(64, size * 8));
+    this.starts = new Uint32Array(size);
+    this.lengths = new Uint32Array(size);
+    this.classes = new Uint8Array(size);
+  }
+
+  /** Sets the bytes of an id; a string stands for its UTF-8. */
+  set(id: number, content: string | Uint8Array, tokenClass: TokenClass = TokenClass.Text): void {
+    const needed = typeof content === "string" ? content.length * 3 : content.length;
+    if (this.used + needed > this.data.length) {
+      const grown = new Uint8Array(Math.max(this.data.length * 2, this.used + needed));
+      grown.set(this.data.subarray(0, this.used));
+      this.data = grown;
+    }
+    let written = content.length;
+    if (typeof content === "string") written = encoder.encodeInto(content, this.data.subarray(this.used)).written;
+    else this.data.set(content, this.used);
+    this.starts[id] = this.used;
+    this.lengths[id] = written;
+    this.classes[id] = tokenClass;
+    this.used += written;
+  }
+
+  /** The bytes of an id: a view, not a copy. Ids outside of the vocabulary are a defect of the caller. */
+  bytes(id: number): Uint8Array {
+    this.check(id);
+    const start = this.starts[id] ?? 0;
+    return this.data.subarray(start, start + (this.lengths[id] ?? 0));
+  }
+
+  isControl(id: number): boolean {
+    this.check(id);
+    return this.classes[id] === TokenClass.Control;
+  }
+
+  /** The lowest id with exactly these bytes, control tokens first. Looks at every id. */
+  find(text: string): number | undefined {
+    const wanted = encoder.encode(text);
+    if (wanted.length === 0) return undefined;
+    let found: number | undefined;
+    for (let id = 0; id < this.size; id++) {
+      if (this.lengths[id] !== wanted.length) continue;
+      const start = this.starts[id] ?? 0;
+      if (!wanted.every((byte, i) => this.data[start + i] === byte)) continue;
+      if (this.classes[id] === TokenClass.Control) return id;
+      found ??= id;
+    }
+    return found;
+  }
+
+  private check(id: number): void {
+    if (!(Number.isInteger(id) && id >= 0 && id < this.size)) {
+      throw new RangeError(`Token id ${id} is outside of the vocabulary (0 to ${this.size - 1})`);
+    }
+  }
+}
