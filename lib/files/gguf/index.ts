@@ -4,3 +4,4 @@ export { TENSOR_TYPES, tensorTypeByName, tensorTypesById, type TensorType } from
 export { readTokenizerInfo } from "./tokenizer_metadata";
 export type { GgufArray, GgufFile, GgufTensor, GgufValue, GgufValueType } from "./types";
 export { TokenType, type GgufVocabulary } from "./vocabulary";
+export { writeGguf, type GgufContent, type TensorSource, type WriteGgufOptions } from "./writer";

@@ -26,7 +26,7 @@ export class MetadataView {
   optionalInteger(key: string, range: NumberRange = {}): number | undefined {
     const entry = this.file.metadata.get(key);
     if (entry === undefined) return undefined;
-    if (!/^u?int/.test(entry.type) || typeof entry.value === "boolean") throw this.wrong(key, entry, "an integer");
+    if (!/^u?int/.test(entry.type) || typeof entry.value === "object") throw this.wrong(key, entry, "an integer");
     if (typeof entry.value !== "number") throw this.outOfRange(key, String(entry.value), range);
     return this.inRange(key, entry.value, range);
   }

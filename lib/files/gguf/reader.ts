@@ -7,10 +7,9 @@
  * compare tensor offsets and sizes with the file, does not notice duplicate keys or tensors, does not know bitnet.cpp's
  * types, and throws plain errors without key or file.
  */
-import { constants } from "node:fs";
-import { open, stat, type FileHandle } from "node:fs/promises";
 import { resolve } from "node:path";
 import { AbortError, FileError, ModelFormatError, UnsupportedModelError } from "../../errors";
+import { openRegularFile } from "../regular_file";
 import { HeaderReader } from "./header_reader";
 import { MetadataValues } from "./metadata_values";
 import { placeTensors, readTensorTable } from "./tensor_table";
@@ -54,27 +53,6 @@ export async function readGguf(path: string, options: ReadGgufOptions = {}): Pro
     throw error;
   } finally {
     await handle.close();
-  }
-}
-
-/**
- * Opens a regular file for reading. Never blocks on a pipe or a device, and never follows a change of kind between the
- * look and the opening.
- * @throws FileError naming the path and the reason.
- */
-export async function openRegularFile(path: string): Promise<{ handle: FileHandle; size: number }> {
-  let handle: FileHandle | undefined;
-  try {
-    if (!(await stat(path)).isFile()) throw new FileError(`"${path}" is not a regular file. Give the path of a file.`);
-    handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
-    const opened = await handle.stat();
-    if (!opened.isFile()) throw new FileError(`"${path}" is not a regular file. Give the path of a file.`);
-    return { handle, size: opened.size };
-  } catch (error) {
-    await handle?.close();
-    if (error instanceof FileError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new FileError(`Cannot open "${path}": ${reason}. Check the path and its permissions.`, { cause: error });
   }
 }
 

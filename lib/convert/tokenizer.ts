@@ -1,0 +1,209 @@
+import { join } from "node:path";
+import { ModelFormatError, UnsupportedModelError } from "../errors";
+import { TokenType, type GgufValue } from "../files/gguf";
+import { fileExists, isRecord, readJson } from "../files/safetensors";
+import type { HfConfig } from "./config";
+import { findUnreachableToken } from "./merges";
+
+const MAX_TOKENIZER_BYTES = 256 * 1024 * 1024;
+
+interface PreTokenizer {
+  /** Value of `tokenizer.ggml.pre`. */
+  name: string;
+  /** Whether readers of that name take a word that is a token as it is, without merging. */
+  ignoreMerges: boolean;
+}
+
+/** Split patterns by their text; a pattern that is not here is refused, since a near guess splits some words wrongly. */
+const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
+  [
+    String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+    { name: "llama-bpe", ignoreMerges: true },
+  ],
+]);
+
+/**
+ * The `tokenizer.*` metadata of a Hugging Face folder's tokenizer.json, which must be a byte-level BPE of a known split
+ * pattern.
+ * @throws ModelFormatError, UnsupportedModelError naming what cannot be carried over.
+ */
+export async function readHfTokenizer(
+  folder: string,
+  config: HfConfig,
+  chatTemplate: string | undefined,
+): Promise<Map<string, GgufValue>> {
+  const path = join(folder, "tokenizer.json");
+  const json = await readJson(path, MAX_TOKENIZER_BYTES);
+  const model = isRecord(json) ? json.model : undefined;
+  if (!isRecord(json) || !isRecord(model)) throw new ModelFormatError(`"${path}" has no object "model".`);
+  const pre = preTokenizer(path, json);
+  const { tokens, types } = readTokens(path, json, model, config.vocabularySize);
+  const merges = readMerges(path, model, new Set(tokens));
+  checkIgnoreMerges(path, model, pre, tokens, types, merges);
+  const bosId = config.bosId;
+  const metadata = new Map<string, GgufValue>([
+    ["tokenizer.ggml.model", text("gpt2")],
+    ["tokenizer.ggml.pre", text(pre.name)],
+    ["tokenizer.ggml.tokens", { type: "array", elementType: "string", value: tokens }],
+    ["tokenizer.ggml.token_type", { type: "array", elementType: "int32", value: types }],
+    ["tokenizer.ggml.merges", { type: "array", elementType: "string", value: merges.map((pair) => pair.join(" ")) }],
+    ["tokenizer.ggml.add_bos_token", { type: "bool", value: addsBos(path, json, bosId) }],
+  ]);
+  const id = (key: string, value: number | undefined): void => {
+    if (value === undefined) return;
+    if (value >= tokens.length) throw new ModelFormatError(`"${path}" has no token ${value}, which config.json names.`);
+    metadata.set(`tokenizer.ggml.${key}`, { type: "uint32", value });
+  };
+  id("bos_token_id", bosId);
+  id("eos_token_id", config.eosIds[0]);
+  id("eot_token_id", config.eosIds[1]);
+  id("eom_token_id", config.eosIds[2]);
+  if (config.eosIds.length > 3)
+    throw new UnsupportedModelError(`"${folder}" names more than three end-of-text tokens.`);
+  id("padding_token_id", config.padId);
+  const template = chatTemplate ?? (await folderTemplate(folder));
+  if (template !== undefined) metadata.set("tokenizer.chat_template", text(template));
+  return metadata;
+}
+
+function text(value: string): GgufValue {
+  return { type: "string", value };
+}
+
+function preTokenizer(path: string, json: Record<string, unknown>): PreTokenizer {
+  if (json.normalizer !== null && json.normalizer !== undefined) {
+    throw new UnsupportedModelError(`"${path}" normalises text, which no supported GGUF pre-tokenizer does.`);
+  }
+  const outer = json.pre_tokenizer;
+  const steps: unknown = isRecord(outer) && outer.type === "Sequence" ? outer.pretokenizers : undefined;
+  const [split, bytes] = Array.isArray(steps) && steps.length === 2 ? (steps as unknown[]) : [];
+  const pattern = isRecord(split) && isRecord(split.pattern) ? split.pattern.Regex : undefined;
+  const plainSplit = isRecord(split) && split.behavior === "Isolated" && split.invert !== true;
+  const plainBytes = isRecord(bytes) && bytes.type === "ByteLevel" && bytes.add_prefix_space === false;
+  const known = typeof pattern === "string" ? PRE_TOKENIZERS.get(pattern) : undefined;
+  if (known && plainSplit && plainBytes && bytes.use_regex === false) return known;
+  throw new UnsupportedModelError(
+    `"${path}" splits text in a way that has no known name in GGUF (pattern ${JSON.stringify(pattern)}). Supported: the ` +
+      `byte-level pattern of Llama 3.`,
+  );
+}
+
+function readTokens(
+  path: string,
+  json: Record<string, unknown>,
+  model: Record<string, unknown>,
+  size: number,
+): { tokens: string[]; types: Int32Array } {
+  if (model.type !== "BPE" || model.byte_fallback === true || !isRecord(model.vocab)) {
+    throw new UnsupportedModelError(`"${path}" is no byte-level BPE tokenizer; only those can be converted.`);
+  }
+  for (const key of ["dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"]) {
+    const value = model[key];
+    if (value !== null && value !== undefined && value !== "") {
+      throw new UnsupportedModelError(`"${path}": model.${key} is ${JSON.stringify(value)}, which GGUF cannot carry.`);
+    }
+  }
+  const tokens: (string | undefined)[] = new Array<undefined>(size).fill(undefined);
+  const types = new Int32Array(size).fill(TokenType.Normal);
+  const place = (id: unknown, token: string, type: number): void => {
+    if (typeof id !== "number" || !Number.isInteger(id) || id < 0 || id >= size) {
+      throw new ModelFormatError(
+        `"${path}": token ${JSON.stringify(token)} has id ${String(id)}, outside 0 to ${size - 1}.`,
+      );
+    }
+    const before = tokens[id];
+    if (before !== undefined && before !== token) {
+      throw new ModelFormatError(
+        `"${path}": id ${id} stands for ${JSON.stringify(before)} and ${JSON.stringify(token)}.`,
+      );
+    }
+    tokens[id] = token;
+    types[id] = type;
+  };
+  for (const [token, id] of Object.entries(model.vocab)) place(id, token, TokenType.Normal);
+  const added: unknown[] = Array.isArray(json.added_tokens) ? json.added_tokens : [];
+  for (const entry of added) {
+    if (!isRecord(entry) || typeof entry.content !== "string") {
+      throw new ModelFormatError(`"${path}" has an added token without content.`);
+    }
+    if (entry.lstrip === true || entry.rstrip === true || entry.single_word === true) {
+      throw new UnsupportedModelError(
+        `"${path}": added token ${JSON.stringify(entry.content)} strips its surroundings.`,
+      );
+    }
+    place(entry.id, entry.content, entry.special === true ? TokenType.Control : TokenType.UserDefined);
+  }
+  const texts = tokens.map((token, id) => {
+    if (token !== undefined) return token;
+    types[id] = TokenType.Unused;
+    return `[PAD${id}]`;
+  });
+  return { tokens: texts, types };
+}
+
+function readMerges(path: string, model: Record<string, unknown>, tokens: ReadonlySet<string>): [string, string][] {
+  const list: unknown[] = Array.isArray(model.merges) ? model.merges : [];
+  return list.map((merge, i) => {
+    const pair: unknown = typeof merge === "string" ? merge.split(" ") : merge;
+    if (Array.isArray(pair) && pair.length === 2) {
+      const [left, right] = pair as unknown[];
+      const ok = typeof left === "string" && typeof right === "string" && tokens.has(left) && tokens.has(right);
+      if (ok && tokens.has(left + right) && !left.includes(" ") && !right.includes(" ")) return [left, right];
+    }
+    throw new ModelFormatError(
+      `"${path}": merge ${i}, ${JSON.stringify(merge)}, is no pair of tokens that make a token.`,
+    );
+  });
+}
+
+function checkIgnoreMerges(
+  path: string,
+  model: Record<string, unknown>,
+  pre: PreTokenizer,
+  tokens: readonly string[],
+  types: Int32Array,
+  merges: readonly (readonly [string, string])[],
+): void {
+  if ((model.ignore_merges === true) === pre.ignoreMerges) return;
+  const plain = tokens.filter((_, id) => types[id] === TokenType.Normal);
+  const unreachable = findUnreachableToken(plain, merges);
+  if (unreachable === undefined) return;
+  throw new UnsupportedModelError(
+    `"${path}": the pre-tokenizer "${pre.name}" ${pre.ignoreMerges ? "takes" : "does not take"} words that are tokens as ` +
+      `they are, this tokenizer does the opposite, and it matters: ${JSON.stringify(unreachable)} does not merge into itself.`,
+  );
+}
+
+/** Whether the post-processor puts BOS in front, and does nothing else that GGUF could not carry. */
+function addsBos(path: string, json: Record<string, unknown>, bosId: number | undefined): boolean {
+  const outer = json.post_processor;
+  const steps: unknown[] = isRecord(outer) && Array.isArray(outer.processors) ? outer.processors : outer ? [outer] : [];
+  let adds = false;
+  for (const step of steps) {
+    if (isRecord(step) && step.type === "ByteLevel") continue;
+    const single: unknown[] =
+      isRecord(step) && step.type === "TemplateProcessing" && Array.isArray(step.single) ? step.single : [];
+    const specials: unknown = isRecord(step) ? step.special_tokens : undefined;
+    const first = single[0];
+    const name = isRecord(first) && isRecord(first.SpecialToken) ? first.SpecialToken.id : undefined;
+    const special = typeof name === "string" && isRecord(specials) ? specials[name] : undefined;
+    const ids: unknown[] = isRecord(special) && Array.isArray(special.ids) ? special.ids : [];
+    const last = single[1];
+    const ok = single.length === 2 && isRecord(last) && "Sequence" in last && ids.length === 1 && ids[0] === bosId;
+    if (!ok || bosId === undefined) {
+      throw new UnsupportedModelError(
+        `"${path}" adds tokens around a text other than the BOS of config.json in front.`,
+      );
+    }
+    adds = true;
+  }
+  return adds;
+}
+
+async function folderTemplate(folder: string): Promise<string | undefined> {
+  const path = join(folder, "tokenizer_config.json");
+  if (!(await fileExists(path))) return undefined;
+  const json = await readJson(path, MAX_TOKENIZER_BYTES);
+  const template = isRecord(json) ? json.chat_template : undefined;
+  return typeof template === "string" ? template : undefined;
+}
