@@ -1,0 +1,19 @@
+import type { Stage } from "./stage";
+
+/** Keeps tokens with at least `p` times the probability of the likeliest (Nguyen et al., 2024). */
+export function minP(p: number): Stage {
+  return {
+    name: "minP",
+    needs: "floor",
+    apply(pool) {
+      for (let i = 1; i < pool.length; i++) {
+        if (pool.weight(i) >= p) continue;
+        pool.keep(i);
+        return true;
+      }
+      if (pool.open && pool.floorWeight() >= p) return false;
+      pool.keep(pool.length);
+      return true;
+    },
+  };
+}

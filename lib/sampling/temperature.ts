@@ -1,0 +1,14 @@
+import type { Stage } from "./stage";
+
+/** Divides the logits by `value` > 0: below 1 the likely become likelier, above 1 all become more alike. */
+export function temperature(value: number): Stage {
+  return {
+    name: "temperature",
+    needs: "nothing",
+    temperature: value,
+    apply(pool) {
+      pool.temperature *= value;
+      return true;
+    },
+  };
+}

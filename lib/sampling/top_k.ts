@@ -1,0 +1,14 @@
+import type { Stage } from "./stage";
+
+/** Keeps the `k` likeliest tokens; of equal ones, those with lower ids. */
+export function topK(k: number): Stage {
+  return {
+    name: "topK",
+    needs: "nothing",
+    apply(pool) {
+      if (pool.length < k && pool.open) return false;
+      pool.keep(Math.min(k, pool.length));
+      return true;
+    },
+  };
+}

@@ -1,0 +1,209 @@
+import { InvalidOptionError, KernelError } from "../../lib/errors";
+import { Random, SamplerChain, logSoftmax, resolveSamplingOptions, type SamplingOptions } from "../../lib/sampling";
+import { below, candidatesOf, normals, referenceDistribution, softmax, type History } from "./reference";
+
+const OFF = { topK: 0, topP: 1, minP: 0 } as const;
+
+function chainOf(options: SamplingOptions, size: number): SamplerChain {
+  return new SamplerChain(resolveSamplingOptions(options), size);
+}
+
+/** Options of every kind, often switched off. */
+function randomOptions(random: Random, size: number): SamplingOptions {
+  const pick = <T>(...values: T[]): T => values[below(random, values.length)]!;
+  const logitBias = new Map<number, number>();
+  for (let i = pick(0, 0, 1, 5); i > 0; i--) logitBias.set(below(random, size), pick(-Infinity, -100, 100, 3, -2, 0.5));
+  return {
+    temperature: pick(0, 0.3, 0.8, 1, 1.7, 10),
+    topK: pick(0, 0, 1, 7, 40, 500),
+    topP: pick(1, 0.95, 0.5, 0.05, 0.9999),
+    minP: pick(0, 0, 0.05, 0.5, 0.001, 1),
+    repetitionPenalty: pick(1, 1.3, 0.7),
+    repetitionLastN: pick(-1, 0, 3, 64),
+    frequencyPenalty: pick(0, 0, 0.7, -0.4),
+    presencePenalty: pick(0, 0, 1.1, -0.6),
+    logitBias,
+    seed: below(random, 2 ** 31),
+  };
+}
+
+describe("SamplerChain", () => {
+  test("chooses the same token from few candidates as from all logits", () => {
+    const random = new Random(1);
+    const taken = { candidates: 0, all: 0 };
+    for (let round = 0; round < 2500; round++) {
+      const size = 2 + below(random, 300);
+      const options = randomOptions(random, size);
+      const few = chainOf(options, size);
+      const full = chainOf(options, size);
+      const prompt = Array.from({ length: below(random, 6) }, () => below(random, size));
+      few.acceptPrompt(prompt);
+      full.acceptPrompt(prompt);
+      for (let step = 0; step < 3; step++) {
+        const logits = normals(random, size, [0.01, 1, 4][below(random, 3)]!);
+        // Equal logits, whose order the ids decide.
+        if (below(random, 3) === 0) for (let i = 0; i < size; i++) logits[i] = Math.round(logits[i]!);
+        const expected = full.sampleAll(logits);
+        const count = Math.min(size, 1 + below(random, 20));
+        let sampled = few.sample(candidatesOf(logits, few.requirements(), count));
+        if ("needAll" in sampled) {
+          taken.all++;
+          sampled = few.sampleAll(logits);
+        } else taken.candidates++;
+        expect(sampled.token).toBe(expected.token);
+        expect(sampled.probability).toBeCloseTo(expected.probability, 3);
+        if (sampled.logprob !== undefined) expect(sampled.logprob).toBeCloseTo(expected.logprob!, 4);
+        few.accept(sampled.token);
+        full.accept(expected.token);
+      }
+    }
+    // Both ways were really taken, or the comparison would say nothing.
+    expect(taken.candidates).toBeGreaterThan(1500);
+    expect(taken.all).toBeGreaterThan(1500);
+  });
+
+  test("chooses what inversion of the plainly written distribution gives", () => {
+    const random = new Random(2);
+    for (let round = 0; round < 1500; round++) {
+      const size = 2 + below(random, 200);
+      const options = randomOptions(random, size);
+      const resolved = resolveSamplingOptions(options);
+      const chain = chainOf(options, size);
+      const units = new Random(options.seed!);
+      const history: History = {
+        prompt: Array.from({ length: below(random, 6) }, () => below(random, size)),
+        generated: [],
+      };
+      chain.acceptPrompt(history.prompt);
+      for (let step = 0; step < 4; step++) {
+        const logits = normals(random, size, 3);
+        const expected = referenceDistribution(
+          logits,
+          { ...resolved, logitBias: new Map(resolved.logitBias) },
+          history,
+        );
+        const { token, probability, logprob } = chain.sampleAll(logits);
+        const unit = resolved.temperature === 0 ? 0 : units.nextUnit();
+        let sum = 0;
+        const drawn = expected.find((each) => (sum += each.probability) > unit) ?? expected.at(-1)!;
+        expect(token).toBe(drawn.id);
+        expect(probability).toBeCloseTo(drawn.probability, 9);
+        expect(logprob).toBeCloseTo(Math.log(softmax([...logits])[token]!), 6);
+        chain.accept(token);
+        history.generated.push(token);
+      }
+    }
+  });
+
+  test.each<[string, SamplingOptions]>([
+    ["temperature", { temperature: 1.5, ...OFF }],
+    ["top-k", { temperature: 1, ...OFF, topK: 5 }],
+    ["top-p", { temperature: 0.9, ...OFF, topP: 0.7 }],
+    ["min-p", { temperature: 1.2, ...OFF, minP: 0.2 }],
+    ["defaults", {}],
+  ])("draws with the right frequencies: %s", (_, options) => {
+    const size = 24;
+    const logits = normals(new Random(3), size, 1.5);
+    const chain = chainOf({ ...options, seed: 11 }, size);
+    const draws = 20000;
+    const counts = new Array<number>(size).fill(0);
+    for (let i = 0; i < draws; i++) {
+      const sampled = chain.sample(candidatesOf(logits, chain.requirements()));
+      if ("needAll" in sampled) counts[chain.sampleAll(logits).token]!++;
+      else counts[sampled.token]!++;
+    }
+    const resolved = resolveSamplingOptions(options);
+    const expected = referenceDistribution(
+      logits,
+      { ...resolved, logitBias: new Map() },
+      { prompt: [], generated: [] },
+    );
+    let chiSquared = 0;
+    for (const { id, probability } of expected) {
+      chiSquared += (counts[id]! - draws * probability) ** 2 / (draws * probability);
+    }
+    const degrees = expected.length - 1;
+    // Mean plus five standard deviations of the chi-squared distribution.
+    expect(chiSquared).toBeLessThan(degrees + 5 * Math.sqrt(2 * degrees));
+    const kept = new Set(expected.map(({ id }) => id));
+    expect(counts.filter((count, id) => count > 0 && !kept.has(id))).toEqual([]);
+  });
+
+  test("the same seed draws the same tokens, another seed others", () => {
+    const logits = normals(new Random(4), 1000, 1);
+    const draw = (seed: number): number[] => {
+      const chain = chainOf({ seed, ...OFF }, 1000);
+      return Array.from({ length: 20 }, () => chain.sampleAll(logits).token);
+    };
+    expect(draw(5)).toEqual(draw(5));
+    expect(draw(5)).not.toEqual(draw(6));
+  });
+
+  test("a chain without a seed names the one it chose", () => {
+    const logits = normals(new Random(4), 1000, 1);
+    const chain = chainOf(OFF, 1000);
+    const again = chainOf({ ...OFF, seed: chain.seed }, 1000);
+    for (let i = 0; i < 10; i++) expect(again.sampleAll(logits).token).toBe(chain.sampleAll(logits).token);
+  });
+
+  test("a clone goes on the same way and independently", () => {
+    const chain = chainOf({ seed: 8, repetitionPenalty: 1.5, ...OFF }, 50);
+    const logits = normals(new Random(5), 50, 1);
+    chain.accept(chain.sampleAll(logits).token);
+    const clone = chain.clone();
+    const rest = (each: SamplerChain): number[] =>
+      Array.from({ length: 12 }, () => {
+        const { token } = each.sampleAll(logits);
+        each.accept(token);
+        return token;
+      });
+    expect(rest(clone)).toEqual(rest(chain));
+  });
+
+  test("a large vocabulary needs few candidates by default and decides on them", () => {
+    const size = 128256;
+    const logits = normals(new Random(6), size, 2);
+    const chain = chainOf({ seed: 1 }, size);
+    const need = chain.requirements();
+    expect(need.candidates).toBe(40);
+    expect(chain.sample(candidatesOf(logits, need))).toHaveProperty("token");
+    // Flat logits reach far into the tail.
+    const flat = chainOf({ seed: 1, temperature: 5, ...OFF }, size);
+    expect(flat.sample(candidatesOf(logits, flat.requirements()))).toEqual({ needAll: true });
+    expect(flat.sampleAll(logits).token).toBeLessThan(size);
+  });
+
+  test("frequency and presence penalties count the answer, the repetition penalty the prompt too", () => {
+    const logits = Float32Array.of(3, 2.5, -1);
+    const counting = chainOf({ temperature: 0, presencePenalty: 1 }, 3);
+    counting.acceptPrompt([0]);
+    expect(counting.sampleAll(logits).token).toBe(0);
+    counting.accept(0);
+    expect(counting.sampleAll(logits).token).toBe(1);
+    const repeating = chainOf({ temperature: 0, repetitionPenalty: 1.5, repetitionLastN: 2 }, 3);
+    repeating.acceptPrompt([0]);
+    expect(repeating.sampleAll(logits).token).toBe(1);
+    repeating.accept(2);
+    repeating.accept(2);
+    expect(repeating.sampleAll(logits).token).toBe(0);
+  });
+
+  test("a bias of -Infinity forbids, forbidding everything and broken logits are errors", () => {
+    const ban = chainOf({ temperature: 0, logitBias: { 1: -Infinity } }, 2);
+    expect(ban.sampleAll(Float32Array.of(0, 9)).token).toBe(0);
+    const all = chainOf({ logitBias: { 0: -Infinity, 1: -Infinity } }, 2);
+    expect(all.sample(candidatesOf(Float32Array.of(0, 9), all.requirements()))).toEqual({ needAll: true });
+    expect(() => all.sampleAll(Float32Array.of(0, 9))).toThrow(InvalidOptionError);
+    expect(() => chainOf({}, 2).sampleAll(Float32Array.of(0, NaN))).toThrow(KernelError);
+    expect(() => chainOf({ logitBias: { 2: 1 } }, 2)).toThrow(/token id 2/);
+    expect(() => chainOf({}, 3).sampleAll(Float32Array.of(0, 1))).toThrow(/3 logits/);
+  });
+});
+
+test("logSoftmax gives logarithms of probabilities", () => {
+  const values = [1, -3, 0.5, 700];
+  const expected = softmax(values.map(Math.fround));
+  logSoftmax(Float32Array.from(values)).forEach((logprob, i) => {
+    if (expected[i]! > 0) expect(logprob).toBeCloseTo(Math.log(expected[i]!), 3);
+  });
+});
