@@ -1,0 +1,166 @@
+// neon-i8mm-i2s: I2_S with usdot (u8 x s8 dot product) and usmmla (2x8 by 8x2 products, 32 multiply-adds).
+//
+// GEMV, per 16 bytes of a row (64 weights): 1 load, 4 and, 4 usdot. Codes are unsigned here, so all four fields are
+// multiplied in place with the factors 1, 4, 16, 64, and no shift competes for the one or two pipes that shift; 16
+// accumulators for four rows, which share four activation registers. 0.125 vector operations and 0.03 loads a weight.
+// GEMM: an accumulator holds 2 rows x 2 tokens. Unpacking stores row pairs interleaved by 8 columns, so a 16-byte load is
+// an operand; two tokens' 16-byte loads become two operands with two zips. Per 16 columns, 4 rows and 6 tokens: 4 + 6
+// loads, 6 zips, 12 usmmla (sdot would take 24). Small batches interleave the packed bytes instead: one zip serves four
+// fields.
+#include "kernels/neon/qreg.h"
+
+#include "kernels/i2s_gemm.inl"
+#include "kernels/registry.h"
+
+namespace bitnet {
+namespace {
+
+BITNET_INLINE uint8x16_t zip_low(uint8x16_t a, uint8x16_t b) {
+  return vreinterpretq_u8_u64(vzip1q_u64(vreinterpretq_u64_u8(a), vreinterpretq_u64_u8(b)));
+}
+BITNET_INLINE uint8x16_t zip_high(uint8x16_t a, uint8x16_t b) {
+  return vreinterpretq_u8_u64(vzip2q_u64(vreinterpretq_u64_u8(a), vreinterpretq_u64_u8(b)));
+}
+BITNET_INLINE int8x16_t zip_low(int8x16_t a, int8x16_t b) {
+  return vreinterpretq_s8_s64(vzip1q_s64(vreinterpretq_s64_s8(a), vreinterpretq_s64_s8(b)));
+}
+BITNET_INLINE int8x16_t zip_high(int8x16_t a, int8x16_t b) {
+  return vreinterpretq_s8_s64(vzip2q_s64(vreinterpretq_s64_s8(a), vreinterpretq_s64_s8(b)));
+}
+
+// 4 rows x T tokens of sums: a[p][h] = rows 2h, 2h+1 by tokens 2p, 2p+1. An odd last token is paired with itself.
+template <int T>
+struct Sums {
+  static constexpr int kPairs = (T + 1) / 2;
+  int32x4_t a[kPairs][2];
+
+  BITNET_INLINE void clear() {
+    unroll<kPairs>([&](auto p) BITNET_INLINE_LAMBDA { a[p][0] = a[p][1] = vdupq_n_s32(0); });
+  }
+
+  // Adds 16 columns. Operands: low[h], high[h] = columns 0-7 and 8-15 of rows 2h and 2h+1; x = the first token.
+  BITNET_INLINE void add(const uint8x16_t low[2], const uint8x16_t high[2], const int8_t* x, size_t stride) {
+    unroll<kPairs>([&](auto p) BITNET_INLINE_LAMBDA {
+      constexpr int kFirst = 2 * decltype(p)::value, kSecond = kFirst + 1 < T ? kFirst + 1 : kFirst;
+      const int8x16_t x0 = vld1q_s8(x + kFirst * stride), x1 = vld1q_s8(x + kSecond * stride);
+      const int8x16_t xl = zip_low(x0, x1), xh = zip_high(x0, x1);
+      a[p][0] = vusmmlaq_s32(a[p][0], low[0], xl);
+      a[p][1] = vusmmlaq_s32(a[p][1], low[1], xl);
+      a[p][0] = vusmmlaq_s32(a[p][0], high[0], xh);
+      a[p][1] = vusmmlaq_s32(a[p][1], high[1], xh);
+    });
+  }
+
+  BITNET_INLINE void store(const int32_t* sums, int32_t* y, size_t ldy, bool first) const {
+    unroll<kPairs>([&](auto p) BITNET_INLINE_LAMBDA {
+      constexpr int kFirst = 2 * decltype(p)::value;
+      store4(y + kFirst * ldy, vuzp1q_s32(a[p][0], a[p][1]), sums[kFirst], first);
+      if constexpr (kFirst + 1 < T) {
+        store4(y + (kFirst + 1) * ldy, vuzp2q_s32(a[p][0], a[p][1]), sums[kFirst + 1], first);
+      }
+    });
+  }
+};
+
+struct NeonI8mm {
+  static constexpr int kTokens = 6;
+
+  static void gemv(const uint8_t* w, const int8_t* x, int32_t sum, int32_t* y, size_t blocks, size_t r0, size_t r1) {
+    const uint8x16_t m0 = vdupq_n_u8(0x03), m1 = vdupq_n_u8(0x0c), m2 = vdupq_n_u8(0x30), m3 = vdupq_n_u8(0xc0);
+    const uint8_t* p = w + r0 / 4 * blocks * 256;
+    for (size_t row = r0; row < r1; row += 4) {
+      int32x4_t a[4][4];
+      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
+        unroll<4>([&](auto f) BITNET_INLINE_LAMBDA { a[r][f] = vdupq_n_s32(0); });
+      });
+      for (size_t b = 0; b < blocks; b++, p += 256) {
+        const int8_t* xb = x + b * 256;
+        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(p + 64 * r + 4096); });
+        unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
+          const int8x16_t x0 = vld1q_s8(xb + 16 * j), x1 = vld1q_s8(xb + 64 + 16 * j),
+                          x2 = vld1q_s8(xb + 128 + 16 * j), x3 = vld1q_s8(xb + 192 + 16 * j);
+          unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
+            const uint8x16_t v = vld1q_u8(p + 64 * r + 16 * j);
+            a[r][0] = vusdotq_s32(a[r][0], vandq_u8(v, m0), x0);
+            a[r][1] = vusdotq_s32(a[r][1], vandq_u8(v, m1), x1);
+            a[r][2] = vusdotq_s32(a[r][2], vandq_u8(v, m2), x2);
+            a[r][3] = vusdotq_s32(a[r][3], vandq_u8(v, m3), x3);
+          });
+        });
+      }
+      // Every lane of field f is a multiple of 4^f, so the shifts are exact.
+      int32x4_t s[4];
+      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
+        s[r] = vsraq_n_s32(vsraq_n_s32(vsraq_n_s32(a[r][0], a[r][1], 2), a[r][2], 4), a[r][3], 6);
+      });
+      store4(y + row, sum4(s[0], s[1], s[2], s[3]), sum, true);
+    }
+  }
+
+  template <int T>
+  static BITNET_INLINE void tile_packed(const uint8_t* group, size_t blocks, const int8_t* x, size_t stride,
+                                        const int32_t* sums, int32_t* y, size_t ldy) {
+    Sums<T> total;
+    total.clear();
+    for (size_t b = 0; b < blocks; b++, group += 256) {
+      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + 4096); });
+      for (size_t j = 0; j < 64; j += 16) {
+        uint8x16_t low[2], high[2];
+        unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
+          const uint8x16_t v0 = vld1q_u8(group + 128 * h + j), v1 = vld1q_u8(group + 128 * h + 64 + j);
+          low[h] = zip_low(v0, v1);
+          high[h] = zip_high(v0, v1);
+        });
+        unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
+          constexpr int F = decltype(f)::value;
+          const uint8x16_t codes_low[2] = {field<F>(low[0]), field<F>(low[1])};
+          const uint8x16_t codes_high[2] = {field<F>(high[0]), field<F>(high[1])};
+          total.add(codes_low, codes_high, x + b * 256 + 64 * F + j, stride);
+        });
+      }
+    }
+    total.store(sums, y, ldy, true);
+  }
+
+  // The group's 4 * stride bytes become two row pairs of 2 * stride: columns k..k+7 of the even row, then of the odd one.
+  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks) {
+    for (size_t b = 0; b < blocks; b++, group += 256) {
+      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + 4096); });
+      unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
+        unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
+          const uint8x16_t v0 = vld1q_u8(group + 128 * h + 16 * j), v1 = vld1q_u8(group + 128 * h + 64 + 16 * j);
+          const uint8x16_t low = zip_low(v0, v1), high = zip_high(v0, v1);
+          unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
+            uint8_t* out = bytes + 2 * h * stride + 2 * (b * 256 + 64 * f + 16 * j);
+            vst1q_u8(out, field<decltype(f)::value>(low));
+            vst1q_u8(out + 16, field<decltype(f)::value>(high));
+          });
+        });
+      });
+    }
+  }
+
+  template <int T>
+  static BITNET_INLINE void tile_bytes(const uint8_t* w, size_t w_stride, size_t columns, const int8_t* x, size_t stride,
+                                       const int32_t* sums, int32_t* y, size_t ldy, bool first) {
+    Sums<T> total;
+    total.clear();
+    const uint8_t* w2 = w + 2 * w_stride;
+    for (size_t k = 0; k < columns; k += 16) {
+      const uint8x16_t low[2] = {vld1q_u8(w + 2 * k), vld1q_u8(w2 + 2 * k)};
+      const uint8x16_t high[2] = {vld1q_u8(w + 2 * k + 16), vld1q_u8(w2 + 2 * k + 16)};
+      total.add(low, high, x + k, stride);
+    }
+    total.store(sums, y, ldy, first);
+  }
+};
+
+}  // namespace
+
+extern const TernaryKernel kNeonI8mmI2s = {
+    "neon-i8mm-i2s", "i2s", "neon-i8mm",
+    "2-bit codes with usdot in decode and usmmla (2x2 tiles, 32 multiply-adds an instruction) in batches: ARMv8.6.",
+    kNeon | kDotprod | kI8mm, i2s::packed_bytes, i2s::pack, i2s_scratch_bytes, i2s_gemm<NeonI8mm>, nullptr, nullptr,
+};
+
+}  // namespace bitnet
