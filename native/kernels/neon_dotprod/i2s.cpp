@@ -30,6 +30,7 @@ struct NeonDotprod {
         const int8_t* xb = x + b * 256;
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(p + 64 * r + 4096); });
         unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
+          no_loads_ahead();
           const int8x16_t x0 = vld1q_s8(xb + 16 * j), x1 = vld1q_s8(xb + 64 + 16 * j),
                           x2 = vld1q_s8(xb + 128 + 16 * j), x3 = vld1q_s8(xb + 192 + 16 * j);
           unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
@@ -60,6 +61,7 @@ struct NeonDotprod {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + 4096); });
       for (size_t j = 0; j < 64; j += 16) {
         unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
+          no_loads_ahead();
           uint8x16_t w[4];
           unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
             w[r] = field<decltype(f)::value>(vld1q_u8(group + 64 * r + j));

@@ -77,9 +77,11 @@ struct NeonI8mm {
         const int8_t* xb = x + b * 256;
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(p + 64 * r + 4096); });
         unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
+          no_loads_ahead();
           const int8x16_t x0 = vld1q_s8(xb + 16 * j), x1 = vld1q_s8(xb + 64 + 16 * j),
                           x2 = vld1q_s8(xb + 128 + 16 * j), x3 = vld1q_s8(xb + 192 + 16 * j);
           unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
+            no_loads_ahead();
             const uint8x16_t v = vld1q_u8(p + 64 * r + 16 * j);
             a[r][0] = vusdotq_s32(a[r][0], vandq_u8(v, m0), x0);
             a[r][1] = vusdotq_s32(a[r][1], vandq_u8(v, m1), x1);
