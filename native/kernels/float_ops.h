@@ -1,0 +1,103 @@
+// Float operations of the forward pass, one table per instruction set, the same bits on all of them.
+//
+// The exactness contract: every reduction runs in 16 lanes (element i goes to lane i % 16, in rising order, with fused
+// multiply-add) and ends in the tree lane i + lane i+8, then +4, +2, +1. Element-wise operations are the same IEEE
+// operations in the same order everywhere; nothing is contracted, reassociated or approximated by the hardware
+// (no rsqrt, no rcp). float_ops.inl states the algorithms once over a 16-lane vector type; scalar/float_ops.cpp
+// instantiates it on plain floats and is the specification.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu.h"
+#include "kernels/kernel.h"
+
+namespace bitnet {
+
+// A row of activations quantised to int8: value = q * scale.
+struct QuantizedRow {
+  float scale;  // max(max|x|, 1e-5) / 127
+  int32_t sum;  // of the int8 values
+};
+
+enum class Activation { kRelu2, kSilu, kGelu };
+enum class KvType { kF32, kF16 };
+// Storage of matrices that are multiplied with float activations (embedding, head).
+enum class DenseType { kF32, kF16, kBf16, kQ8_0, kQ6_K };
+
+constexpr size_t kv_bytes(KvType type) { return type == KvType::kF32 ? 4 : 2; }
+constexpr size_t kKvBlock = 32;  // positions in a block of the KV cache
+
+// Attention of one token for the query heads that share a KV head.
+struct AttentionArgs {
+  const float* q;              // [heads][head_stride], zero beyond head_dim
+  size_t heads;
+  size_t head_stride;          // head_dim rounded up to 16
+  const uint8_t* const* keys;  // per block: [kKvBlock][head_stride] of `type`
+  const uint8_t* const* values;
+  size_t positions;            // attended: 0 .. positions - 1
+  KvType type;
+  float scale;                 // 1 / sqrt(head_dim)
+  float* scores;               // scratch [heads][scores_stride]
+  size_t scores_stride;        // positions rounded up to 16, at least
+  float* out;                  // [heads][head_stride]
+};
+
+struct FloatOps {
+  const char* level;  // "scalar", "avx2", "avx512", "neon"
+  CpuFeatures required;
+
+  // out = x / sqrt(mean(x^2) + epsilon) * weight  (Zhang & Sennrich 2019). In place allowed.
+  void (*rms_norm)(const float* x, const float* weight, size_t n, float epsilon, float* out);
+  // s = 127 / max(max|x|, 1e-5); q = clamp(round_half_even(x * s), -128, 127), zero-padded to `stride`.
+  QuantizedRow (*quantize)(const float* x, size_t n, int8_t* q, size_t stride);
+  // Both of the above in one go; `normed` is scratch of n floats rounded up to 16.
+  QuantizedRow (*rms_norm_quantize)(const float* x, const float* weight, size_t n, float epsilon, float* normed,
+                                    int8_t* q, size_t stride);
+  // out = y * (row_scale * scale)
+  void (*dequantize)(const int32_t* y, const float* row_scale, float scale, size_t n, float* out);
+  // h = h + y * (row_scale * scale)
+  void (*dequantize_add)(const int32_t* y, const float* row_scale, float scale, size_t n, float* h);
+  // out = activation(gate * (gate_scale * scale)) * (up * (up_scale * scale))
+  void (*gated)(Activation activation, const int32_t* gate, const float* gate_scale, const int32_t* up,
+                const float* up_scale, float scale, size_t n, float* out);
+  // Half-split rotary embedding (Su et al. 2021) of one head, in place: pairs (i, i + half).
+  void (*rope)(float* x, const float* cosines, const float* sines, size_t half);
+  // x [n] to `out` in the KV cache's type, zero-padded to `stride` elements.
+  void (*store_kv)(const float* x, size_t n, size_t stride, KvType type, uint8_t* out);
+  // softmax(scale * q k^T) v, in two passes over the scores, so that the result is independent of any blocking.
+  void (*attention)(const AttentionArgs& args);
+  // y[t * ldy + r] = dot(row r of w, x[t]) for rows row_begin..row_end and `tokens` inputs of n floats, ldx apart.
+  void (*dense)(DenseType type, const uint8_t* w, size_t n, size_t row_begin, size_t row_end, const float* x, size_t ldx,
+                size_t tokens, float* y, size_t ldy);
+  // Row r of w as floats, times `scale`.
+  void (*dense_row)(DenseType type, const uint8_t* w, size_t n, size_t row, float scale, float* out);
+  float (*maximum)(const float* x, size_t n);
+  // sum of exp((x - maximum) * inverse_temperature)
+  float (*sum_exp)(const float* x, size_t n, float maximum, float inverse_temperature);
+  // Appends the indices (from `base` on) of values > threshold to `ids`, returns how many; ids has room for n.
+  size_t (*select_above)(const float* x, size_t n, float threshold, int32_t base, int32_t* ids);
+};
+
+// Bytes of one row of n values; 0 where n doesn't fit the type's blocks.
+constexpr size_t dense_row_bytes(DenseType type, size_t n) {
+  switch (type) {
+    case DenseType::kF32: return n * 4;
+    case DenseType::kF16:
+    case DenseType::kBf16: return n * 2;
+    case DenseType::kQ8_0: return n % 32 ? 0 : n / 32 * 34;
+    case DenseType::kQ6_K: return n % 256 ? 0 : n / 256 * 210;
+  }
+  return 0;
+}
+
+extern const FloatOps kScalarFloatOps;
+extern const FloatOps kAvx2FloatOps;
+extern const FloatOps kAvx512FloatOps;
+extern const FloatOps kNeonFloatOps;
+
+// The table that goes with a kernel's instruction set ("avx-vnni" runs with avx2's floats).
+const FloatOps& float_ops_for(const TernaryKernel& kernel);
+
+}  // namespace bitnet

@@ -1,0 +1,234 @@
+// The float operations of every instruction set this CPU has, bit for bit against the scalar ones, and the scalar ones
+// against double precision.
+#include "kernels/float_ops.h"
+
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "aligned_buffer.h"
+#include "tests/tests.h"
+
+using namespace bitnet;
+
+namespace {
+
+using Floats = std::vector<float>;
+
+Floats random_floats(size_t n, std::mt19937& rng, float spread) {
+  std::normal_distribution<float> normal(0.0f, spread);
+  Floats v(n);
+  for (auto& x : v) x = normal(rng);
+  return v;
+}
+
+std::vector<int32_t> random_ints(size_t n, std::mt19937& rng) {
+  std::vector<int32_t> v(n);
+  for (auto& x : v) x = static_cast<int32_t>(rng() % 400000) - 200000;
+  return v;
+}
+
+template <class T>
+bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && (a.empty() || !std::memcmp(a.data(), b.data(), a.size() * sizeof(T)));
+}
+
+// Everything an operation wrote, so that two tables can be compared by one memcmp each.
+struct Outputs {
+  std::vector<std::pair<std::string, std::vector<uint8_t>>> items;
+  template <class T>
+  void add(const std::string& name, const std::vector<T>& v) {
+    const auto* p = reinterpret_cast<const uint8_t*>(v.data());
+    items.emplace_back(name, std::vector<uint8_t>(p, p + v.size() * sizeof(T)));
+  }
+};
+
+void run_rows(const FloatOps& ops, size_t n, uint32_t seed, Outputs& out) {
+  std::mt19937 rng(seed);
+  const std::string suffix = " n=" + std::to_string(n);
+  const Floats x = random_floats(n, rng, 3.0f), weight = random_floats(n, rng, 1.0f), scales = random_floats(n, rng, 0.1f);
+  Floats y(n);
+  ops.rms_norm(x.data(), weight.data(), n, 1e-5f, y.data());
+  out.add("rms_norm" + suffix, y);
+  const size_t stride = round_up(n, kActivationPad);
+  std::vector<int8_t> q(stride, 55);
+  Floats normed(round_up(n, 16));
+  QuantizedRow r = ops.rms_norm_quantize(x.data(), weight.data(), n, 1e-5f, normed.data(), q.data(), stride);
+  out.add("rms_norm_quantize" + suffix, q);
+  out.add("rms_norm_quantize scale" + suffix, Floats{r.scale, static_cast<float>(r.sum)});
+  r = ops.quantize(x.data(), n, q.data(), stride);
+  out.add("quantize" + suffix, q);
+  const auto a = random_ints(n, rng), b = random_ints(n, rng);
+  ops.dequantize(a.data(), scales.data(), r.scale, n, y.data());
+  out.add("dequantize" + suffix, y);
+  ops.dequantize_add(b.data(), scales.data(), 0.001f, n, y.data());
+  out.add("dequantize_add" + suffix, y);
+  for (Activation act : {Activation::kRelu2, Activation::kSilu, Activation::kGelu}) {
+    ops.gated(act, a.data(), scales.data(), b.data(), weight.data(), 0.0003f, n, y.data());
+    out.add("gated " + std::to_string(static_cast<int>(act)) + suffix, y);
+  }
+  if (n % 2 == 0) {
+    Floats z = x;
+    ops.rope(z.data(), weight.data(), scales.data(), n / 2);
+    out.add("rope" + suffix, z);
+  }
+  out.add("maximum" + suffix, Floats{ops.maximum(x.data(), n), ops.sum_exp(x.data(), n, ops.maximum(x.data(), n), 1.25f)});
+  std::vector<int32_t> ids(n, -1);
+  const size_t found = ops.select_above(x.data(), n, 1.0f, 100, ids.data());
+  out.add("select_above" + suffix, ids);
+  out.add("select_above count" + suffix, std::vector<uint64_t>{found});
+}
+
+void run_attention(const FloatOps& ops, size_t heads, size_t head_dim, size_t positions, KvType type, Outputs& out) {
+  std::mt19937 rng(static_cast<uint32_t>(heads * 1000 + head_dim + positions));
+  const size_t stride = round_up(head_dim, 16), blocks = (positions + kKvBlock - 1) / kKvBlock;
+  const size_t block_bytes = kKvBlock * stride * kv_bytes(type);
+  // Filled with a NaN pattern, as memory that nobody wrote may be: what lies beyond `positions` must not matter.
+  AlignedBuffer<uint8_t> keys(blocks * block_bytes), values(blocks * block_bytes);
+  std::memset(keys.data(), 0xff, keys.bytes());
+  std::memset(values.data(), 0xff, values.bytes());
+  std::vector<const uint8_t*> key_blocks, value_blocks;
+  for (size_t b = 0; b < blocks; b++) {
+    key_blocks.push_back(keys.data() + b * block_bytes);
+    value_blocks.push_back(values.data() + b * block_bytes);
+  }
+  for (size_t p = 0; p < positions; p++) {
+    const Floats k = random_floats(head_dim, rng, 1.0f), v = random_floats(head_dim, rng, 1.0f);
+    const size_t offset = p * stride * kv_bytes(type);
+    ops.store_kv(k.data(), head_dim, stride, type, keys.data() + offset);
+    ops.store_kv(v.data(), head_dim, stride, type, values.data() + offset);
+  }
+  Floats q(heads * stride);
+  for (size_t h = 0; h < heads; h++) {
+    const Floats v = random_floats(head_dim, rng, 2.0f);
+    std::copy(v.begin(), v.end(), q.begin() + static_cast<std::ptrdiff_t>(h * stride));
+  }
+  const size_t scores_stride = round_up(positions, 16);
+  Floats scores(heads * scores_stride), y(heads * stride);
+  ops.attention({q.data(), heads, stride, key_blocks.data(), value_blocks.data(), positions, type,
+                 1.0f / std::sqrt(static_cast<float>(head_dim)), scores.data(), scores_stride, y.data()});
+  out.add("attention heads=" + std::to_string(heads) + " dim=" + std::to_string(head_dim) +
+              " positions=" + std::to_string(positions) + (type == KvType::kF16 ? " f16" : " f32"),
+          y);
+}
+
+void run_dense(const FloatOps& ops, DenseType type, size_t n, size_t tokens, Outputs& out) {
+  std::mt19937 rng(static_cast<uint32_t>(n + tokens));
+  const size_t rows = 13, row_bytes = dense_row_bytes(type, n);
+  if (!row_bytes) return;
+  std::vector<uint8_t> w(rows * row_bytes);
+  for (auto& b : w) b = static_cast<uint8_t>(rng());
+  // Random bytes make a valid matrix of every type but for infinities and NaNs in the float fields: those are cleared.
+  auto tame_f16 = [&](size_t at) { w[at + 1] = static_cast<uint8_t>((w[at + 1] & 0x80) | 0x20 | (w[at + 1] & 0x1b)); };
+  for (size_t r = 0; r < rows; r++) {
+    const size_t base = r * row_bytes;
+    for (size_t i = 0; i < n; i++) {
+      if (type == DenseType::kF32) w[base + 4 * i + 3] = (w[base + 4 * i + 3] & 0x80) | 0x3f;
+      if (type == DenseType::kF16) tame_f16(base + 2 * i);
+      if (type == DenseType::kBf16) w[base + 2 * i + 1] = (w[base + 2 * i + 1] & 0x80) | 0x3f;
+    }
+    for (size_t i = 0; type == DenseType::kQ8_0 && i < n / 32; i++) tame_f16(base + i * 34);
+    for (size_t i = 0; type == DenseType::kQ6_K && i < n / 256; i++) tame_f16(base + i * 210 + 208);
+  }
+  const Floats x = random_floats(n * tokens, rng, 1.0f);
+  Floats y(rows * tokens), row(n);
+  ops.dense(type, w.data(), n, 0, rows, x.data(), n, tokens, y.data(), rows);
+  const std::string suffix = " type=" + std::to_string(static_cast<int>(type)) + " n=" + std::to_string(n);
+  out.add("dense" + suffix + " tokens=" + std::to_string(tokens), y);
+  ops.dense_row(type, w.data(), n, 7, 1.5f, row.data());
+  out.add("dense_row" + suffix, row);
+}
+
+Outputs run_all(const FloatOps& ops, bool quick) {
+  Outputs out;
+  for (size_t n : {1, 15, 16, 17, 32, 100, 256, 770}) run_rows(ops, n, static_cast<uint32_t>(n), out);
+  if (!quick) run_rows(ops, 6912, 1, out);
+  for (size_t heads : {1, 2, 3, 4, 5, 7}) {
+    for (size_t dim : {32, 64, 100, 128}) {
+      for (size_t positions : {1, 4, 31, 33, 75}) {
+        run_attention(ops, heads, dim, positions, KvType::kF16, out);
+        run_attention(ops, heads, dim, positions, KvType::kF32, out);
+      }
+    }
+  }
+  for (auto type : {DenseType::kF32, DenseType::kF16, DenseType::kBf16, DenseType::kQ8_0, DenseType::kQ6_K}) {
+    for (size_t n : {20, 96, 256, 768}) {
+      for (size_t tokens : {1, 2, 3, 4, 7}) run_dense(ops, type, n, tokens, out);
+    }
+  }
+  return out;
+}
+
+// Conversions over every half-precision value and its neighbours.
+void check_half_conversions(const FloatOps& ops, TestResult& result) {
+  std::vector<float> x(16);
+  std::vector<uint16_t> ours(16), reference(16);
+  bool ok = true;
+  for (uint32_t h = 0; h < 65536 && ok; h += 16) {
+    for (uint32_t i = 0; i < 16; i++) {
+      uint32_t bits = (h + i) << 16;  // spreads over all exponents of a float
+      bits ^= (h + i) * 2654435761u >> 16;
+      std::memcpy(&x[i], &bits, 4);
+      if (std::isnan(x[i])) x[i] = 1.0f;
+    }
+    ops.store_kv(x.data(), 16, 16, KvType::kF16, reinterpret_cast<uint8_t*>(ours.data()));
+    kScalarFloatOps.store_kv(x.data(), 16, 16, KvType::kF16, reinterpret_cast<uint8_t*>(reference.data()));
+    ok = same_bits(ours, reference);
+  }
+  result.check(ok, std::string("f32 -> f16 of ") + ops.level);
+}
+
+void check_against_double(TestResult& result) {
+  const auto& ops = kScalarFloatOps;
+  // sum_exp of one value is the exponential itself.
+  double worst = 0;
+  for (double x = -86; x < 0; x += 0.01) {
+    const float f = static_cast<float>(x);
+    const double got = ops.sum_exp(&f, 1, 0.0f, 1.0f), want = std::exp(static_cast<double>(f));
+    worst = std::max(worst, std::fabs(got - want) / want);
+  }
+  result.check(worst < 2e-7, "exp: relative error " + std::to_string(worst));
+  std::mt19937 rng(5);
+  const Floats x = random_floats(777, rng, 2.0f), w = random_floats(777, rng, 1.0f);
+  Floats y(777);
+  ops.rms_norm(x.data(), w.data(), 777, 1e-5f, y.data());
+  double squares = 0;
+  for (float v : x) squares += static_cast<double>(v) * v;
+  worst = 0;
+  for (size_t i = 0; i < 777; i++) {
+    worst = std::max(worst, std::fabs(y[i] - x[i] / std::sqrt(squares / 777 + 1e-5) * w[i]));
+  }
+  result.check(worst < 1e-5, "rms_norm against double: " + std::to_string(worst));
+}
+
+}  // namespace
+
+void test_float_ops(bool quick, TestResult& result) {
+  std::vector<const FloatOps*> tables;
+#if defined(__x86_64__) || defined(_M_X64)
+  tables = {&kAvx2FloatOps, &kAvx512FloatOps};
+#elif defined(__aarch64__) || defined(_M_ARM64)
+  tables = {&kNeonFloatOps};
+#endif
+  check_against_double(result);
+  check_half_conversions(kScalarFloatOps, result);
+  const Outputs expected = run_all(kScalarFloatOps, quick);
+  for (const auto* ops : tables) {
+    if (ops->required & ~cpu_features()) {
+      result.skipped++;
+      std::printf("skip float operations %s: the CPU lacks features they need\n", ops->level);
+      continue;
+    }
+    const int before = result.failed;
+    const Outputs got = run_all(*ops, quick);
+    for (size_t i = 0; i < expected.items.size(); i++) {
+      result.check(got.items[i].second == expected.items[i].second,
+                   std::string(ops->level) + " differs from scalar: " + expected.items[i].first);
+    }
+    check_half_conversions(*ops, result);
+    std::printf("%s float operations %s\n", result.failed == before ? "ok  " : "FAIL", ops->level);
+  }
+}
