@@ -13,7 +13,7 @@ export function i2sBytes(codes: ArrayLike<number>, scale: number): Buffer {
     for (let p = 0; p < 32; p++) {
       let byte = 0;
       for (let group = 0; group < 4; group++) {
-        byte = (byte << 2) | ((codes[block * 128 + group * 32 + p] as number) + 1);
+        byte = (byte << 2) | (codes[block * 128 + group * 32 + p]! + 1);
       }
       bytes[block * 32 + p] = byte;
     }

@@ -88,7 +88,7 @@ export function rmsNorm(x: Float64Array, weight: Float64Array, epsilon: number):
   let squares = 0;
   for (const value of x) squares += value * value;
   const factor = 1 / Math.sqrt(squares / x.length + epsilon);
-  return x.map((value, i) => value * factor * (weight[i] as number));
+  return x.map((value, i) => value * factor * weight[i]!);
 }
 
 /** Activations of one token as int8 codes: x is about codes / scale. */
@@ -106,7 +106,7 @@ export function quantise(x: Float64Array): QuantisedActivations {
   const codes = new Int32Array(x.length);
   let tieDistance = 0.5;
   for (let i = 0; i < x.length; i++) {
-    const steps = (x[i] as number) * scale;
+    const steps = x[i]! * scale;
     codes[i] = Math.max(-128, Math.min(127, roundHalfEven(steps)));
     tieDistance = Math.min(tieDistance, Math.abs(steps - Math.floor(steps) - 0.5));
   }
@@ -122,7 +122,7 @@ export function project(matrix: TernaryMatrix, x: QuantisedActivations): Float64
     let sum = 0;
     // |sum| <= 128 * columns stays far inside int32; `| 0` only tells the compiler so.
     for (let column = 0, at = row * columns; column < columns; column++, at++) {
-      sum = (sum + (codes[at] as number) * (x.codes[column] as number)) | 0;
+      sum = (sum + codes[at]! * x.codes[column]!) | 0;
     }
     result[row] = (sum / x.scale) * matrix.scale;
   }
@@ -136,8 +136,8 @@ export function rope(x: Float64Array, headDim: number, position: number, theta: 
   for (let start = 0; start < x.length; start += headDim) {
     for (let i = 0; i < half; i++) {
       const angle = position * theta ** ((-2 * i) / headDim);
-      const first = x[start + i] as number;
-      const second = x[start + half + i] as number;
+      const first = x[start + i]!;
+      const second = x[start + half + i]!;
       result[start + i] = first * Math.cos(angle) - second * Math.sin(angle);
       result[start + half + i] = second * Math.cos(angle) + first * Math.sin(angle);
     }
@@ -147,7 +147,7 @@ export function rope(x: Float64Array, headDim: number, position: number, theta: 
 
 function dot(a: Float64Array, aStart: number, b: Float64Array, bStart: number, length: number): number {
   let sum = 0;
-  for (let i = 0; i < length; i++) sum += (a[aStart + i] as number) * (b[bStart + i] as number);
+  for (let i = 0; i < length; i++) sum += a[aStart + i]! * b[bStart + i]!;
   return sum;
 }
 
@@ -163,9 +163,8 @@ export function attend(query: Float64Array, cache: LayerCache, headCountKv: numb
     const exponentials = scores.map((score) => Math.exp(score - highest));
     const total = exponentials.reduce((a, b) => a + b, 0);
     cache.values.forEach((value, position) => {
-      const share = (exponentials[position] as number) / total;
-      for (let i = 0; i < headDim; i++)
-        result[at + i] = (result[at + i] as number) + share * (value[kvAt + i] as number);
+      const share = exponentials[position]! / total;
+      for (let i = 0; i < headDim; i++) result[at + i] = result[at + i]! + share * value[kvAt + i]!;
     });
   }
   return result;
@@ -231,8 +230,8 @@ export class ReferenceSequence {
   /** h += Wo sub(attention(n)); h += Wdown sub(act(Wgate n) * Wup n); n = RMSNorm(h) before each. */
   private block(layer: number, input: Float64Array): Float64Array {
     const { weights, store } = this;
-    const w = weights.layers[layer] as LayerWeights;
-    const cache = this.caches[layer] as LayerCache;
+    const w = weights.layers[layer]!;
+    const cache = this.caches[layer]!;
     const { epsilon, headDim, ropeTheta } = weights;
 
     const normed = this.quantise(store(rmsNorm(input, w.attentionNorm, epsilon)));
@@ -247,7 +246,7 @@ export class ReferenceSequence {
     const ffnInput = this.quantise(store(rmsNorm(middle, w.ffnNorm, epsilon)));
     const up = store(project(w.up, ffnInput));
     const activate = activations[weights.activation];
-    let gated = store(store(project(w.gate, ffnInput)).map((gate, i) => activate(gate) * (up[i] as number)));
+    let gated = store(store(project(w.gate, ffnInput)).map((gate, i) => activate(gate) * up[i]!));
     if (w.ffnSubNorm) gated = store(rmsNorm(gated, w.ffnSubNorm, epsilon));
     return store(add(middle, project(w.down, this.quantise(gated))));
   }
@@ -267,5 +266,5 @@ export class ReferenceSequence {
 }
 
 function add(a: Float64Array, b: Float64Array): Float64Array {
-  return a.map((value, i) => value + (b[i] as number));
+  return a.map((value, i) => value + b[i]!);
 }

@@ -41,12 +41,12 @@ export class ReferenceModel {
 }
 
 /** The logarithm of the probability of `target` under softmax of `logits`. */
-export function logSoftmax(logits: ArrayLike<number>, target: number): number {
+export function logSoftmax(logits: Iterable<number> & ArrayLike<number>, target: number): number {
   let highest = -Infinity;
-  for (let i = 0; i < logits.length; i++) highest = Math.max(highest, logits[i] as number);
+  for (const logit of logits) highest = Math.max(highest, logit);
   let total = 0;
-  for (let i = 0; i < logits.length; i++) total += Math.exp((logits[i] as number) - highest);
-  return (logits[target] as number) - highest - Math.log(total);
+  for (const logit of logits) total += Math.exp(logit - highest);
+  return logits[target]! - highest - Math.log(total);
 }
 
 /** Loads a GGUF file or a Hugging Face folder. The options hold for every sequence of the model. */

@@ -118,7 +118,7 @@ describe("decoder", () => {
     expect(rope(q, 8, 0, 10000)).toEqual(q);
     const score = (m: number, n: number): number => {
       const rotated = rope(k, 8, n, 10000);
-      return rope(q, 8, m, 10000).reduce((sum, x, i) => sum + x * (rotated[i] as number), 0);
+      return rope(q, 8, m, 10000).reduce((sum, x, i) => sum + x * rotated[i]!, 0);
     };
     expect(score(9, 4)).toBeCloseTo(score(105, 100), 12);
     expect(score(9, 4)).not.toBeCloseTo(score(9, 5), 4);

@@ -15,9 +15,9 @@ export interface TieFreePrompt {
 }
 
 /**
- * Draws tokens at random and keeps each that respects the limits, so that the prompt as a whole does.
+ * Draws tokens at random and keeps each that respects the limits; where none does, takes back the last one.
  * @param random uniform in [0, 1)
- * @throws where 20,000 tokens in a row fail: limits too strict for the model
+ * @throws after 50,000 draws: limits too strict for the model
  */
 export function tieFreePrompt(
   model: ReferenceModel,
@@ -26,20 +26,24 @@ export function tieFreePrompt(
   limits: TieLimits = { activations: 3e-4, kv: 2e-3 },
 ): TieFreePrompt {
   const sequence = model.sequence();
-  const prompt: TieFreePrompt = { tokens: [], logits: [], tieDistance: 0.5 };
+  const accepted: { token: number; logits: Float64Array; tieDistance: number }[] = [];
   let failures = 0;
-  while (prompt.tokens.length < length) {
+  for (let draws = 0; accepted.length < length; draws++) {
+    if (draws > 50_000) throw new Error(`no prompt of ${length} tokens that stays clear of ties was found`);
     const token = Math.floor(random() * model.vocabularySize);
     const result = sequence.push(token, limits);
-    if (result === undefined) {
-      failures += 1;
-      if (failures > 20_000) throw new Error(`no token at position ${sequence.length} stays clear of ties`);
-      continue;
+    if (result !== undefined) {
+      accepted.push({ token, logits: result.logits, tieDistance: result.tieDistance });
+      failures = 0;
+    } else if (++failures > model.vocabularySize) {
+      accepted.pop();
+      sequence.truncate(accepted.length);
+      failures = 0;
     }
-    failures = 0;
-    prompt.tokens.push(token);
-    prompt.logits.push(result.logits);
-    prompt.tieDistance = Math.min(prompt.tieDistance, result.tieDistance);
   }
-  return prompt;
+  return {
+    tokens: accepted.map(({ token }) => token),
+    logits: accepted.map(({ logits }) => logits),
+    tieDistance: Math.min(...accepted.map(({ tieDistance }) => tieDistance)),
+  };
 }

@@ -54,7 +54,7 @@ export class ReferenceTokenizer {
   }
 
   private encodeWord(word: string): number[] {
-    const parts = Array.from(Buffer.from(word, "utf8"), (byte) => BYTE_CHARACTERS[byte] as string);
+    const parts = Array.from(Buffer.from(word, "utf8"), (byte) => BYTE_CHARACTERS[byte]!);
     for (;;) {
       let best = Infinity;
       for (let i = 0; i + 1 < parts.length; i++) {

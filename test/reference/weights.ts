@@ -143,7 +143,7 @@ export function quantiseMaster(matrix: DenseMatrix): TernaryMatrix {
   const scale = Math.max(sum / matrix.values.length, 1e-5);
   const codes = new Int8Array(matrix.values.length);
   for (let i = 0; i < codes.length; i++) {
-    codes[i] = Math.max(-1, Math.min(1, roundHalfEven((matrix.values[i] as number) / scale)));
+    codes[i] = Math.max(-1, Math.min(1, roundHalfEven(matrix.values[i]! / scale)));
   }
   return { rows: matrix.rows, columns: matrix.columns, codes, scale };
 }
