@@ -1,0 +1,77 @@
+import { createRequire } from "node:module";
+import { createContext, Script } from "node:vm";
+import type * as Jinja from "@huggingface/jinja" with { "resolution-mode": "import" };
+
+// The package has a CommonJS build, but declares types for its ES module only.
+const { Environment, Interpreter, parse, tokenize } = createRequire(__filename)("@huggingface/jinja") as typeof Jinja;
+
+/** A parsed template. */
+export type Program = ReturnType<typeof Jinja.parse>;
+
+/** A template called `raise_exception`; the message is the template's own. */
+export class TemplateRefusal extends Error {}
+
+/** Longest list that `range` makes: templates count messages, and a hostile one must not fill the memory. */
+const LONGEST_RANGE = 100_000;
+/** A template that takes longer never ends. */
+const TIME_LIMIT_MS = 5000;
+
+const runScript = new Script("run()");
+
+/** Parses Jinja source with the settings that chat templates are written for. */
+export function parseTemplate(source: string): Program {
+  return parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }));
+}
+
+/** Runs a template with these variables. Endless loops and huge lists throw. */
+export function runTemplate(program: Program, variables: Readonly<Record<string, unknown>>): string {
+  const environment = new Environment();
+  for (const [name, value] of Object.entries({ ...globals, ...variables })) environment.set(name, value);
+  const run = (): unknown => new Interpreter(environment).run(program).value;
+  return String(runScript.runInContext(createContext({ run }), { timeout: TIME_LIMIT_MS }));
+}
+
+/** What every chat template may use, as in the transformers library. */
+const globals: Readonly<Record<string, unknown>> = {
+  true: true,
+  false: false,
+  none: null,
+  True: true,
+  False: false,
+  None: null,
+  range,
+  raise_exception: (message: unknown): never => {
+    throw new TemplateRefusal(String(message));
+  },
+  strftime_now: (format: unknown): string => strftime(String(format), new Date()),
+};
+
+function range(first: number, second?: number, step = 1): number[] {
+  const [start, stop] = second === undefined ? [0, first] : [first, second];
+  const length = Math.max(0, Math.ceil((stop - start) / step));
+  if (!(length <= LONGEST_RANGE)) throw new Error(`range() of ${length} items; at most ${LONGEST_RANGE} are allowed`);
+  return Array.from({ length }, (_, i) => start + i * step);
+}
+
+/** The conversions that chat templates use for today's date; local time. */
+function strftime(format: string, date: Date): string {
+  const two = (value: number): string => String(value).padStart(2, "0");
+  const named = (options: Intl.DateTimeFormatOptions): string => new Intl.DateTimeFormat("en-US", options).format(date);
+  const conversions: Readonly<Record<string, () => string>> = {
+    Y: () => String(date.getFullYear()),
+    y: () => two(date.getFullYear() % 100),
+    m: () => two(date.getMonth() + 1),
+    d: () => two(date.getDate()),
+    H: () => two(date.getHours()),
+    I: () => two(date.getHours() % 12 || 12),
+    M: () => two(date.getMinutes()),
+    S: () => two(date.getSeconds()),
+    p: () => (date.getHours() < 12 ? "AM" : "PM"),
+    b: () => named({ month: "short" }),
+    B: () => named({ month: "long" }),
+    a: () => named({ weekday: "short" }),
+    A: () => named({ weekday: "long" }),
+    "%": () => "%",
+  };
+  return format.replace(/%(.)/g, (whole, letter: string) => conversions[letter]?.() ?? whole);
+}
