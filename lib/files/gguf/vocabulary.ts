@@ -2,6 +2,7 @@
  * The vocabulary a GGUF file carries under `tokenizer.*`, as plain data. The tokenizer is built from this by
  * lib/tokenizer; nothing here knows how text is split.
  */
+import type { StringList } from "./string_table";
 
 /** Values of `tokenizer.ggml.token_type`. */
 export const TokenType = {
@@ -20,11 +21,11 @@ export interface GgufVocabulary {
   /** `tokenizer.ggml.pre`: how text is split before BPE, for example "llama-bpe". Always present when model is "gpt2". */
   pre?: string;
   /** Text of each token, as stored: byte-level characters for "gpt2", U+2581 for a space in "llama". */
-  tokens: string[];
+  tokens: StringList;
   /** `TokenType` values, one a token; all `Normal` when the file has none. */
   tokenTypes: Int32Array;
   /** BPE merges by falling priority, each "left right". */
-  merges?: string[];
+  merges?: StringList;
   /** SentencePiece scores, one a token. */
   scores?: Float32Array;
   bosId?: number;
