@@ -1,0 +1,20 @@
+import { AbortError } from "../errors";
+
+/** The error of work that a signal stopped; what was given to `abort()` is its cause. */
+export function abortError(what: string, signal: AbortSignal): AbortError {
+  return new AbortError(`${what} was aborted.`, { cause: signal.reason });
+}
+
+/** @throws AbortError if the signal is aborted already */
+export function throwIfAborted(what: string, signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw abortError(what, signal);
+}
+
+/** Calls `action` once when the signal is aborted. The function that is returned takes the listener away again. */
+export function onAbort(signal: AbortSignal | undefined, action: () => void): () => void {
+  if (!signal) return () => undefined;
+  signal.addEventListener("abort", action, { once: true });
+  return () => {
+    signal.removeEventListener("abort", action);
+  };
+}

@@ -1,0 +1,104 @@
+import type { ForwardBatch, ForwardResult, NativeContext } from "../../types/addon";
+import type { Output, Query } from "./request";
+
+/** The positions of one sequence in a step. */
+interface Row {
+  query: Query | undefined;
+  token: number;
+  sequence: number;
+}
+
+/** Collects the tokens of a step and what is wanted of them. */
+export class BatchBuilder {
+  private readonly rows: Row[] = [];
+  private extraCount = 0;
+  /** Positions of which all logits are wanted. */
+  fullOutputs = 0;
+
+  get size(): number {
+    return this.rows.length;
+  }
+
+  /** Appends a token of the native sequence `sequence`; without a query nothing is wanted of it. */
+  add(token: number, sequence: number, query: Query | undefined): void {
+    this.rows.push({ token, sequence, query });
+    this.extraCount += query?.extraIds?.length ?? 0;
+    if (query?.want === 2) this.fullOutputs++;
+  }
+
+  /** The batch as the addon takes it. */
+  build(): ForwardBatch {
+    const { rows } = this;
+    const queries = rows.flatMap(({ query }) => (query?.want === 1 ? [query] : []));
+    const batch: ForwardBatch = {
+      tokens: Int32Array.from(rows, ({ token }) => token),
+      sequences: Int32Array.from(rows, ({ sequence }) => sequence),
+      want: Uint8Array.from(rows, ({ query }) => query?.want ?? 0),
+      candidates: queries.reduce((most, { candidates }) => Math.max(most, candidates), 1),
+      temperatures: Float32Array.from(queries, ({ temperature }) => temperature),
+    };
+    if (this.extraCount > 0) {
+      const ids = new Int32Array(this.extraCount);
+      const offsets = new Int32Array(queries.length + 1);
+      for (const [index, { extraIds }] of queries.entries()) {
+        const offset = offsets[index] ?? 0;
+        if (extraIds) ids.set(extraIds, offset);
+        offsets[index + 1] = offset + (extraIds?.length ?? 0);
+      }
+      batch.extraIds = ids;
+      batch.extraOffsets = offsets;
+    }
+    return batch;
+  }
+}
+
+const NO_IDS = new Int32Array(0);
+const NO_LOGITS = new Float32Array(0);
+
+/** Hands out a step's results position by position, in the order in which they were asked for. */
+export class ResultReader {
+  private readonly stride: number;
+  private outputs = 0;
+  private candidates = 0;
+  private extras = 0;
+  private full = 0;
+
+  constructor(
+    private readonly context: Pick<NativeContext, "lastLogits">,
+    private readonly result: ForwardResult,
+    private readonly vocabularySize: number,
+    batch: ForwardBatch,
+  ) {
+    this.stride = Math.min(batch.candidates, vocabularySize);
+  }
+
+  /** The output that belongs to `query`. Must be called for every query of the batch, in order. */
+  next(query: Query): Output {
+    const { context, result, vocabularySize, stride } = this;
+    const index = this.outputs++;
+    if (query.want === 2) {
+      const start = this.full++ * vocabularySize;
+      const logits = result.logits.subarray(start, start + vocabularySize);
+      return {
+        candidateIds: NO_IDS,
+        candidateLogits: NO_LOGITS,
+        logSumExp: NaN,
+        extraLogits: NO_LOGITS,
+        allLogits: () => logits,
+      };
+    }
+    const row = this.candidates++;
+    const start = row * stride;
+    // Others in the batch may have asked for more: what one request sees must not depend on its company.
+    const end = start + Math.min(query.candidates, stride);
+    const extraStart = this.extras;
+    this.extras += query.extraIds?.length ?? 0;
+    return {
+      candidateIds: result.candidateIds.subarray(start, end),
+      candidateLogits: result.candidateLogits.subarray(start, end),
+      logSumExp: result.logSumExp[row] ?? NaN,
+      extraLogits: result.extraLogits.subarray(extraStart, this.extras),
+      allLogits: () => context.lastLogits(index),
+    };
+  }
+}

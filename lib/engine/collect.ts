@@ -1,0 +1,61 @@
+import { abortError, onAbort, throwIfAborted } from "./abort";
+import type { Output, Query, Request } from "./request";
+import type { Scheduler } from "./scheduler";
+import { Sequence } from "./sequence";
+
+/** What is to be computed over given tokens. */
+export interface CollectOptions {
+  /** For error messages: "model.evaluate". */
+  what: string;
+  signal: AbortSignal | undefined;
+  /** What is wanted of each position. */
+  query: (position: number) => Query;
+  /** Called for every position in order, exactly once. */
+  onOutput: (position: number, output: Output) => void;
+}
+
+/**
+ * Computes given tokens as a sequence of their own and hands out the outputs of all positions.
+ * Rejects with `AbortError` as soon as the signal is aborted.
+ */
+export function collect(scheduler: Scheduler, tokens: ArrayLike<number>, options: CollectOptions): Promise<void> {
+  const { what, signal, query, onOutput } = options;
+  throwIfAborted(what, signal);
+  if (tokens.length === 0) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const sequence = new Sequence();
+    let position = 0;
+    const settle = (error?: Error): void => {
+      removeListener();
+      scheduler.release(sequence);
+      if (error) reject(error);
+      else resolve();
+    };
+    const request: Request = {
+      sequence,
+      prompt: tokens,
+      firstOutput: 0,
+      ready: true,
+      begin: () => undefined,
+      query,
+      receive(output) {
+        onOutput(position, output);
+        position++;
+        if (position < tokens.length) return true;
+        settle();
+        return false;
+      },
+      fail: settle,
+    };
+    const removeListener = onAbort(signal, () => {
+      scheduler.cancel(request);
+      settle(signal ? abortError(what, signal) : undefined);
+    });
+    try {
+      scheduler.submit(request);
+    } catch (error) {
+      removeListener();
+      throw error;
+    }
+  });
+}

@@ -1,0 +1,208 @@
+import type { NativeContext, NativeModel } from "../../types/addon";
+import { AbortError, ClosedError, ContextLengthError, InvalidOptionError } from "../errors";
+import type { Tokenizer } from "../tokenizer";
+import { describe } from "../validate";
+import { collect } from "./collect";
+import type { KvType } from "./memory";
+import type { Query, Request } from "./request";
+import { Scheduler, type SchedulerLimits } from "./scheduler";
+import type { Sequence } from "./sequence";
+
+/** What a loaded model is and what it takes. */
+export interface ModelInfo {
+  /** Absolute path of the file. */
+  readonly path: string;
+  /** `general.name` of the file. */
+  readonly name?: string;
+  readonly architecture: string;
+  /** Parameters of all tensors. */
+  readonly parameters: number;
+  /** Most tokens of a sequence as loaded. */
+  readonly contextLength: number;
+  /** Most tokens that the model was made for. */
+  readonly modelContextLength: number;
+  readonly vocabularySize: number;
+  readonly embeddingLength: number;
+  readonly layerCount: number;
+  readonly headCount: number;
+  readonly headCountKv: number;
+  readonly ffnLength: number;
+  /** The ternary kernel in use, "avx2-i2s" for example. */
+  readonly kernel: string;
+  /** The instruction set of the float operations. */
+  readonly floatLevel: string;
+  readonly threads: number;
+  readonly kvType: KvType;
+  readonly memory: {
+    /** Ternary weights in the kernel's layout. */
+    readonly packedBytes: number;
+    /** Embedding, head and norms, in the mapped file. */
+    readonly mappedBytes: number;
+    /** KV cache and intermediate results. */
+    readonly contextBytes: number;
+    readonly totalBytes: number;
+  };
+  /** Bytes of weights that one decoded token reads. */
+  readonly bytesPerToken: number;
+  /** Multiply-adds of the matrices for one prompt token, without head and attention. */
+  readonly macsPerToken: number;
+}
+
+/** What an engine is made of; it owns all of it. */
+export interface EngineParts {
+  native: NativeModel;
+  context: NativeContext;
+  tokenizer: Tokenizer;
+  info: ModelInfo;
+  limits: SchedulerLimits;
+  /** Jinja source of the model's chat template. */
+  chatTemplate: string | undefined;
+}
+
+/** Options of the methods that compute over given tokens. */
+export interface EvaluateOptions {
+  /** Stops the work; the promise rejects with `AbortError`. */
+  signal?: AbortSignal;
+}
+
+/** More numbers than this do not fit into a typed array everywhere. */
+const MOST_LOGITS = 2 ** 31 - 1;
+
+/** A loaded model at work: the scheduler over its native context, and everything that closes with it. */
+export class Engine {
+  readonly tokenizer: Tokenizer;
+  readonly info: ModelInfo;
+  readonly chatTemplate: string | undefined;
+  private readonly scheduler: Scheduler;
+  private closing: Promise<void> | undefined;
+
+  constructor(private readonly parts: EngineParts) {
+    this.tokenizer = parts.tokenizer;
+    this.info = parts.info;
+    this.chatTemplate = parts.chatTemplate;
+    this.scheduler = new Scheduler(parts.context, parts.limits);
+  }
+
+  /** @throws ClosedError after `close` */
+  checkOpen(): void {
+    if (this.closing) throw new ClosedError(`The model "${this.info.path}" was closed; load it again.`);
+  }
+
+  /** See `Scheduler.submit`. @throws ClosedError after `close` */
+  submit(request: Request): void {
+    this.checkOpen();
+    this.scheduler.submit(request);
+  }
+
+  /** See `Scheduler.cancel`. */
+  cancel(request: Request): void {
+    this.scheduler.cancel(request);
+  }
+
+  /** See `Scheduler.release`. */
+  release(sequence: Sequence): void {
+    this.scheduler.release(sequence);
+  }
+
+  /** To be called when a request that was not ready became so. */
+  wake(): void {
+    this.scheduler.wake();
+  }
+
+  /**
+   * Checks token ids that a user gave.
+   * @param most longest list that is allowed
+   * @throws InvalidOptionError for what is no id of the vocabulary, ContextLengthError for too many
+   */
+  checkTokens(what: string, tokens: ArrayLike<number>, most: number): void {
+    if (tokens.length > most) throw this.tooLong(what, tokens.length, most);
+    const { vocabularySize } = this.info;
+    for (let i = 0; i < tokens.length; i++) {
+      const id = tokens[i];
+      if (Number.isInteger(id) && (id ?? -1) >= 0 && (id ?? -1) < vocabularySize) continue;
+      throw new InvalidOptionError(
+        `${what}: token ${i} is ${describe(id)}; ids are integers from 0 to ${vocabularySize - 1}.`,
+      );
+    }
+  }
+
+  /** The error for a prompt or text that does not fit. */
+  tooLong(what: string, length: number, most: number): ContextLengthError {
+    const { contextLength, modelContextLength } = this.info;
+    const remedy =
+      contextLength < modelContextLength
+        ? `Load the model with a larger contextLength (up to ${modelContextLength}), or shorten it.`
+        : "Shorten it.";
+    return new ContextLengthError(
+      `${what} has ${length} tokens; at most ${most} fit into the context of ${contextLength}. ${remedy}`,
+    );
+  }
+
+  /**
+   * The logits of every position: [tokens, vocabulary], row i scores what may follow tokens 0..i. The tokens are taken
+   * as they are; nothing is put in front.
+   */
+  async evaluate(tokens: ArrayLike<number>, signal: AbortSignal | undefined): Promise<Float32Array> {
+    this.checkOpen();
+    const what = "model.evaluate";
+    this.checkTokens(what, tokens, this.info.contextLength);
+    const { vocabularySize } = this.info;
+    if (tokens.length * vocabularySize > MOST_LOGITS) {
+      const most = Math.floor(MOST_LOGITS / vocabularySize);
+      throw new ContextLengthError(`${what}: the logits of more than ${most} tokens do not fit into one array.`);
+    }
+    const logits = new Float32Array(tokens.length * vocabularySize);
+    const query: Query = { want: 2, candidates: 1, temperature: 1 };
+    await collect(this.scheduler, tokens, {
+      what,
+      signal,
+      query: () => query,
+      onOutput: (position, output) => logits.set(output.allLogits(), position * vocabularySize),
+    });
+    return logits;
+  }
+
+  /**
+   * How likely each token is after those before it: natural logarithms of probabilities, [tokens - 1], entry i is that of
+   * token i + 1. Takes the memory of a few numbers a token, whatever the vocabulary.
+   */
+  async score(tokens: ArrayLike<number>, signal: AbortSignal | undefined): Promise<Float64Array> {
+    this.checkOpen();
+    const what = "model.score";
+    this.checkTokens(what, tokens, this.info.contextLength + 1);
+    const length = Math.max(tokens.length - 1, 0);
+    const scores = new Float64Array(length);
+    const context = Array.from({ length }, (_, i) => tokens[i] ?? 0);
+    await collect(this.scheduler, context, {
+      what,
+      signal,
+      query: (position) => ({
+        want: 1,
+        candidates: 1,
+        temperature: 1,
+        extraIds: Int32Array.of(tokens[position + 1] ?? 0),
+      }),
+      onOutput: (position, { extraLogits, logSumExp }) => {
+        scores[position] = (extraLogits[0] ?? NaN) - logSumExp;
+      },
+    });
+    return scores;
+  }
+
+  /** Stops all work with `AbortError`, waits for its end and frees everything. Idempotent. */
+  close(): Promise<void> {
+    this.closing ??= this.shutDown();
+    return this.closing;
+  }
+
+  private async shutDown(): Promise<void> {
+    await this.scheduler.stop(new AbortError(`The model "${this.info.path}" was closed.`));
+    this.freeAll();
+  }
+
+  private freeAll(): void {
+    this.parts.tokenizer.close();
+    this.parts.context.close();
+    this.parts.native.close();
+  }
+}

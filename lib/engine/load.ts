@@ -1,0 +1,149 @@
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import type { LoadTask, ModelSpec, NativeContext, NativeModel } from "../../types/addon";
+import { loadAddon } from "../addon";
+import { describeModel } from "../architectures";
+import { fromNative, InvalidOptionError } from "../errors";
+import { BUNDLED_MODEL_PATH } from "../files/bundled";
+import { MetadataView, readGguf, readTokenizerInfo, type GgufFile } from "../files/gguf";
+import { tokenizerFromGguf, type Tokenizer } from "../tokenizer";
+import { describe } from "../validate";
+import { abortError, onAbort, throwIfAborted } from "./abort";
+import { Engine, type ModelInfo } from "./engine";
+import {
+  planContext,
+  resolveModelOptions,
+  type ContextPlan,
+  type ModelOptions,
+  type ResolvedModelOptions,
+} from "./options";
+
+/**
+ * Loads a GGUF file; without a path, the model that ships with the package. The header is read in slices, the vocabulary
+ * and the weights on threads of their own: the event loop is never blocked.
+ * @throws InvalidOptionError, FileError, ModelFormatError, UnsupportedModelError, OutOfMemoryError, KernelError,
+ * AddonLoadError, AbortError
+ */
+export async function loadEngine(path: string | undefined, options?: ModelOptions): Promise<Engine> {
+  if (path !== undefined && (typeof path !== "string" || path === "")) {
+    throw new InvalidOptionError(`Model.load: the path must be a string that is not empty, not ${describe(path)}.`);
+  }
+  const resolved = resolveModelOptions(options, () => loadAddon().cpu());
+  const { signal } = resolved;
+  throwIfAborted("Model.load", signal);
+  const engine = load(resolve(path ?? BUNDLED_MODEL_PATH), resolved);
+  if (!signal) return engine;
+  // Whoever aborts gets the answer now; what was under way frees itself when it comes to its end.
+  return new Promise((accept, reject) => {
+    const removeListener = onAbort(signal, () => {
+      reject(abortError("Model.load", signal));
+      engine.then((late) => late.close()).catch(() => undefined);
+    });
+    engine.then(accept, reject).finally(removeListener);
+  });
+}
+
+async function load(path: string, options: ResolvedModelOptions): Promise<Engine> {
+  const { signal } = options;
+  const addon = loadAddon();
+  await refuseFolder(path);
+  const file = await readGguf(path, signal ? { signal } : {});
+  const spec = describeModel(file);
+  const plan = planContext(spec, options);
+  const vocabulary = readTokenizerInfo(file);
+  throwIfAborted("Model.load", signal);
+
+  const tokenizer = tokenizerFromGguf(vocabulary);
+  // A failure is dealt with below; until then it must not count as unhandled.
+  tokenizer.catch(() => undefined);
+  const held: { close(): void }[] = [];
+  try {
+    const native = await loadWeights(
+      () => addon.loadModel(spec, { kernel: options.kernel, threads: options.threads, onProgress: options.onProgress }),
+      signal,
+    );
+    held.push(native);
+    const parts = { native, context: createContext(native, plan, options), tokenizer: await tokenizer };
+    return makeEngine(parts, { file, spec, plan, options, chatTemplate: vocabulary.chatTemplate });
+  } catch (error) {
+    for (const each of held) each.close();
+    tokenizer.then((late) => late.close()).catch(() => undefined);
+    throw fromNative(error);
+  }
+}
+
+async function refuseFolder(path: string): Promise<void> {
+  const stats = await stat(path).catch(() => undefined);
+  if (stats?.isDirectory()) {
+    throw new InvalidOptionError(
+      `Model.load: "${path}" is a folder; give a .gguf file. A Hugging Face folder is converted with ` +
+        `"node-bitnet convert ${path} model.gguf".`,
+    );
+  }
+}
+
+async function loadWeights(start: () => LoadTask, signal: AbortSignal | undefined): Promise<NativeModel> {
+  const task = start();
+  const removeListener = onAbort(signal, () => task.cancel());
+  try {
+    return await task.promise;
+  } finally {
+    removeListener();
+  }
+}
+
+function createContext(native: NativeModel, plan: ContextPlan, options: ResolvedModelOptions): NativeContext {
+  return native.createContext({
+    threads: options.threads,
+    kvType: options.kvType,
+    kvBlocks: plan.kvBlocks,
+    maxBatchTokens: options.maxBatchTokens,
+    maxSequenceLength: plan.contextLength,
+  });
+}
+
+interface LoadedFrom {
+  file: GgufFile;
+  spec: ModelSpec;
+  plan: ContextPlan;
+  options: ResolvedModelOptions;
+  chatTemplate: string | undefined;
+}
+
+function makeEngine(
+  parts: { native: NativeModel; context: NativeContext; tokenizer: Tokenizer },
+  { file, spec, plan, options, chatTemplate }: LoadedFrom,
+): Engine {
+  const { native, context, tokenizer } = parts;
+  const name = new MetadataView(file).optionalString("general.name");
+  const { packedBytes, mappedBytes } = native;
+  const info: ModelInfo = {
+    path: file.path,
+    ...(name === undefined ? {} : { name }),
+    architecture: spec.architecture,
+    parameters: file.tensors.reduce((total, { dims }) => total + dims.reduce((a, b) => a * b, 1), 0),
+    contextLength: plan.contextLength,
+    modelContextLength: spec.contextLength,
+    vocabularySize: spec.vocabularySize,
+    embeddingLength: spec.embeddingLength,
+    layerCount: spec.layerCount,
+    headCount: spec.headCount,
+    headCountKv: spec.headCountKv,
+    ffnLength: spec.ffnLength,
+    kernel: native.kernel,
+    floatLevel: native.floatLevel,
+    threads: options.threads,
+    kvType: options.kvType,
+    memory: {
+      packedBytes,
+      mappedBytes,
+      contextBytes: context.memoryBytes,
+      totalBytes: packedBytes + mappedBytes + context.memoryBytes,
+    },
+    bytesPerToken: native.bytesPerToken,
+    macsPerToken: native.macsPerToken,
+  };
+  const { maxBatchTokens, prefillChunk, maxConcurrent } = options;
+  const limits = { vocabularySize: spec.vocabularySize, maxBatchTokens, prefillChunk, maxConcurrent };
+  return new Engine({ native, context, tokenizer, info, limits, chatTemplate });
+}

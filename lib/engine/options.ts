@@ -1,0 +1,155 @@
+import type { CpuInfo, ModelSpec } from "../../types/addon";
+import { InvalidOptionError, OutOfMemoryError } from "../errors";
+import { abortSignal, callback, checkOptions, choice, integer, text } from "../validate";
+import { blocksFor } from "./kv_pool";
+import { estimateMemory, formatBytes, kvBytesPerPosition, memorySize, type KvType } from "./memory";
+
+/** How a model is loaded. All optional. */
+export interface ModelOptions {
+  /** Threads that compute, 1 to 256. Default: the physical cores this process may use. */
+  threads?: number;
+  /**
+   * Most tokens of a sequence, prompt and answer together; at most what the model was made for. Default: what the model
+   * was made for, but at most 4096, because the KV cache grows with it.
+   */
+  contextLength?: number;
+  /**
+   * Kernel ("avx2-i2s") or level ("scalar", "avx2", "avx512", "neon", ...). Results are the same bits with every one.
+   * Default: the environment variable BITNET_KERNEL, else "auto", the fastest that this CPU runs.
+   */
+  kernel?: string;
+  /** Precision of keys and values in the cache: "f16" takes half of the memory. Default "f16". */
+  kvType?: KvType;
+  /** Most tokens in one step of the engine, 1 to 4096. Default 512. */
+  maxBatchTokens?: number;
+  /** Most prompt tokens in a step in which other texts are being generated, 1 to maxBatchTokens. Default 128. */
+  prefillChunk?: number;
+  /** Texts that are computed at the same time, 1 to 256; more wait for their turn. Default 16. */
+  maxConcurrent?: number;
+  /**
+   * Most memory for weights, KV cache and intermediate results: bytes, or a size like "512MB". Where `contextLength` is
+   * not given, it is chosen to fit. Default: no limit.
+   */
+  memoryLimit?: number | string;
+  /** Stops loading; the promise rejects with `AbortError`. */
+  signal?: AbortSignal;
+  /** Called with the share of loading that is done, 0 to 1. */
+  onProgress?: (share: number) => void;
+}
+
+/** Checks of `ModelOptions`. */
+export const modelChecks = {
+  threads: integer({ min: 1, max: 256 }),
+  contextLength: integer({ min: 1 }),
+  kernel: text(),
+  kvType: choice(["f32", "f16"] as const),
+  maxBatchTokens: integer({ min: 1, max: 4096 }),
+  prefillChunk: integer({ min: 1, max: 4096 }),
+  maxConcurrent: integer({ min: 1, max: 256 }),
+  memoryLimit: memorySize,
+  signal: abortSignal(),
+  onProgress: callback<(share: number) => void>(),
+};
+
+/** Options with every default filled in that does not depend on the model. */
+export interface ResolvedModelOptions {
+  threads: number;
+  contextLength: number | undefined;
+  kernel: string;
+  kvType: KvType;
+  maxBatchTokens: number;
+  prefillChunk: number;
+  maxConcurrent: number;
+  memoryLimit: number | undefined;
+  signal: AbortSignal | undefined;
+  onProgress: (share: number) => void;
+}
+
+const LONGEST_DEFAULT_CONTEXT = 4096;
+/** Full contexts that the default cache holds: more requests share it, and give way to each other where it is too small. */
+const FULL_CONTEXTS = 4;
+
+/**
+ * Checks the options of `Model.load` and fills in what the machine decides.
+ * @throws InvalidOptionError
+ */
+export function resolveModelOptions(options: ModelOptions | undefined, cpu: () => CpuInfo): ResolvedModelOptions {
+  const given = checkOptions("Model.load", options, modelChecks);
+  const maxBatchTokens = given.maxBatchTokens ?? 512;
+  const prefillChunk = given.prefillChunk ?? Math.min(128, maxBatchTokens);
+  if (prefillChunk > maxBatchTokens) {
+    throw new InvalidOptionError(
+      `Model.load: option "prefillChunk" is ${prefillChunk}; it must be at most maxBatchTokens (${maxBatchTokens}).`,
+    );
+  }
+  return {
+    threads: given.threads ?? defaultThreads(cpu()),
+    contextLength: given.contextLength,
+    kernel: given.kernel ?? kernelFromEnvironment(),
+    kvType: given.kvType ?? "f16",
+    maxBatchTokens,
+    prefillChunk,
+    maxConcurrent: given.maxConcurrent ?? 16,
+    memoryLimit: given.memoryLimit,
+    signal: given.signal,
+    onProgress: given.onProgress ?? (() => undefined),
+  };
+}
+
+function defaultThreads(cpu: CpuInfo): number {
+  return Math.max(1, Math.min(cpu.physicalCores, cpu.usableCpus, 256));
+}
+
+/** What the context is made with, once the model is known. */
+export interface ContextPlan {
+  contextLength: number;
+  kvBlocks: number;
+}
+
+/**
+ * Chooses the context length and the size of the KV cache.
+ * @throws InvalidOptionError when the context is longer than the model's
+ * @throws OutOfMemoryError when the memory limit does not suffice, saying what would
+ */
+export function planContext(spec: ModelSpec, options: ResolvedModelOptions): ContextPlan {
+  const { contextLength: wanted, memoryLimit, kvType, maxBatchTokens } = options;
+  if (wanted !== undefined && wanted > spec.contextLength) {
+    throw new InvalidOptionError(
+      `Model.load: option "contextLength" is ${wanted}, but the model was made for at most ${spec.contextLength} tokens.`,
+    );
+  }
+  let contextLength = wanted ?? Math.min(spec.contextLength, LONGEST_DEFAULT_CONTEXT);
+  if (memoryLimit !== undefined) contextLength = fitContext(spec, contextLength, memoryLimit, options);
+  let sequences = Math.min(options.maxConcurrent, FULL_CONTEXTS);
+  if (memoryLimit !== undefined) {
+    const one = estimateMemory(spec, { contextLength, kvType, maxBatchTokens });
+    sequences = Math.min(sequences, 1 + Math.floor((memoryLimit - one.totalBytes) / one.kvBytes));
+  }
+  return { contextLength, kvBlocks: blocksFor(contextLength) * sequences };
+}
+
+/** The context length within the limit; a shorter one is taken only where the user asked for none. */
+function fitContext(spec: ModelSpec, length: number, limit: number, options: ResolvedModelOptions): number {
+  const { kvType, maxBatchTokens } = options;
+  const need = (contextLength: number): number =>
+    estimateMemory(spec, { contextLength, kvType, maxBatchTokens }).totalBytes;
+  if (need(length) <= limit) return length;
+  const fixed = need(0);
+  const longest = (type: KvType): number => Math.floor((limit - fixed) / (32 * kvBytesPerPosition(spec, type))) * 32;
+  const fitting = longest(kvType);
+  if (options.contextLength === undefined && fitting >= 256) return fitting;
+  const ways = [`a memoryLimit of at least ${Math.ceil(need(length) / 2 ** 20)}MB`];
+  if (fitting >= 32) ways.push(`a contextLength of at most ${fitting}`);
+  if (kvType === "f32" && longest("f16") >= length) ways.push('kvType "f16"');
+  throw new OutOfMemoryError(
+    `Model.load: ${formatBytes(limit)} (option "memoryLimit") do not suffice: weights and intermediate results take ` +
+      `${formatBytes(fixed)}, the KV cache for ${length} tokens ${formatBytes(need(length) - fixed)}. ` +
+      `What would fit: ${ways.join(", or ")}.`,
+  );
+}
+
+/** An empty variable counts as not set, as shells can hardly say otherwise. */
+function kernelFromEnvironment(): string {
+  const { BITNET_KERNEL: kernel = "" } = process.env;
+  return kernel === "" ? "auto" : kernel;
+}

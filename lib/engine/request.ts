@@ -1,0 +1,50 @@
+import type { Sequence } from "./sequence";
+
+/** What is wanted of one position. */
+export interface Query {
+  /** 1: candidates and what else this object names; 2: all logits. */
+  readonly want: 1 | 2;
+  /** How many candidates; 1 to 4096. */
+  readonly candidates: number;
+  /** Temperature of `logSumExp`; 1 for greedy. */
+  readonly temperature: number;
+  /** Ids whose logits are wanted besides the candidates. */
+  readonly extraIds?: Int32Array;
+}
+
+/** What came out at one position. The arrays are views into the step's results: copy what is kept. */
+export interface Output {
+  /** Ids by falling logit, as many as were asked for; empty when all logits were wanted. */
+  readonly candidateIds: Int32Array;
+  readonly candidateLogits: Float32Array;
+  /** log(sum(exp(logit / temperature))) over the whole vocabulary; NaN when all logits were wanted. */
+  readonly logSumExp: number;
+  /** Logits of `Query.extraIds`. */
+  readonly extraLogits: Float32Array;
+  /** All logits of the position. Only while `Request.receive` runs. */
+  allLogits(): Float32Array;
+}
+
+/**
+ * Work for the scheduler: compute a sequence from a prompt on, and hand out what the query asks for at every position
+ * from `firstOutput` on. The work ends when `receive` says so.
+ */
+export interface Request {
+  readonly sequence: Sequence;
+  /** What the sequence's tokens shall be when work begins; what the cache already has of them is kept. */
+  readonly prompt: ArrayLike<number>;
+  /** The first position of the prompt whose output is wanted; the positions before it may come from the cache. */
+  readonly firstOutput: number;
+  /** False while the reader is behind: it keeps its place, but takes no part in steps. Call `Scheduler.wake` when true. */
+  readonly ready: boolean;
+  /** Work begins now; `cachedTokens` of the prompt need no computing. */
+  begin(cachedTokens: number): void;
+  query(position: number): Query;
+  /**
+   * The output of the next position; returns whether the work goes on. It goes on at the positions that are left, so
+   * where there are none a token must have been appended to the sequence. Errors thrown here fail this request only.
+   */
+  receive(output: Output): boolean;
+  /** The work cannot go on. Called at most once, and never after the request was cancelled. */
+  fail(error: Error): void;
+}
