@@ -52,14 +52,23 @@ describeShared("bundled model against the shared reference", () => {
     expect(result.maxDifference).toBeLessThan(0.5);
   });
 
-  test("held-out text: 500 positions beside the project's own reference", async () => {
-    const text = sharedText("valid.txt").slice(0, 4000);
-    const ids = [bos, ...withoutBos(await model.tokenizer.encode(text), bos)].slice(0, 500);
-    const expected = loadReference(sharedModel("packed"), { kv: "f32" }).logits(ids);
-    const result = agreement(await evaluate(ids), expected);
-    expect(result.positions).toBe(500);
+  test("held-out text in pieces of 32 tokens: most positions see no rounding flip at all", async () => {
+    // Flips gather along a context (over 500 positions the median difference of correct engines reaches 0.1); in short
+    // ones float32 agrees with float64 to 2e-6 in the median, so that the bound can be far tighter.
+    const text = sharedText("valid.txt").slice(0, 6000);
+    const ids = withoutBos(await model.tokenizer.encode(text), bos);
+    const expecting = loadReference(sharedModel("packed"), { kv: "f32" });
+    const actual: Float32Array[] = [];
+    const expected: Float64Array[] = [];
+    for (let piece = 0; piece < 16; piece++) {
+      const prompt = [bos, ...ids.slice(piece * 32, piece * 32 + 31)];
+      actual.push(...(await evaluate(prompt)));
+      expected.push(...expecting.logits(prompt));
+    }
+    const result = agreement(actual, expected);
+    expect(result.positions).toBe(512);
     expect(result.argMax).toBeGreaterThanOrEqual(0.98);
-    expect(result.medianDifference).toBeLessThan(0.1);
+    expect(result.medianDifference).toBeLessThan(0.01);
   }, 120_000);
 
   test.each(reference.prompts.map(({ text, ids, greedy_packed: greedy }) => [text, ids, greedy] as const))(
