@@ -7,6 +7,9 @@ import { TINY_VOCABULARY, temporaryFolder, writeTinyModel, type TinyModelOptions
 import { loadReference } from "./model";
 import { tieFreePrompt } from "./ties";
 
+// The reference is slow, and a busy machine slower.
+jest.setTimeout(120_000);
+
 const LENGTH = 8;
 const folder = temporaryFolder();
 

@@ -9,6 +9,9 @@ import { readGguf } from "../reference/gguf";
 import { loadReference } from "../reference/model";
 import { describeShared, sharedLogits, sharedModel, sharedReference, type Form } from "./shared";
 
+// The reference is slow, and a busy machine slower.
+jest.setTimeout(120_000);
+
 const MODELS = join(__dirname, "..", "..", "models");
 
 /** The descriptive options the bundled file was made with, read from it. */

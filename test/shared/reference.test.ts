@@ -4,6 +4,9 @@ import { loadReference } from "../reference/model";
 import { tokenizerFromFolder } from "../reference/tokenizer";
 import { describeShared, sharedLogits, sharedModel, sharedReference, sharedTieFree, type Form } from "./shared";
 
+// The reference is slow, and a busy machine slower.
+jest.setTimeout(120_000);
+
 describeShared("the project's reference", () => {
   const { prompts, tokenizer: info } = sharedReference();
 
