@@ -1,12 +1,17 @@
 import { createRequire } from "node:module";
 import { createContext, Script } from "node:vm";
-import type * as Jinja from "@huggingface/jinja" with { "resolution-mode": "import" };
-
-// The package has a CommonJS build, but declares types for its ES module only.
-const { Environment, Interpreter, parse, tokenize } = createRequire(__filename)("@huggingface/jinja") as typeof Jinja;
-
 /** A parsed template. */
-export type Program = ReturnType<typeof Jinja.parse>;
+export type Program = object;
+
+/** What is used of the package, whose own types name their files in a way that Node's resolution does not find. */
+interface Jinja {
+  tokenize: (source: string, options: { lstrip_blocks: boolean; trim_blocks: boolean }) => unknown[];
+  parse: (tokens: unknown[]) => Program;
+  Environment: new () => { set(name: string, value: unknown): unknown };
+  Interpreter: new (environment: object) => { run(program: Program): { value: unknown } };
+}
+
+const { Environment, Interpreter, parse, tokenize } = createRequire(__filename)("@huggingface/jinja") as Jinja;
 
 /** A template called `raise_exception`; the message is the template's own. */
 export class TemplateRefusal extends Error {}

@@ -118,8 +118,7 @@ async function writeByteLevel(
   json.write(`"ignore_merges":${split.ignoreMerges === true},"byte_fallback":false,"vocab":{`);
   // Control tokens stay outside, so that no text can reach them.
   const isText = (type: number): boolean => type !== TokenType.Control && type !== TokenType.Unknown;
-  const { list } = await keptTokens(vocabulary, isText, slicer);
-  await json.writeAll(list, ([text, id]) => `${JSON.stringify(text)}:${id}`);
+  await writeEntries(vocabulary, isText, json, slicer);
   json.write('},"merges":[');
   await json.writeAll(vocabulary.merges ?? [], (merge) => JSON.stringify(merge));
   json.write("]}}");
@@ -148,6 +147,28 @@ async function writeSentencePiece(vocabulary: GgufVocabulary, json: JsonWriter, 
 function head(normalizer: object | null, pre_tokenizer: object | null): string {
   const start = JSON.stringify({ version: "1.0", added_tokens: [], normalizer, pre_tokenizer });
   return `${start.slice(0, -1)},"post_processor":null,"decoder":null,"model":{"type":"BPE",`;
+}
+
+/** Writes text and id of the tokens of the wanted types, without keeping any: large vocabularies strain the collector. */
+async function writeEntries(
+  { tokens, tokenTypes }: GgufVocabulary,
+  wanted: (type: number) => boolean,
+  json: JsonWriter,
+  slicer: Slicer,
+): Promise<void> {
+  let portion = "";
+  let separator = "";
+  for (const [id, text] of tokens.entries()) {
+    if ((id & 1023) === 1023) {
+      json.write(portion);
+      portion = "";
+      await slicer.pause();
+    }
+    if (!wanted(tokenTypes[id] ?? 0)) continue;
+    portion += `${separator}${JSON.stringify(text)}:${id}`;
+    separator = ",";
+  }
+  json.write(portion);
 }
 
 /** Text and id of the tokens of the wanted types; of tokens that read the same, the first. */
