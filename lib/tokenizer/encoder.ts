@@ -20,11 +20,11 @@ const text = (chunks) => Buffer.concat(chunks).toString("utf8");
 const operations = {
   parse({ chunks }) {
     parsed = JSON.parse(text(chunks));
-    const { model, ...rest } = parsed;
+    const { model, ...rest } = parsed ?? {};
     const { vocab, merges, ...settings } = model ?? {};
     const pieces = vocab && typeof vocab === "object" && !Array.isArray(vocab) ? Object.keys(vocab) : [];
     return {
-      header: JSON.stringify({ ...rest, model: settings }),
+      header: JSON.stringify({ ...rest, model: model && settings }),
       joined: pieces.join(""),
       lengths: Int32Array.from(pieces, (piece) => piece.length),
       ids: Float64Array.from(pieces, (piece) => vocab[piece]),

@@ -1,4 +1,5 @@
 import { ModelFormatError, UnsupportedModelError } from "../errors";
+import { describe } from "../validate";
 import type { AddedToken } from "./special_splitter";
 
 /** What a tokenizer.json says apart from its vocabulary and merges. */
@@ -90,7 +91,7 @@ function readPostProcessor(value: unknown): { prefixIds: number[]; suffixIds: nu
 
 function readDecoder(value: unknown): Pick<TokenizerHeader, "decoding" | "stripLeadingSpace"> {
   const unknown = (): UnsupportedModelError =>
-    new UnsupportedModelError(`tokenizer.json has an unknown decoder: ${JSON.stringify(value).slice(0, 200)}`);
+    new UnsupportedModelError(`tokenizer.json has an unknown decoder: ${describe(value)}`);
   if (value === null || value === undefined) throw unknown();
   const decoder = asObject(value, "decoder");
   const steps =

@@ -15,7 +15,10 @@ export interface AddedToken {
 /** A piece of a text: an added token's id, or text in between with its offset in the whole. */
 export type Segment = { id: number } | { text: string; start: number };
 
-const WORD = /[\p{L}\p{M}\p{N}\p{Pc}]/u;
+/** What counts as part of a word: \w of the library's regular expressions (Unicode TR 18). */
+const WORD_CLASS = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}]";
+const STARTS_WITH_WORD = new RegExp(`^${WORD_CLASS}`, "u");
+const ENDS_WITH_WORD = new RegExp(`${WORD_CLASS}$`, "u");
 
 /**
  * Finds added tokens in texts: leftmost first, the longest at each place, as the `tokenizers` library does. Doing it here
@@ -82,7 +85,8 @@ export class SpecialSplitter {
 
 function fits(token: AddedToken, text: string, at: number): boolean {
   if (!token.singleWord) return true;
-  const before = text.charAt(at - 1);
-  const after = text.charAt(at + token.content.length);
-  return !WORD.test(before) && !WORD.test(after);
+  // Two units hold any character.
+  const before = text.slice(Math.max(0, at - 2), at);
+  const end = at + token.content.length;
+  return !ENDS_WITH_WORD.test(before) && !STARTS_WITH_WORD.test(text.slice(end, end + 2));
 }
