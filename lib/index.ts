@@ -17,3 +17,19 @@ export {
   QueueFullError,
   UnsupportedModelError,
 } from "./errors";
+export { Model } from "./model";
+export { ChatSession, ChatTemplate, type ChatOptions, type Message, type Role } from "./chat";
+export { type EvaluateOptions, type KvType, type ModelInfo, type ModelOptions } from "./engine";
+export {
+  TextStream,
+  type Chunk,
+  type FinishReason,
+  type GenerationOptions,
+  type GenerationResult,
+  type Prompt,
+  type Timings,
+  type Usage,
+} from "./generation";
+export { type SamplingOptions } from "./sampling";
+export { type DecodeOptions, type Detokenizer, type EncodeOptions, type Tokenizer } from "./tokenizer";
+export { convertToGguf, type ConversionReport, type ConvertOptions } from "./convert";

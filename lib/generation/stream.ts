@@ -1,0 +1,157 @@
+import { abortError, onAbort, type Engine, type Sequence } from "../engine";
+import { fromNative } from "../errors";
+import { Channel } from "./channel";
+import { GenerationRequest, type ChunkSink } from "./generation_request";
+import type { ResolvedGenerationOptions } from "./options";
+import type { Chunk, GenerationResult } from "./types";
+
+/** Chunks that the engine may be ahead of the reader before the text pauses. */
+const MOST_AHEAD = 64;
+
+/** What a stream is made of. */
+export interface StreamSource {
+  engine: Engine;
+  /** For error messages: "model.stream". */
+  what: string;
+  options: ResolvedGenerationOptions;
+  /** Called at the first read: the prompt's tokens, or an error. */
+  prompt: () => Promise<ArrayLike<number>>;
+  /** Where the text is computed. */
+  sequence: Sequence;
+  /** Called for every chunk that is read, before the reader has it; what it throws fails the stream. */
+  onRead?: (chunk: Chunk) => void;
+  /** Called once when it is over: the last chunk was read (true), or it was given up or failed (false). */
+  ended: (complete: boolean) => void;
+}
+
+/**
+ * A text as it is generated, to be read with `for await`. Work begins with the first read, pauses while the reader is
+ * more than 64 chunks behind, and ends at once when the reader leaves the loop.
+ */
+export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
+  private readonly channel: Channel<Chunk>;
+  private request: GenerationRequest | undefined;
+  private begun = false;
+  private over = false;
+  private removeListener: () => void = () => undefined;
+
+  /** Made by `model.stream` and `chat.send`. */
+  constructor(private readonly source: StreamSource) {
+    this.channel = new Channel(MOST_AHEAD, () => source.engine.wake());
+  }
+
+  /** The next chunk. Rejects with `AbortError` when the signal is aborted, and with whatever else stopped the text. */
+  async next(): Promise<IteratorResult<Chunk, undefined>> {
+    if (!this.begun) this.begin();
+    const result = await this.channel.read();
+    if (result.done || this.over) return result;
+    try {
+      this.source.onRead?.(result.value);
+    } catch (error) {
+      this.channel.discard();
+      this.giveUp();
+      throw error;
+    }
+    // Complete is what was read to its end, not what was computed: that does not depend on how fast the machine is.
+    if (result.value.finishReason !== undefined) this.settle(true);
+    return result;
+  }
+
+  /** Ends the stream; `for await` calls it when its loop is left. */
+  return(): Promise<IteratorResult<Chunk, undefined>> {
+    this.begun = true;
+    this.channel.discard();
+    this.giveUp();
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  /** Ends the stream and rejects with the error given. */
+  async throw(error?: unknown): Promise<IteratorResult<Chunk, undefined>> {
+    await this.return();
+    throw error;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  private begin(): void {
+    this.begun = true;
+    const { signal } = this.source.options;
+    if (signal?.aborted) {
+      this.stop(abortError(this.source.what, signal));
+      return;
+    }
+    this.removeListener = onAbort(signal, () => {
+      if (signal) this.stop(abortError(this.source.what, signal));
+    });
+    void this.submit(performance.now());
+  }
+
+  private async submit(startedAt: number): Promise<void> {
+    const { engine, options, sequence, what, prompt } = this.source;
+    try {
+      engine.checkOpen();
+      const tokens = await prompt();
+      if (this.over) return;
+      // One position must be left for an answer.
+      engine.checkTokens(`${what}: the prompt`, tokens, engine.info.contextLength - 1);
+      const { channel } = this;
+      const sink: ChunkSink = {
+        get hasRoom() {
+          return channel.hasRoom;
+        },
+        chunk: (chunk) => this.take(chunk),
+        fail: (error) => this.fail(error),
+      };
+      this.request = new GenerationRequest(engine, sequence, tokens, options, sink, startedAt);
+      engine.submit(this.request);
+    } catch (error) {
+      this.fail(fromNative(error));
+    }
+  }
+
+  private take(chunk: Chunk): void {
+    this.channel.push(chunk);
+    if (chunk.finishReason !== undefined) this.channel.end();
+  }
+
+  /** Gives the text up: the reader gets `error`. */
+  stop(error: Error): void {
+    this.begun = true;
+    this.channel.fail(error);
+    this.giveUp();
+  }
+
+  private fail(error: Error): void {
+    if (this.over) return;
+    this.channel.fail(error);
+    this.settle(false);
+  }
+
+  private giveUp(): void {
+    if (this.over) return;
+    if (this.request) this.source.engine.cancel(this.request);
+    this.settle(false);
+  }
+
+  private settle(complete: boolean): void {
+    if (this.over) return;
+    this.over = true;
+    this.removeListener();
+    this.source.ended(complete);
+  }
+}
+
+/** Reads a stream to its end. */
+export async function collectText(stream: AsyncIterable<Chunk>): Promise<GenerationResult> {
+  let text = "";
+  const tokens: number[] = [];
+  for await (const chunk of stream) {
+    text += chunk.text;
+    for (const token of chunk.tokens) tokens.push(token);
+    const { finishReason, usage, timings } = chunk;
+    if (finishReason && usage && timings) return { text, tokens, usage, finishReason, timings };
+  }
+  throw new Error("A stream ended without a last chunk");
+}

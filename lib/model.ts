@@ -1,0 +1,92 @@
+import "./dispose";
+import { ChatSession, type ChatOptions } from "./chat";
+import { loadEngine, type Engine, type EvaluateOptions, type ModelInfo, type ModelOptions } from "./engine";
+import { collectText, streamText } from "./generation";
+import type { GenerationOptions, GenerationResult, Prompt, TextStream } from "./generation";
+import type { Tokenizer } from "./tokenizer";
+import { abortSignal, checkOptions } from "./validate";
+
+const evaluateChecks = { signal: abortSignal() };
+
+/**
+ * A loaded model. It serves any number of texts at the same time: they are computed together, and each says what it
+ * would say alone. Close it when it is no longer needed, or declare it with `await using`.
+ */
+export class Model {
+  private constructor(private readonly engine: Engine) {}
+
+  /**
+   * Loads a GGUF file; without a path, the small model that ships with the package. Never blocks the event loop.
+   * @throws InvalidOptionError, FileError, ModelFormatError, UnsupportedModelError, OutOfMemoryError, KernelError,
+   * AddonLoadError, AbortError
+   */
+  static async load(path?: string, options?: ModelOptions): Promise<Model> {
+    return new Model(await loadEngine(path, options));
+  }
+
+  /** What was loaded and what it takes. */
+  get info(): ModelInfo {
+    return this.engine.info;
+  }
+
+  /** Text to token ids and back. */
+  get tokenizer(): Tokenizer {
+    return this.engine.tokenizer;
+  }
+
+  /**
+   * Continues a prompt: `for await (const chunk of model.stream("Once"))`. Work begins with the first read, pauses while
+   * the reader is behind, and ends when the loop is left. The last chunk says how the text ended. A prompt given as
+   * token ids is taken as it is.
+   * @throws InvalidOptionError, ClosedError. Reading rejects with `ContextLengthError` when the prompt does not fit, and
+   * with `AbortError`.
+   */
+  stream(prompt: Prompt, options?: GenerationOptions): TextStream {
+    return streamText("model.stream", this.engine, prompt, options);
+  }
+
+  /** Continues a prompt and waits for the whole text. Rejects as `stream` does. */
+  async generate(prompt: Prompt, options?: GenerationOptions): Promise<GenerationResult> {
+    return collectText(streamText("model.generate", this.engine, prompt, options));
+  }
+
+  /** Starts a conversation. @throws InvalidOptionError, ClosedError, ModelFormatError for an unusable template */
+  chat(options?: ChatOptions): ChatSession {
+    return new ChatSession(this.engine, options);
+  }
+
+  /**
+   * The logits of every position: a Float32Array [tokens, vocabulary] whose row i scores what may follow tokens 0..i.
+   * The tokens are taken as they are; nothing is put in front.
+   * @throws InvalidOptionError, ContextLengthError, ClosedError, AbortError
+   */
+  async evaluate(tokens: ArrayLike<number>, options?: EvaluateOptions): Promise<Float32Array> {
+    const { signal } = checkOptions("model.evaluate", options, evaluateChecks);
+    return this.engine.evaluate(tokens, signal);
+  }
+
+  /**
+   * How likely each token is after those before it: natural logarithms of probabilities, [tokens - 1], entry i is that
+   * of token i + 1. Takes little memory, whatever the vocabulary.
+   * @throws InvalidOptionError, ContextLengthError, ClosedError, AbortError
+   */
+  async score(tokens: ArrayLike<number>, options?: EvaluateOptions): Promise<Float64Array> {
+    const { signal } = checkOptions("model.score", options, evaluateChecks);
+    return this.engine.score(tokens, signal);
+  }
+
+  /** Stops all work with `AbortError`, waits for its end and frees all memory. Idempotent. */
+  close(): Promise<void> {
+    return this.engine.close();
+  }
+
+  /** Begins to close, for `using`. The memory is free when the step under way has ended. */
+  [Symbol.dispose](): void {
+    void this.close();
+  }
+
+  /** The same as `close`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
