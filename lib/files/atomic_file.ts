@@ -24,7 +24,8 @@ export async function writeFileAtomically(path: string, write: (handle: FileHand
     await rename(temporary, target);
     await syncFolder(folder);
   } catch (error) {
-    await rm(temporary, { force: true });
+    // A failing clean-up must not hide why writing failed.
+    await rm(temporary, { force: true }).catch(() => undefined);
     if (error instanceof BitnetError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     throw new FileError(`Cannot write "${target}": ${reason}. Check the folder, its permissions and free space.`, {
