@@ -1,0 +1,248 @@
+#include "engine/context.h"
+
+#include <algorithm>
+#include <new>
+
+#include "error.h"
+
+namespace bitnet {
+namespace {
+
+[[noreturn]] void invalid(const std::string& message) { throw Error(kInvalidArgument, message); }
+
+size_t blocks_for(size_t positions) { return (positions + kKvBlock - 1) / kKvBlock; }
+
+}  // namespace
+
+Context::Context(std::shared_ptr<const Model> model, const ContextOptions& options, Done on_done)
+    : model_(std::move(model)),
+      options_(options),
+      on_done_(std::move(on_done)),
+      cache_(model_->spec(), options.kv_type, options.kv_blocks),
+      forward_(*model_, cache_, options.threads, options.max_batch_tokens, options.max_sequence_length),
+      thread_([this] { engine_thread(); }) {}
+
+Context::~Context() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+    cancelled_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+Sequence& Context::find(int32_t id) {
+  const auto it = sequences_.find(id);
+  if (it == sequences_.end()) invalid("There is no sequence " + std::to_string(id) + ".");
+  return it->second;
+}
+
+const Sequence& Context::find(int32_t id) const { return const_cast<Context*>(this)->find(id); }
+
+int32_t Context::create_sequence() {
+  const int32_t id = next_sequence_++;
+  sequences_.emplace(id, Sequence{});
+  return id;
+}
+
+int32_t Context::fork_sequence(int32_t id, size_t length) {
+  const Sequence& source = find(id);
+  if (length > source.length) invalid("A fork of " + std::to_string(length) + " positions is longer than its source.");
+  if (source.in_flight) invalid("A sequence cannot be forked while a forward pass uses it.");
+  Sequence fork;
+  fork.length = length;
+  const size_t whole = length / kKvBlock;
+  fork.blocks.assign(source.blocks.begin(), source.blocks.begin() + static_cast<std::ptrdiff_t>(whole));
+  if (length % kKvBlock) {
+    const BlockId copy = cache_.allocate();
+    fork.blocks.push_back(copy);
+    // The copy is made by the engine thread before the next pass. Both blocks are held until then.
+    cache_.hold(source.blocks[whole]);
+    cache_.hold(copy);
+    pending_copies_.emplace_back(source.blocks[whole], copy);
+  }
+  for (size_t i = 0; i < whole; i++) cache_.hold(fork.blocks[i]);
+  const int32_t result = next_sequence_++;
+  sequences_.emplace(result, std::move(fork));
+  return result;
+}
+
+void Context::release_blocks(Sequence& sequence, size_t keep) {
+  while (sequence.blocks.size() > keep) {
+    cache_.release(sequence.blocks.back());
+    sequence.blocks.pop_back();
+  }
+}
+
+void Context::truncate_sequence(int32_t id, size_t length) {
+  Sequence& sequence = find(id);
+  if (length > sequence.length) invalid("A sequence cannot be truncated to more positions than it has.");
+  if (sequence.in_flight) invalid("A sequence cannot be truncated while a forward pass uses it.");
+  const size_t keep = blocks_for(length);
+  // A block that is shared must not be written again: what follows goes to a copy.
+  if (length % kKvBlock && cache_.shared(sequence.blocks[keep - 1])) {
+    const BlockId copy = cache_.allocate(), shared = sequence.blocks[keep - 1];
+    release_blocks(sequence, keep);
+    cache_.hold(copy);
+    pending_copies_.emplace_back(shared, copy);  // takes over the sequence's hold on `shared`
+    sequence.blocks.back() = copy;
+  } else {
+    release_blocks(sequence, keep);
+  }
+  sequence.length = length;
+}
+
+void Context::release_sequence(int32_t id) {
+  release_blocks(find(id), 0);
+  sequences_.erase(id);
+}
+
+size_t Context::sequence_length(int32_t id) const { return find(id).length; }
+
+void Context::check(const ForwardRequest& r) const {
+  const size_t n = r.tokens.size();
+  if (n == 0 || n > options_.max_batch_tokens) {
+    invalid("A batch has 1 to " + std::to_string(options_.max_batch_tokens) + " tokens, not " + std::to_string(n) + ".");
+  }
+  if (r.sequences.size() != n || r.want.size() != n) invalid("tokens, sequences and want must have the same length.");
+  const auto vocabulary = static_cast<int32_t>(model_->spec().vocabulary_size);
+  size_t outputs = 0;
+  for (size_t i = 0; i < n; i++) {
+    if (r.tokens[i] < 0 || r.tokens[i] >= vocabulary) {
+      invalid("Token " + std::to_string(r.tokens[i]) + " is not in the vocabulary of " + std::to_string(vocabulary) + ".");
+    }
+    if (r.want[i] > 3) invalid("want must be 0, 1, 2 or 3.");
+    outputs += r.want[i] == 1;
+  }
+  if (r.candidates < 1 || r.candidates > 4096) invalid("candidates must be 1 to 4096.");
+  if (!r.temperatures.empty()) {
+    if (r.temperatures.size() != outputs) invalid("temperatures must have one entry per output with candidates.");
+    for (float t : r.temperatures) {
+      if (!(t > 0) || t > 1e6f) invalid("A temperature must be above 0 and at most 1e6.");
+    }
+  }
+  if (r.extra_offsets.empty()) {
+    if (!r.extra_ids.empty()) invalid("extraIds needs extraOffsets.");
+    return;
+  }
+  if (r.extra_offsets.size() != outputs + 1) invalid("extraOffsets must have one entry more than there are outputs.");
+  if (r.extra_offsets.front() != 0 || static_cast<size_t>(r.extra_offsets.back()) != r.extra_ids.size() ||
+      !std::is_sorted(r.extra_offsets.begin(), r.extra_offsets.end())) {
+    invalid("extraOffsets must rise from 0 to extraIds.length.");
+  }
+  for (int32_t id : r.extra_ids) {
+    if (id < 0 || id >= vocabulary) invalid("An id of extraIds is not in the vocabulary.");
+  }
+}
+
+void Context::submit(ForwardRequest request, void* user) {
+  check(request);
+  auto job = std::make_unique<Job>();
+  job->user = user;
+  const size_t n = request.tokens.size();
+  size_t needed = 0;
+  for (size_t i = 0; i < n;) {
+    const int32_t id = request.sequences[i];
+    const size_t first = i;
+    while (i < n && request.sequences[i] == id) i++;
+    if (std::find(job->sequences.begin(), job->sequences.end(), id) != job->sequences.end()) {
+      invalid("The tokens of sequence " + std::to_string(id) + " are not contiguous.");
+    }
+    const Sequence& sequence = find(id);
+    if (sequence.in_flight) invalid("Sequence " + std::to_string(id) + " is already in a running forward pass.");
+    const size_t end = sequence.length + (i - first);
+    if (end > options_.max_sequence_length) {
+      invalid("Sequence " + std::to_string(id) + " would exceed its " + std::to_string(options_.max_sequence_length) +
+              " positions.");
+    }
+    needed += blocks_for(end) - sequence.blocks.size();
+    job->sequences.push_back(id);
+    job->lengths_before.push_back(sequence.length);
+    job->batch.runs.push_back({first, i - first, sequence.length, {}});
+  }
+  if (needed > cache_.free_blocks()) {
+    throw Error(kKvFull, "The KV cache has " + std::to_string(cache_.free_blocks()) + " free blocks of " +
+                             std::to_string(kKvBlock) + " positions, the batch needs " + std::to_string(needed) + ".");
+  }
+  // Nothing below can fail on bad input.
+  for (size_t i = 0; i < job->sequences.size(); i++) {
+    Sequence& sequence = find(job->sequences[i]);
+    Run& run = job->batch.runs[i];
+    sequence.length += run.count;
+    while (sequence.blocks.size() < blocks_for(sequence.length)) sequence.blocks.push_back(cache_.allocate());
+    sequence.in_flight++;
+    run.blocks = sequence.blocks;
+    for (BlockId block : run.blocks) cache_.hold(block);
+  }
+  job->batch.tokens = std::move(request.tokens);
+  for (uint8_t w : request.want) job->batch.want.push_back(static_cast<Want>(w));
+  job->batch.candidates = request.candidates;
+  job->batch.temperatures = std::move(request.temperatures);
+  job->batch.extra_ids = std::move(request.extra_ids);
+  job->batch.extra_offsets = std::move(request.extra_offsets);
+  job->batch.copies.swap(pending_copies_);
+  in_flight_++;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    queue_.push_back(std::move(job));
+  }
+  wake_.notify_one();
+}
+
+void Context::finish(Job& job) {
+  in_flight_--;
+  if (in_flight_ == 0) cancelled_ = false;
+  for (const auto& [from, to] : job.batch.copies) {
+    if (job.error) {
+      pending_copies_.emplace_back(from, to);  // may not have been made: made (again) by the next pass
+    } else {
+      cache_.release(from);
+      cache_.release(to);
+    }
+  }
+  for (size_t i = 0; i < job.sequences.size(); i++) {
+    for (BlockId block : job.batch.runs[i].blocks) cache_.release(block);
+    const auto it = sequences_.find(job.sequences[i]);
+    if (it == sequences_.end()) continue;  // released meanwhile
+    it->second.in_flight--;
+    if (job.error) {
+      it->second.length = job.lengths_before[i];
+      release_blocks(it->second, blocks_for(it->second.length));
+    }
+  }
+}
+
+void Context::cancel() {
+  if (in_flight_) cancelled_ = true;
+}
+
+std::vector<float> Context::last_logits(size_t index) const {
+  if (in_flight_) invalid("lastLogits cannot be read while a forward pass runs.");
+  const float* row = forward_.last_logits(index);
+  if (!row) invalid("The last forward pass has no output " + std::to_string(index) + ".");
+  return std::vector<float>(row, row + model_->spec().vocabulary_size);
+}
+
+void Context::engine_thread() {
+  for (;;) {
+    std::unique_ptr<Job> job;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      wake_.wait(lock, [this] { return stop_ || !queue_.empty(); });
+      if (queue_.empty()) return;
+      job = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    try {
+      job->result = forward_.run(job->batch, cancelled_);
+    } catch (const std::bad_alloc&) {
+      job->error = std::make_exception_ptr(Error(kOutOfMemory, "Out of memory in a forward pass."));
+    } catch (...) {
+      job->error = std::current_exception();
+    }
+    on_done_(std::move(job));
+  }
+}
+
+}  // namespace bitnet

@@ -1,0 +1,98 @@
+// One engine thread, its worker pool and its KV cache. Public methods are called on one (the JavaScript) thread; the
+// engine thread runs jobs in order and hands each back through `on_done`.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "engine/forward.h"
+
+namespace bitnet {
+
+struct ContextOptions {
+  unsigned threads = 1;
+  KvType kv_type = KvType::kF16;
+  size_t kv_blocks = 0;
+  size_t max_batch_tokens = 0;
+  size_t max_sequence_length = 0;
+};
+
+// What a caller asks of a forward pass: sequences by id, positions follow from their lengths.
+struct ForwardRequest {
+  std::vector<int32_t> tokens, sequences;
+  std::vector<uint8_t> want;
+  size_t candidates = 1;
+  std::vector<float> temperatures;
+  std::vector<int32_t> extra_ids, extra_offsets;
+};
+
+class Context {
+ public:
+  struct Job {
+    Batch batch;
+    std::vector<int32_t> sequences;    // one per run
+    std::vector<size_t> lengths_before;
+    BatchResult result;
+    std::exception_ptr error;
+    void* user = nullptr;  // the caller's handle
+  };
+  // Called on the engine thread when a job has run; the job must come back through finish() on the caller's thread.
+  using Done = std::function<void(std::unique_ptr<Job>)>;
+
+  Context(std::shared_ptr<const Model> model, const ContextOptions& options, Done on_done);
+  ~Context();
+
+  int32_t create_sequence();
+  int32_t fork_sequence(int32_t id, size_t length);
+  void truncate_sequence(int32_t id, size_t length);
+  void release_sequence(int32_t id);
+  size_t sequence_length(int32_t id) const;
+
+  // Validates, reserves blocks, queues. Throws Error with nothing changed.
+  void submit(ForwardRequest request, void* user);
+  // Takes a job's effects over: on failure its sequences get their former lengths back.
+  void finish(Job& job);
+  // Running and queued jobs fail with kAborted.
+  void cancel();
+  // Copies the logits of an output of the last finished job. Throws where there is none or a job is running.
+  std::vector<float> last_logits(size_t index) const;
+
+  size_t free_blocks() const { return cache_.free_blocks(); }
+  size_t total_blocks() const { return cache_.total_blocks(); }
+  size_t memory_bytes() const { return cache_.bytes() + forward_.memory_bytes(); }
+  const Model& model() const { return *model_; }
+  size_t jobs_in_flight() const { return in_flight_; }
+
+ private:
+  Sequence& find(int32_t id);
+  const Sequence& find(int32_t id) const;
+  void check(const ForwardRequest& request) const;
+  void release_blocks(Sequence& sequence, size_t keep);
+  void engine_thread();
+
+  const std::shared_ptr<const Model> model_;
+  const ContextOptions options_;
+  const Done on_done_;
+  KvCache cache_;
+  Forward forward_;
+
+  // The caller's thread only.
+  std::unordered_map<int32_t, Sequence> sequences_;
+  int32_t next_sequence_ = 1;
+  size_t in_flight_ = 0;
+  std::vector<std::pair<BlockId, BlockId>> pending_copies_;
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::unique_ptr<Job>> queue_;
+  bool stop_ = false;
+  std::atomic<bool> cancelled_{false};
+  std::thread thread_;
+};
+
+}  // namespace bitnet

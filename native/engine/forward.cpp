@@ -1,0 +1,382 @@
+#include "engine/forward.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+#include "engine/exact_math.h"
+#include "error.h"
+
+namespace bitnet {
+namespace {
+
+// Rows of the head a thread computes at a time. A constant, never a function of the thread count: the log-sum-exp is
+// added up chunk by chunk, so this is part of the result's definition.
+constexpr size_t kHeadChunk = 1024;
+
+// Below this many tokens a loop over tokens is not worth handing out.
+constexpr size_t kParallelTokens = 4;
+
+}  // namespace
+
+Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t max_batch, size_t max_positions)
+    : model_(model),
+      spec_(model.spec()),
+      kernel_(model.kernel()),
+      ops_(model.ops()),
+      cache_(cache),
+      pool_(threads),
+      rope_(model.spec(), max_positions),
+      head_stride_(cache.head_stride()),
+      q_rows_(spec_.head_count * spec_.head_dim),
+      kv_rows_(spec_.head_count_kv * spec_.head_dim),
+      places_(max_batch) {
+  const size_t d = round_up(spec_.embedding_length, 16), f = round_up(spec_.ffn_length, 16);
+  const size_t widest = std::max({spec_.embedding_length, q_rows_, spec_.ffn_length});
+  const size_t group = spec_.head_count / spec_.head_count_kv;
+  hidden_ = AlignedBuffer<float>(max_batch * d);
+  qkv_ = AlignedBuffer<float>(max_batch * (spec_.head_count + 2 * spec_.head_count_kv) * head_stride_);
+  std::memset(qkv_.data(), 0, qkv_.bytes());  // what pads a head to head_stride stays zero
+  attended_ = AlignedBuffer<float>(max_batch * round_up(std::max(q_rows_, spec_.embedding_length), 16));
+  ffn_ = AlignedBuffer<float>(max_batch * f);
+  quantized_ = AlignedBuffer<int8_t>(max_batch * round_up(widest, kActivationPad));
+  scales_.resize(max_batch);
+  sums_.resize(max_batch);
+  if (kernel_.table_bytes) tables_ = AlignedBuffer<uint8_t>(max_batch * kernel_.table_bytes(widest));
+  const size_t rows = std::max({q_rows_ + 2 * kv_rows_, spec_.embedding_length, spec_.ffn_length});
+  size_t products = 0;
+  for (size_t tokens = 1; tokens <= max_batch; tokens++) {
+    products = std::max(products, tokens * std::min(chunk_rows(rows, tokens), round_up(rows, kRowTile)));
+  }
+  scratch_.resize(threads);
+  for (auto& s : scratch_) {
+    s.products = AlignedBuffer<int32_t>(products);
+    s.products2 = AlignedBuffer<int32_t>(products);
+    s.kernel = AlignedBuffer<uint8_t>(std::max<size_t>(64, kernel_.scratch_bytes(widest)));
+    s.normed = AlignedBuffer<float>(round_up(widest, 16));
+    s.scores = AlignedBuffer<float>(group * round_up(max_positions, 16));
+    s.gathered = AlignedBuffer<float>(group * head_stride_);
+    s.keys.resize(max_positions / kKvBlock + 1);
+    s.values.resize(max_positions / kKvBlock + 1);
+  }
+}
+
+size_t Forward::memory_bytes() const {
+  size_t bytes = hidden_.bytes() + qkv_.bytes() + attended_.bytes() + ffn_.bytes() + quantized_.bytes() + tables_.bytes() +
+                 output_rows_.bytes() + logits_.bytes() + rope_.bytes();
+  for (const auto& s : scratch_) {
+    bytes += s.products.bytes() + s.products2.bytes() + s.kernel.bytes() + s.normed.bytes() + s.scores.bytes();
+  }
+  return bytes;
+}
+
+// The unit of work of a product. A decoded token wants a few chunks per thread, so that an interrupted one can be helped
+// out; a long batch wants panels of 64 rows, which the kernels unpack into L2.
+size_t Forward::chunk_rows(size_t rows, size_t tokens) const {
+  if (pool_.threads() == 1 && tokens < 8) return std::min<size_t>(round_up(rows, kRowTile), 4096);
+  const size_t share = round_up(rows / (pool_.threads() * 6) + 1, kRowTile);
+  return tokens >= 8 ? std::min<size_t>(64, round_up(rows, kRowTile)) : std::min(std::max<size_t>(share, 32), round_up(rows, kRowTile));
+}
+
+template <class Epilogue>
+void Forward::multiply(const Linear& linear, const Activations& x, Epilogue&& epilogue) {
+  const size_t step = chunk_rows(linear.rows, x.count);
+  pool_.parallel((linear.rows + step - 1) / step, [&](size_t chunk, unsigned thread) {
+    const size_t begin = chunk * step, end = std::min(linear.rows, begin + step);
+    Scratch& s = scratch_[thread];
+    int32_t* y = s.products.data();
+    kernel_.gemm(linear.matrix(), x, y - begin, step, begin, end, s.kernel.data());
+    for (size_t t = 0; t < x.count; t++) {
+      epilogue(t, begin, end - begin, y + t * step, linear.row_scales.data() + begin);
+    }
+  });
+}
+
+Activations Forward::quantize_rows(const float* x, size_t ldx, size_t columns, const std::vector<float>& weight) {
+  const size_t stride = round_up(columns, kActivationPad);
+  const size_t table = kernel_.table_bytes ? kernel_.table_bytes(columns) : 0;
+  auto row = [&](size_t t, unsigned thread) {
+    int8_t* q = quantized_.data() + t * stride;
+    const QuantizedRow r = weight.empty() ? ops_.quantize(x + t * ldx, columns, q, stride)
+                                          : ops_.rms_norm_quantize(x + t * ldx, weight.data(), columns, spec_.rms_norm_epsilon,
+                                                                   scratch_[thread].normed.data(), q, stride);
+    scales_[t] = r.scale;
+    sums_[t] = r.sum;
+    if (table) kernel_.build_table(q, columns, tables_.data() + t * table);
+  };
+  if (tokens_ < kParallelTokens) {
+    for (size_t t = 0; t < tokens_; t++) row(t, 0);
+  } else {
+    pool_.parallel(tokens_, row);
+  }
+  return {quantized_.data(), stride, sums_.data(), tokens_, table ? tables_.data() : nullptr};
+}
+
+void Forward::embed(const Batch& batch) {
+  const size_t d = spec_.embedding_length, ld = round_up(d, 16);
+  const DenseMatrix& e = model_.embedding();
+  for (size_t t = 0; t < tokens_; t++) {
+    ops_.dense_row(e.type, e.data, d, static_cast<size_t>(batch.tokens[t]), spec_.embedding_scale, hidden_.data() + t * ld);
+  }
+}
+
+// RoPE for the query heads and the key of one KV head of a token, and its key and value into the cache.
+void Forward::rotate_and_store(size_t layer, size_t token, size_t kv_head) {
+  const Layer& l = model_.layers()[layer];
+  const auto [run, position] = places_[token];
+  const size_t heads = spec_.head_count, group = heads / spec_.head_count_kv, dim = spec_.head_dim;
+  float* row = qkv_.data() + token * (heads + 2 * spec_.head_count_kv) * head_stride_;
+  float* key = row + (heads + kv_head) * head_stride_;
+  const float* value = row + (heads + spec_.head_count_kv + kv_head) * head_stride_;
+  auto rotate = [&](float* x, const std::vector<float>& norm) {
+    if (!norm.empty()) ops_.rms_norm(x, norm.data(), dim, spec_.rms_norm_epsilon, x);
+    ops_.rope(x, rope_.cosines(position), rope_.sines(position), rope_.half());
+  };
+  for (size_t h = kv_head * group; h < (kv_head + 1) * group; h++) rotate(row + h * head_stride_, l.q_norm);
+  rotate(key, l.k_norm);
+  const BlockId block = run->blocks[position / kKvBlock];
+  const size_t offset = position % kKvBlock * head_stride_ * kv_bytes(cache_.type());
+  ops_.store_kv(key, dim, head_stride_, cache_.type(), cache_.keys(block, layer, kv_head) + offset);
+  ops_.store_kv(value, dim, head_stride_, cache_.type(), cache_.values(block, layer, kv_head) + offset);
+}
+
+void Forward::attend(size_t layer, size_t token, size_t kv_head, unsigned thread) {
+  Scratch& s = scratch_[thread];
+  const auto [run, position] = places_[token];
+  const size_t heads = spec_.head_count, group = heads / spec_.head_count_kv, dim = spec_.head_dim;
+  const size_t positions = position + 1;
+  for (size_t b = 0; b * kKvBlock < positions; b++) {
+    s.keys[b] = cache_.keys(run->blocks[b], layer, kv_head);
+    s.values[b] = cache_.values(run->blocks[b], layer, kv_head);
+  }
+  const float* q = qkv_.data() + token * (heads + 2 * spec_.head_count_kv) * head_stride_ + kv_head * group * head_stride_;
+  ops_.attention({q, group, head_stride_, s.keys.data(), s.values.data(), positions, cache_.type(),
+                  1.0f / std::sqrt(static_cast<float>(dim)), s.scores.data(), round_up(positions, 16), s.gathered.data()});
+  float* out = attended_.data() + token * round_up(std::max(q_rows_, spec_.embedding_length), 16) + kv_head * group * dim;
+  for (size_t h = 0; h < group; h++) std::memcpy(out + h * dim, s.gathered.data() + h * head_stride_, dim * sizeof(float));
+}
+
+// h += Wo * sub_norm(attention(rope(Wq n), rope(Wk n), Wv n)), n = RMSNorm(h)
+void Forward::attention_block(size_t layer) {
+  const Layer& l = model_.layers()[layer];
+  const size_t d = spec_.embedding_length, ldh = round_up(d, 16), dim = spec_.head_dim;
+  const size_t kv_heads = spec_.head_count_kv, ld_qkv = (spec_.head_count + 2 * kv_heads) * head_stride_;
+  const size_t ld_attended = round_up(std::max(q_rows_, d), 16);
+
+  Activations x = quantize_rows(hidden_.data(), ldh, d, l.attn_norm);
+  multiply(l.qkv, x, [&](size_t t, size_t row, size_t count, const int32_t* sums, const float* row_scales) {
+    // Rows are heads x head_dim; in memory each head starts at a multiple of head_stride.
+    for (size_t done = 0; done < count;) {
+      const size_t head = (row + done) / dim, in_head = (row + done) % dim, n = std::min(count - done, dim - in_head);
+      ops_.dequantize(sums + done, row_scales + done, scales_[t], n, qkv_.data() + t * ld_qkv + head * head_stride_ + in_head);
+      done += n;
+    }
+  });
+
+  if (single_) {
+    // Each token only sees its own sequence, so its key and value can be stored just before they are used.
+    pool_.parallel(tokens_ * kv_heads, [&](size_t item, unsigned thread) {
+      rotate_and_store(layer, item / kv_heads, item % kv_heads);
+      attend(layer, item / kv_heads, item % kv_heads, thread);
+    });
+  } else {
+    pool_.parallel(tokens_, [&](size_t token, unsigned) {
+      for (size_t h = 0; h < kv_heads; h++) rotate_and_store(layer, token, h);
+    });
+    pool_.parallel(tokens_ * kv_heads, [&](size_t item, unsigned thread) {
+      // By head, so that the tokens a thread takes in a row share keys and values.
+      attend(layer, item % tokens_, item / tokens_, thread);
+    });
+  }
+
+  x = quantize_rows(attended_.data(), ld_attended, q_rows_, l.attn_sub_norm);
+  if (l.attn_post_norm.empty()) {
+    multiply(l.attn_output, x, [&](size_t t, size_t row, size_t count, const int32_t* sums, const float* row_scales) {
+      ops_.dequantize_add(sums, row_scales, scales_[t], count, hidden_.data() + t * ldh + row);
+    });
+    return;
+  }
+  multiply(l.attn_output, x, [&](size_t t, size_t row, size_t count, const int32_t* sums, const float* row_scales) {
+    ops_.dequantize(sums, row_scales, scales_[t], count, attended_.data() + t * ld_attended + row);
+  });
+  add_normed(attended_.data(), ld_attended, l.attn_post_norm);
+}
+
+// h += norm(x) row by row
+void Forward::add_normed(float* x, size_t ldx, const std::vector<float>& weight) {
+  const size_t d = spec_.embedding_length, ldh = round_up(d, 16);
+  pool_.parallel(tokens_, [&](size_t t, unsigned) {
+    float* row = x + t * ldx;
+    float* h = hidden_.data() + t * ldh;
+    ops_.rms_norm(row, weight.data(), d, spec_.rms_norm_epsilon, row);
+    for (size_t i = 0; i < d; i++) h[i] += row[i];
+  });
+}
+
+// h += Wdown * sub_norm(activation(Wgate n) * (Wup n)), n = RMSNorm(h)
+void Forward::ffn_block(size_t layer) {
+  const Layer& l = model_.layers()[layer];
+  const size_t d = spec_.embedding_length, ldh = round_up(d, 16), f = spec_.ffn_length, ldf = round_up(f, 16);
+
+  Activations x = quantize_rows(hidden_.data(), ldh, d, l.ffn_norm);
+  const size_t step = chunk_rows(f, tokens_);
+  pool_.parallel((f + step - 1) / step, [&](size_t chunk, unsigned thread) {
+    const size_t begin = chunk * step, end = std::min(f, begin + step);
+    Scratch& s = scratch_[thread];
+    kernel_.gemm(l.gate.matrix(), x, s.products.data() - begin, step, begin, end, s.kernel.data());
+    kernel_.gemm(l.up.matrix(), x, s.products2.data() - begin, step, begin, end, s.kernel.data());
+    for (size_t t = 0; t < tokens_; t++) {
+      ops_.gated(spec_.activation, s.products.data() + t * step, l.gate.row_scales.data() + begin,
+                 s.products2.data() + t * step, l.up.row_scales.data() + begin, scales_[t], end - begin,
+                 ffn_.data() + t * ldf + begin);
+    }
+  });
+
+  x = quantize_rows(ffn_.data(), ldf, f, l.ffn_sub_norm);
+  if (l.ffn_post_norm.empty()) {
+    multiply(l.down, x, [&](size_t t, size_t row, size_t count, const int32_t* sums, const float* row_scales) {
+      ops_.dequantize_add(sums, row_scales, scales_[t], count, hidden_.data() + t * ldh + row);
+    });
+    return;
+  }
+  const size_t ld = round_up(std::max(q_rows_, d), 16);
+  multiply(l.down, x, [&](size_t t, size_t row, size_t count, const int32_t* sums, const float* row_scales) {
+    ops_.dequantize(sums, row_scales, scales_[t], count, attended_.data() + t * ld + row);
+  });
+  add_normed(attended_.data(), ld, l.ffn_post_norm);
+}
+
+void Forward::head(size_t count) {
+  const DenseMatrix& w = model_.head();
+  const size_t v = spec_.vocabulary_size, d = spec_.embedding_length, chunks = (v + kHeadChunk - 1) / kHeadChunk;
+  pool_.parallel(chunks, [&](size_t chunk, unsigned) {
+    const size_t begin = chunk * kHeadChunk, end = std::min(v, begin + kHeadChunk);
+    ops_.dense(w.type, w.data, d, begin, end, output_rows_.data(), round_up(d, 16), count, logits_.data(), v);
+  });
+}
+
+void Forward::outputs(const Batch& batch, BatchResult& result) {
+  const size_t d = spec_.embedding_length, ld = round_up(d, 16), v = spec_.vocabulary_size;
+  std::vector<size_t> scored, hidden;
+  for (size_t t = 0; t < tokens_; t++) {
+    if (batch.want[t] == Want::kCandidates || batch.want[t] == Want::kLogits) scored.push_back(t);
+    if (batch.want[t] == Want::kHidden) hidden.push_back(t);
+  }
+  logit_outputs_ = 0;
+  result.hidden.resize(hidden.size() * d);
+  for (size_t i = 0; i < hidden.size(); i++) {
+    ops_.rms_norm(hidden_.data() + hidden[i] * ld, model_.output_norm().data(), d, spec_.rms_norm_epsilon,
+                  result.hidden.data() + i * d);
+  }
+  if (scored.empty()) return;
+  if (output_rows_.size() < scored.size() * ld) output_rows_ = AlignedBuffer<float>(scored.size() * ld);
+  if (logits_.size() < scored.size() * v) logits_ = AlignedBuffer<float>(scored.size() * v);
+  for (size_t i = 0; i < scored.size(); i++) {
+    ops_.rms_norm(hidden_.data() + scored[i] * ld, model_.output_norm().data(), d, spec_.rms_norm_epsilon,
+                  output_rows_.data() + i * ld);
+  }
+  head(scored.size());
+  logit_outputs_ = scored.size();
+
+  size_t with_candidates = 0;
+  for (size_t i = 0; i < scored.size(); i++) {
+    if (batch.want[scored[i]] == Want::kCandidates) {
+      candidates(batch, i, with_candidates++, result);
+    } else {
+      const float* row = logits_.data() + i * v;
+      result.logits.insert(result.logits.end(), row, row + v);
+    }
+  }
+}
+
+// The best `batch.candidates` logits of an output, sorted, and the log-sum-exp of all.
+void Forward::candidates(const Batch& batch, size_t output, size_t index, BatchResult& result) {
+  const size_t v = spec_.vocabulary_size, chunks = (v + kHeadChunk - 1) / kHeadChunk, k = std::min(batch.candidates, v);
+  const float* logits = logits_.data() + output * v;
+  const float temperature = batch.temperatures.empty() ? 1.0f : batch.temperatures[index];
+  const float inverse_temperature = 1.0f / temperature;
+  chunk_maxima_.resize(chunks);
+  chunk_sums_.resize(chunks);
+  pool_.parallel(chunks, [&](size_t chunk, unsigned) {
+    const size_t begin = chunk * kHeadChunk, n = std::min(v, begin + kHeadChunk) - begin;
+    chunk_maxima_[chunk] = ops_.maximum(logits + begin, n);
+    chunk_sums_[chunk] = ops_.sum_exp(logits + begin, n, chunk_maxima_[chunk], inverse_temperature);
+  });
+  const float maximum = *std::max_element(chunk_maxima_.begin(), chunk_maxima_.end());
+  double total = 0;
+  for (size_t c = 0; c < chunks; c++) {
+    const double below = (static_cast<double>(chunk_maxima_[c]) - maximum) / temperature;
+    if (below > -700) total += chunk_sums_[c] * exact_exp(below);
+  }
+  result.log_sum_exp.push_back(static_cast<float>(static_cast<double>(maximum) / temperature + exact_log(std::max(total, 1e-300))));
+
+  // A running threshold: chunks whose maximum is below it are skipped. Ids rise, so of equal logits the lower id stays.
+  auto better = [&](int32_t a, int32_t b) { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); };
+  const size_t capacity = k + 4 * kHeadChunk;
+  selected_.resize(capacity);
+  size_t found = 0;
+  float threshold = -INFINITY;
+  auto cut = [&] {
+    if (found <= k) return;
+    std::nth_element(selected_.begin(), selected_.begin() + static_cast<std::ptrdiff_t>(k - 1),
+                     selected_.begin() + static_cast<std::ptrdiff_t>(found), better);
+    found = k;
+    threshold = logits[selected_[k - 1]];
+  };
+  for (size_t c = 0; c < chunks; c++) {
+    if (!(chunk_maxima_[c] > threshold)) continue;
+    const size_t begin = c * kHeadChunk, n = std::min(v, begin + kHeadChunk) - begin;
+    if (found + n > capacity) cut();
+    found += ops_.select_above(logits + begin, n, threshold, static_cast<int32_t>(begin), selected_.data() + found);
+    if (threshold == -INFINITY || found > k + kHeadChunk) cut();
+  }
+  cut();
+  if (found < k) {
+    throw Error(kModelFormat, "The model's scores are not finite numbers: its weights or scales are damaged.");
+  }
+  std::sort(selected_.begin(), selected_.begin() + static_cast<std::ptrdiff_t>(k), better);
+  for (size_t i = 0; i < k; i++) {
+    result.candidate_ids.push_back(selected_[i]);
+    result.candidate_logits.push_back(logits[selected_[i]]);
+  }
+  if (!batch.extra_offsets.empty()) {
+    for (auto i = batch.extra_offsets[index]; i < batch.extra_offsets[index + 1]; i++) {
+      result.extra_logits.push_back(logits[batch.extra_ids[static_cast<size_t>(i)]]);
+    }
+  }
+}
+
+const float* Forward::last_logits(size_t index) const {
+  return index < logit_outputs_ ? logits_.data() + index * spec_.vocabulary_size : nullptr;
+}
+
+BatchResult Forward::run(const Batch& batch, const std::atomic<bool>& cancelled) {
+  const auto start = std::chrono::steady_clock::now();
+  BatchResult result;
+  tokens_ = batch.tokens.size();
+  single_ = true;
+  logit_outputs_ = 0;
+  for (const auto& [from, to] : batch.copies) cache_.copy(from, to);
+  for (const auto& run : batch.runs) {
+    if (run.count > 1) single_ = false;
+    for (size_t i = 0; i < run.count; i++) places_[run.first + i] = {&run, run.start_position + i};
+  }
+  auto check = [&] {
+    if (cancelled.load(std::memory_order_relaxed)) throw Error(kAborted, "The forward pass was aborted.");
+  };
+  check();
+  embed(batch);
+  for (size_t layer = 0; layer < spec_.layer_count; layer++) {
+    attention_block(layer);
+    check();
+    ffn_block(layer);
+    check();
+  }
+  outputs(batch, result);
+  const std::chrono::duration<double, std::micro> elapsed = std::chrono::steady_clock::now() - start;
+  result.microseconds = elapsed.count();
+  return result;
+}
+
+}  // namespace bitnet

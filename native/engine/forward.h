@@ -1,0 +1,84 @@
+// One batched decoder pass.
+#pragma once
+
+#include <atomic>
+
+#include "engine/batch.h"
+#include "engine/model.h"
+#include "engine/rope_table.h"
+#include "engine/thread_pool.h"
+
+namespace bitnet {
+
+class Forward {
+ public:
+  Forward(const Model& model, KvCache& cache, unsigned threads, size_t max_batch, size_t max_positions);
+
+  // Throws Error(kAborted) between two layers once `cancelled` is set.
+  BatchResult run(const Batch& batch, const std::atomic<bool>& cancelled);
+
+  // Logits of output `index` (tokens with candidates or logits, in order) of the last run; null if there is none.
+  const float* last_logits(size_t index) const;
+  size_t memory_bytes() const;
+
+ private:
+  // A token's place: which run, which position.
+  struct Place {
+    const Run* run;
+    size_t position;
+  };
+
+  void embed(const Batch& batch);
+  void attention_block(size_t layer);
+  void attend(size_t layer, size_t token, size_t kv_head, unsigned thread);
+  void rotate_and_store(size_t layer, size_t token, size_t kv_head);
+  void ffn_block(size_t layer);
+  void add_normed(float* x, size_t ldx, const std::vector<float>& weight);
+  void outputs(const Batch& batch, BatchResult& result);
+  void head(size_t count);
+  void candidates(const Batch& batch, size_t output, size_t index, BatchResult& result);
+
+  // Norms (where `weight` isn't empty) and quantises the rows of x, `ldx` floats apart.
+  Activations quantize_rows(const float* x, size_t ldx, size_t columns, const std::vector<float>& weight);
+  // Runs the product in chunks of rows; epilogue(token, row, count, sums, row_scales) consumes a chunk of one token.
+  template <class Epilogue>
+  void multiply(const Linear& linear, const Activations& x, Epilogue&& epilogue);
+  size_t chunk_rows(size_t rows, size_t tokens) const;
+
+  const Model& model_;
+  const ModelSpec& spec_;
+  const TernaryKernel& kernel_;
+  const FloatOps& ops_;
+  KvCache& cache_;
+  ThreadPool pool_;
+  RopeTable rope_;
+  const size_t head_stride_, q_rows_, kv_rows_;
+
+  size_t tokens_ = 0;  // of the current batch
+  bool single_ = true;  // every run has one token
+  std::vector<Place> places_;
+  AlignedBuffer<float> hidden_;      // [tokens][embedding]
+  AlignedBuffer<float> qkv_;         // [tokens][(heads + 2 kv heads)][head_stride]
+  AlignedBuffer<float> attended_;    // [tokens][heads * head_dim]
+  AlignedBuffer<float> ffn_;         // [tokens][ffn]
+  AlignedBuffer<int8_t> quantized_;  // [tokens][widest input, padded]
+  std::vector<float> scales_;        // [tokens] of the quantised rows
+  std::vector<int32_t> sums_;
+  // Per thread.
+  struct Scratch {
+    AlignedBuffer<int32_t> products, products2;  // [tokens][chunk rows]
+    AlignedBuffer<uint8_t> kernel;
+    AlignedBuffer<float> normed, scores, gathered;
+    std::vector<const uint8_t*> keys, values;
+  };
+  std::vector<Scratch> scratch_;
+  AlignedBuffer<uint8_t> tables_;
+  AlignedBuffer<float> output_rows_;  // [outputs][embedding] after the output norm
+  AlignedBuffer<float> logits_;       // [outputs][vocabulary]
+  std::vector<float> chunk_maxima_;   // [head chunks]
+  std::vector<float> chunk_sums_;
+  std::vector<int32_t> selected_;
+  size_t logit_outputs_ = 0;
+};
+
+}  // namespace bitnet

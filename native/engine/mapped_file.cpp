@@ -1,0 +1,111 @@
+#include "engine/mapped_file.h"
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "error.h"
+
+#if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#define NOMINMAX
+#include <windows.h>
+#else
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#endif
+
+namespace bitnet {
+namespace {
+
+[[noreturn]] void fail(const std::string& path, const std::string& reason) {
+  throw Error(kFileError, "Cannot map " + path + ": " + reason + ".");
+}
+
+}  // namespace
+
+#if defined(_WIN32)
+
+MappedFile::MappedFile(const std::string& path) {
+  const int length = MultiByteToWideChar(CP_UTF8, 0, path.c_str(), -1, nullptr, 0);
+  std::wstring wide(static_cast<size_t>(length), L'\0');
+  MultiByteToWideChar(CP_UTF8, 0, path.c_str(), -1, wide.data(), length);
+  HANDLE file = CreateFileW(wide.c_str(), GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
+  if (file == INVALID_HANDLE_VALUE) fail(path, "Windows error " + std::to_string(GetLastError()));
+  LARGE_INTEGER size;
+  if (!GetFileSizeEx(file, &size) || size.QuadPart == 0) {
+    CloseHandle(file);
+    fail(path, "it is empty");
+  }
+  HANDLE mapping = CreateFileMappingW(file, nullptr, PAGE_READONLY, 0, 0, nullptr);
+  void* view = mapping ? MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, 0) : nullptr;
+  if (!view) {
+    const auto error = GetLastError();
+    if (mapping) CloseHandle(mapping);
+    CloseHandle(file);
+    fail(path, "Windows error " + std::to_string(error));
+  }
+  file_ = file;
+  mapping_ = mapping;
+  data_ = static_cast<const uint8_t*>(view);
+  size_ = static_cast<uint64_t>(size.QuadPart);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), file_(other.file_), mapping_(other.mapping_) {}
+
+MappedFile::~MappedFile() {
+  if (!data_) return;
+  UnmapViewOfFile(data_);
+  CloseHandle(mapping_);
+  CloseHandle(file_);
+}
+
+void MappedFile::will_need(uint64_t, uint64_t) const {}
+void MappedFile::release(uint64_t, uint64_t) const {}
+
+#else
+
+MappedFile::MappedFile(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail(path, std::strerror(errno));
+  struct stat info;
+  if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size <= 0) {
+    close(fd);
+    fail(path, "it is not a regular file with contents");
+  }
+  void* p = mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_SHARED, fd, 0);
+  const int error = errno;
+  close(fd);
+  if (p == MAP_FAILED) fail(path, std::strerror(error));
+  data_ = static_cast<const uint8_t*>(p);
+  size_ = static_cast<uint64_t>(info.st_size);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile::~MappedFile() {
+  if (data_) munmap(const_cast<uint8_t*>(data_), size_);
+}
+
+namespace {
+constexpr uint64_t kPage = 4096;
+}
+
+void MappedFile::will_need(uint64_t offset, uint64_t length) const {
+  const uint64_t begin = offset / kPage * kPage;
+  madvise(const_cast<uint8_t*>(data_) + begin, offset + length - begin, MADV_WILLNEED);
+}
+
+void MappedFile::release(uint64_t offset, uint64_t length) const {
+  // Only whole pages inside the range: the ends may belong to a neighbour still in use.
+  const uint64_t begin = (offset + kPage - 1) / kPage * kPage, end = (offset + length) / kPage * kPage;
+  if (end > begin) madvise(const_cast<uint8_t*>(data_) + begin, end - begin, MADV_DONTNEED);
+}
+
+#endif
+
+}  // namespace bitnet

@@ -1,0 +1,37 @@
+#include "engine/model.h"
+
+#include "engine/model_loader.h"
+
+namespace bitnet {
+
+std::shared_ptr<const Model> Model::load(ModelSpec spec, const std::string& kernel, LoadControl& control) {
+  return ModelLoader(std::move(spec), kernel, control).load();
+}
+
+size_t Model::packed_bytes() const {
+  size_t bytes = 0;
+  for (const auto& layer : layers_) {
+    for (const auto* linear : {&layer.qkv, &layer.attn_output, &layer.gate, &layer.up, &layer.down}) {
+      bytes += linear->packed.bytes();
+    }
+  }
+  return bytes;
+}
+
+size_t Model::mapped_bytes() const {
+  return embedding_.bytes() + (head_.data == embedding_.data ? 0 : head_.bytes());
+}
+
+size_t Model::bytes_per_token() const { return packed_bytes() + head_.bytes(); }
+
+size_t Model::macs_per_token() const {
+  size_t macs = 0;
+  for (const auto& layer : layers_) {
+    for (const auto* linear : {&layer.qkv, &layer.attn_output, &layer.gate, &layer.up, &layer.down}) {
+      macs += linear->rows * linear->columns;
+    }
+  }
+  return macs;
+}
+
+}  // namespace bitnet

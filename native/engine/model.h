@@ -1,0 +1,78 @@
+// The immutable weights of a model: ternary matrices packed for one kernel, dense ones used where the file is mapped.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "aligned_buffer.h"
+#include "engine/mapped_file.h"
+#include "engine/model_spec.h"
+#include "formats/format.h"
+#include "kernels/float_ops.h"
+#include "kernels/kernel.h"
+
+namespace bitnet {
+
+// One packed matrix, made of one tensor or of several stacked (q, k and v share their input).
+struct Linear {
+  size_t rows = 0, columns = 0;
+  AlignedBuffer<uint8_t> packed;
+  std::vector<float> row_scales;  // one per row: parts may differ in scale
+  PackedMatrix matrix() const { return {packed.data(), rows, columns}; }
+};
+
+// A matrix multiplied as floats, in the mapped file.
+struct DenseMatrix {
+  DenseType type = DenseType::kF32;
+  const uint8_t* data = nullptr;
+  size_t rows = 0, columns = 0;
+  size_t bytes() const { return rows * dense_row_bytes(type, columns); }
+};
+
+struct Layer {
+  std::vector<float> attn_norm, ffn_norm;
+  // Empty where the architecture has none.
+  std::vector<float> q_norm, k_norm, attn_sub_norm, attn_post_norm, ffn_sub_norm, ffn_post_norm;
+  Linear qkv, attn_output, gate, up, down;
+};
+
+struct LoadControl {
+  unsigned threads = 1;
+  std::atomic<bool> cancelled{false};
+  std::function<void(double share)> on_progress;  // from any thread
+};
+
+class Model {
+ public:
+  // Maps the files and packs the weights with `control.threads` threads. Throws Error.
+  static std::shared_ptr<const Model> load(ModelSpec spec, const std::string& kernel, LoadControl& control);
+
+  const ModelSpec& spec() const { return spec_; }
+  const TernaryKernel& kernel() const { return *kernel_; }
+  const FloatOps& ops() const { return *ops_; }
+  const std::vector<Layer>& layers() const { return layers_; }
+  const DenseMatrix& embedding() const { return embedding_; }
+  const DenseMatrix& head() const { return head_; }
+  const std::vector<float>& output_norm() const { return output_norm_; }
+
+  size_t packed_bytes() const;
+  size_t mapped_bytes() const;
+  size_t bytes_per_token() const;
+  size_t macs_per_token() const;
+
+ private:
+  friend class ModelLoader;
+  Model() = default;
+
+  ModelSpec spec_;
+  std::vector<MappedFile> files_;
+  const TernaryKernel* kernel_ = nullptr;
+  const FloatOps* ops_ = nullptr;
+  std::vector<Layer> layers_;
+  DenseMatrix embedding_, head_;
+  std::vector<float> output_norm_;
+};
+
+}  // namespace bitnet

@@ -1,0 +1,175 @@
+#include "engine/model_loader.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <exception>
+#include <thread>
+
+#include "error.h"
+
+namespace bitnet {
+namespace {
+
+// Codes unpacked at once: enough to make a chunk worth claiming, few enough to stay in L2 with the packed result.
+constexpr size_t kChunkCodes = size_t{512} << 10;
+
+}  // namespace
+
+ModelLoader::ModelLoader(ModelSpec spec, const std::string& kernel, LoadControl& control)
+    : control_(control), model_(new Model()) {
+  model_->spec_ = std::move(spec);
+  model_->kernel_ = &select_kernel(kernel);
+  const std::string difference = self_test(*model_->kernel_);
+  if (!difference.empty()) {
+    throw Error(kKernelError, "The start-up self-test failed: " + difference +
+                                  ". Choose another kernel with the kernel option and please report this CPU.");
+  }
+  model_->ops_ = &float_ops_for(*model_->kernel_);
+}
+
+std::shared_ptr<const Model> ModelLoader::load() {
+  const ModelSpec& spec = model_->spec_;
+  std::vector<uint64_t> sizes;
+  for (const auto& path : spec.files) {
+    model_->files_.emplace_back(path);
+    sizes.push_back(model_->files_.back().size());
+  }
+  validate(spec, sizes);
+
+  model_->embedding_ = dense(spec.token_embedding);
+  model_->head_ = spec.output ? dense(*spec.output) : model_->embedding_;
+  model_->output_norm_ = read_vector(spec.output_norm);
+  model_->layers_.resize(spec.layers.size());
+  for (size_t i = 0; i < spec.layers.size(); i++) {
+    const LayerSpec& in = spec.layers[i];
+    Layer& out = model_->layers_[i];
+    out.attn_norm = read_vector(in.attn_norm);
+    out.q_norm = read_vector(in.q_norm);
+    out.k_norm = read_vector(in.k_norm);
+    out.attn_sub_norm = read_vector(in.attn_sub_norm);
+    out.attn_post_norm = read_vector(in.attn_post_norm);
+    out.ffn_norm = read_vector(in.ffn_norm);
+    out.ffn_sub_norm = read_vector(in.ffn_sub_norm);
+    out.ffn_post_norm = read_vector(in.ffn_post_norm);
+    plan(out.qkv, {in.q, in.k, in.v});
+    plan(out.attn_output, {in.attn_output});
+    plan(out.gate, {in.gate});
+    plan(out.up, {in.up});
+    plan(out.down, {in.down});
+  }
+  pack_all();
+  return model_;
+}
+
+const uint8_t* ModelLoader::bytes_of(const TensorRef& tensor) const {
+  return model_->files_[tensor.file].data() + tensor.offset;
+}
+
+DenseMatrix ModelLoader::dense(const TensorRef& tensor) const {
+  model_->files_[tensor.file].will_need(tensor.offset, tensor.byte_length);
+  const auto type = static_cast<DenseType>(find_format(tensor.format, tensor.name).dense_type);
+  return {type, bytes_of(tensor), tensor.rows, tensor.columns};
+}
+
+std::vector<float> ModelLoader::read_vector(const TensorRef& tensor) const {
+  const DenseMatrix m = dense(tensor);
+  std::vector<float> out(round_up(m.columns, 16));
+  model_->ops_->dense_row(m.type, m.data, m.columns, 0, 1.0f, out.data());
+  for (size_t i = 0; i < m.columns; i++) {
+    if (!std::isfinite(out[i])) {
+      throw Error(kModelFormat, "Tensor \"" + tensor.name + "\" holds a value that is not a finite number at " +
+                                    std::to_string(i) + ": the file is damaged. Get it again.");
+    }
+  }
+  return out;
+}
+
+std::vector<float> ModelLoader::read_vector(const std::optional<TensorRef>& tensor) const {
+  return tensor ? read_vector(*tensor) : std::vector<float>();
+}
+
+void ModelLoader::plan(Linear& linear, std::vector<TensorRef> parts) {
+  linear.columns = parts.front().columns;
+  for (const auto& part : parts) {
+    const Format& format = find_format(part.format, part.name);
+    const float scale = part.scale ? *part.scale : format.scale(bytes_of(part), part.rows, part.columns);
+    if (!std::isfinite(scale)) {
+      throw Error(kModelFormat, "Tensor \"" + part.name + "\" has a scale that is not a finite number: the file is damaged.");
+    }
+    linear.row_scales.insert(linear.row_scales.end(), part.rows, scale);
+    linear.rows += part.rows;
+  }
+  linear.row_scales.resize(round_up(linear.rows, kRowTile), 0.0f);
+  linear.packed = AlignedBuffer<uint8_t>(model_->kernel_->packed_bytes(linear.rows, linear.columns));
+  parts_.push_back(std::make_unique<std::vector<TensorRef>>(std::move(parts)));
+  const size_t step = std::max(kRowTile, kChunkCodes / linear.columns / kRowTile * kRowTile);
+  for (size_t row = 0; row < linear.rows; row += step) {
+    chunks_.push_back({&linear, parts_.back().get(), row, std::min(linear.rows, row + step)});
+  }
+  widest_ = std::max(widest_, step * linear.columns);
+}
+
+void ModelLoader::pack(const Chunk& chunk, AlignedBuffer<uint8_t>& codes) const {
+  size_t part_begin = 0;
+  for (const auto& part : *chunk.parts) {
+    const size_t begin = std::max(chunk.row_begin, part_begin), end = std::min(chunk.row_end, part_begin + part.rows);
+    if (begin < end) {
+      const Format& format = find_format(part.format, part.name);
+      uint8_t* out = codes.data() + (begin - chunk.row_begin) * part.columns;
+      bool valid = true;
+      if (!part.unpermute_heads) {
+        valid = format.unpack_codes(bytes_of(part), part.rows, part.columns, begin - part_begin, end - begin, out);
+      } else {
+        // Stored interleaved (2i, 2i + 1 rotate together), used half-split (i, i + half).
+        const size_t head_rows = part.rows / part.unpermute_heads, half = head_rows / 2;
+        for (size_t row = begin - part_begin; row < end - part_begin && valid; row++, out += part.columns) {
+          const size_t in_head = row % head_rows;
+          const size_t stored = row - in_head + (in_head < half ? 2 * in_head : 2 * (in_head - half) + 1);
+          valid = format.unpack_codes(bytes_of(part), part.rows, part.columns, stored, 1, out);
+        }
+      }
+      if (!valid) {
+        throw Error(kModelFormat, "Tensor \"" + part.name + "\" holds the code 3, which no ternary weight has: the file "
+                                      "is damaged or in another layout.");
+      }
+      const uint64_t row_bytes = part.byte_length / part.rows;
+      model_->files_[part.file].release(part.offset + (begin - part_begin) * row_bytes, (end - begin) * row_bytes);
+    }
+    part_begin += part.rows;
+  }
+  model_->kernel_->pack(codes.data(), chunk.row_begin, chunk.row_end - chunk.row_begin, chunk.linear->rows,
+                        chunk.linear->columns, chunk.linear->packed.data());
+}
+
+void ModelLoader::pack_all() {
+  std::atomic<size_t> next{0}, done{0};
+  std::atomic<bool> failed{false};
+  std::exception_ptr error;
+  std::mutex mutex;
+  const size_t report_every = std::max<size_t>(1, chunks_.size() / 50);
+  auto work = [&] {
+    try {
+      AlignedBuffer<uint8_t> codes(widest_);
+      for (size_t i; !failed && (i = next.fetch_add(1)) < chunks_.size();) {
+        if (control_.cancelled) throw Error(kAborted, "Loading was aborted.");
+        pack(chunks_[i], codes);
+        const size_t count = done.fetch_add(1) + 1;
+        if (control_.on_progress && (count % report_every == 0 || count == chunks_.size())) {
+          control_.on_progress(static_cast<double>(count) / static_cast<double>(chunks_.size()));
+        }
+      }
+    } catch (...) {
+      std::lock_guard<std::mutex> lock(mutex);
+      if (!error) error = std::current_exception();
+      failed = true;
+    }
+  };
+  std::vector<std::thread> threads;
+  for (unsigned i = 1; i < control_.threads; i++) threads.emplace_back(work);
+  work();
+  for (auto& thread : threads) thread.join();
+  if (error) std::rethrow_exception(error);
+}
+
+}  // namespace bitnet

@@ -1,0 +1,38 @@
+// Turns a ModelSpec into a Model: map, check, repack in parallel, let go of the source pages.
+#pragma once
+
+#include <mutex>
+
+#include "engine/model.h"
+
+namespace bitnet {
+
+class ModelLoader {
+ public:
+  ModelLoader(ModelSpec spec, const std::string& kernel, LoadControl& control);
+  std::shared_ptr<const Model> load();
+
+ private:
+  // Rows of a Linear to pack in one go.
+  struct Chunk {
+    Linear* linear;
+    const std::vector<TensorRef>* parts;
+    size_t row_begin, row_end;
+  };
+
+  void plan(Linear& linear, std::vector<TensorRef> parts);
+  void pack_all();
+  void pack(const Chunk& chunk, AlignedBuffer<uint8_t>& codes) const;
+  std::vector<float> read_vector(const TensorRef& tensor) const;
+  std::vector<float> read_vector(const std::optional<TensorRef>& tensor) const;
+  DenseMatrix dense(const TensorRef& tensor) const;
+  const uint8_t* bytes_of(const TensorRef& tensor) const;
+
+  LoadControl& control_;
+  std::shared_ptr<Model> model_;
+  std::vector<std::unique_ptr<std::vector<TensorRef>>> parts_;
+  std::vector<Chunk> chunks_;
+  size_t widest_ = 0;  // most codes in a chunk
+};
+
+}  // namespace bitnet

@@ -1,0 +1,126 @@
+#include "engine/thread_pool.h"
+
+#if defined(__x86_64__) || defined(_M_X64)
+#include <immintrin.h>
+#endif
+
+#include <chrono>
+
+namespace bitnet {
+namespace {
+
+inline void pause() {
+#if defined(__x86_64__) || defined(_M_X64)
+  _mm_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+using Clock = std::chrono::steady_clock;
+
+// Spins until `ready` or the time is over; true if ready. The clock is read every 64 turns only.
+template <class F>
+bool spin(F&& ready, std::chrono::microseconds limit) {
+  for (int i = 0; i < 64; i++) {
+    if (ready()) return true;
+    pause();
+  }
+  const auto end = Clock::now() + limit;
+  do {
+    for (int i = 0; i < 64; i++) {
+      if (ready()) return true;
+      pause();
+    }
+  } while (Clock::now() < end);
+  return false;
+}
+
+// Longer than the serial stretch between two loops, shorter than what another thread of this machine would miss.
+constexpr std::chrono::microseconds kWorkerSpin{40};
+constexpr std::chrono::microseconds kEngineSpin{100};
+
+}  // namespace
+
+ThreadPool::ThreadPool(unsigned threads) : threads_(threads), shares_(new Share[threads]) {
+  for (unsigned i = 1; i < threads_; i++) workers_.emplace_back([this, i] { worker(i); });
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stop_.store(true);
+  }
+  workers_wake_.notify_all();
+  for (auto& thread : workers_) thread.join();
+}
+
+size_t ThreadPool::help(uint32_t loop, size_t chunks, Work work, void* context, unsigned thread) {
+  size_t ran = 0;
+  for (unsigned k = 0; k < threads_; k++) {
+    const unsigned owner = (thread + k) % threads_;
+    const size_t begin = chunks * owner / threads_, end = chunks * (owner + 1) / threads_;
+    auto& state = shares_[owner].state;
+    uint64_t seen = state.load(std::memory_order_acquire);
+    while (static_cast<uint32_t>(seen >> 32) == loop && begin + static_cast<uint32_t>(seen) < end) {
+      if (!state.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+      work(context, begin + static_cast<uint32_t>(seen), thread);
+      ran++;
+      seen = state.load(std::memory_order_acquire);
+    }
+  }
+  return ran;
+}
+
+void ThreadPool::run(size_t chunks, Work work, void* context) {
+  const uint32_t loop = loop_.load(std::memory_order_relaxed) + 1;
+  chunks_.store(chunks, std::memory_order_relaxed);
+  work_.store(work, std::memory_order_relaxed);
+  context_.store(context, std::memory_order_relaxed);
+  done_.store(0, std::memory_order_relaxed);
+  for (unsigned i = 0; i < threads_; i++) shares_[i].state.store(static_cast<uint64_t>(loop) << 32, std::memory_order_release);
+  loop_.store(loop, std::memory_order_seq_cst);
+  if (parked_workers_.load(std::memory_order_seq_cst)) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    workers_wake_.notify_all();
+  }
+  const size_t mine = help(loop, chunks, work, context, 0);
+  done_.fetch_add(mine, std::memory_order_acq_rel);
+  auto finished = [&] { return done_.load(std::memory_order_acquire) == chunks; };
+  if (spin(finished, kEngineSpin)) return;
+  std::unique_lock<std::mutex> lock(mutex_);
+  engine_parked_.store(true, std::memory_order_seq_cst);
+  engine_wake_.wait(lock, [&] { return done_.load(std::memory_order_seq_cst) == chunks; });
+  engine_parked_.store(false, std::memory_order_relaxed);
+}
+
+bool ThreadPool::wait_for_loop(uint32_t seen) {
+  auto published = [&] { return loop_.load(std::memory_order_acquire) != seen || stop_.load(std::memory_order_relaxed); };
+  if (!spin(published, kWorkerSpin)) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    parked_workers_.fetch_add(1, std::memory_order_seq_cst);
+    workers_wake_.wait(lock, [&] { return loop_.load(std::memory_order_seq_cst) != seen || stop_.load(); });
+    parked_workers_.fetch_sub(1, std::memory_order_relaxed);
+  }
+  return !stop_.load(std::memory_order_relaxed);
+}
+
+void ThreadPool::worker(unsigned index) {
+  uint32_t seen = 0;
+  while (wait_for_loop(seen)) {
+    const uint32_t loop = loop_.load(std::memory_order_acquire);
+    seen = loop;
+    const size_t chunks = chunks_.load(std::memory_order_relaxed);
+    const Work work = work_.load(std::memory_order_relaxed);
+    void* context = context_.load(std::memory_order_relaxed);
+    const size_t ran = help(loop, chunks, work, context, index);
+    if (!ran) continue;
+    const size_t total = done_.fetch_add(ran, std::memory_order_seq_cst) + ran;
+    if (total == chunks && engine_parked_.load(std::memory_order_seq_cst)) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      engine_wake_.notify_one();
+    }
+  }
+}
+
+}  // namespace bitnet

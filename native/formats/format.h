@@ -1,0 +1,44 @@
+// A storage format of weights in a model file: how many bytes a tensor takes, and how to read it. One file a format, one
+// line in registry.cpp.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/float_ops.h"
+
+namespace bitnet {
+
+struct Format {
+  const char* name;  // as in types/addon.d.ts
+
+  // Bytes of a rows x columns tensor; 0 where the shape is impossible for the format.
+  size_t (*bytes)(size_t rows, size_t columns);
+
+  // Ternary formats: codes 0, 1, 2 (= weight + 1) of `count` rows from row_begin, one byte each, [count][columns]. False
+  // where the file holds a code that stands for nothing. Null for formats that are not ternary.
+  bool (*unpack_codes)(const uint8_t* data, size_t rows, size_t columns, size_t row_begin, size_t count, uint8_t* codes);
+
+  // The tensor's scale where the format carries one; null where it comes from elsewhere.
+  float (*scale)(const uint8_t* data, size_t rows, size_t columns);
+
+  // Formats that can serve as embedding, head or norm; kNoDense for the others.
+  int dense_type;
+};
+
+constexpr int kNoDense = -1;
+
+extern const Format kFormatF32;
+extern const Format kFormatF16;
+extern const Format kFormatBf16;
+extern const Format kFormatQ8_0;
+extern const Format kFormatQ6_K;
+extern const Format kFormatI2S;
+
+const std::vector<const Format*>& all_formats();
+// Throws Error(kUnsupportedModel) that lists the known ones.
+const Format& find_format(const std::string& name, const std::string& tensor);
+
+}  // namespace bitnet

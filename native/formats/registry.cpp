@@ -1,0 +1,24 @@
+#include "error.h"
+#include "formats/format.h"
+
+namespace bitnet {
+
+const std::vector<const Format*>& all_formats() {
+  static const std::vector<const Format*> formats = {
+      &kFormatF32, &kFormatF16, &kFormatBf16, &kFormatQ8_0, &kFormatQ6_K, &kFormatI2S,
+  };
+  return formats;
+}
+
+const Format& find_format(const std::string& name, const std::string& tensor) {
+  std::string known;
+  for (const auto* format : all_formats()) {
+    if (name == format->name) return *format;
+    known += (known.empty() ? "" : ", ") + std::string(format->name);
+  }
+  throw Error(kUnsupportedModel, "Tensor \"" + tensor + "\" is stored as " + name +
+                                     ", which this build does not read (it reads " + known +
+                                     "). Convert the model to one of these.");
+}
+
+}  // namespace bitnet
