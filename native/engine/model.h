@@ -39,8 +39,8 @@ struct Layer {
 };
 
 struct LoadControl {
+  const std::atomic<bool>& cancelled;
   unsigned threads = 1;
-  std::atomic<bool> cancelled{false};
   std::function<void(double share)> on_progress;  // from any thread
 };
 

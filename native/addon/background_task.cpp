@@ -1,0 +1,54 @@
+#include "addon/background_task.h"
+
+#include "addon/errors.h"
+
+namespace bitnet::addon {
+
+std::shared_ptr<BackgroundTask> BackgroundTask::start(Napi::Env env, const char* name, Work work,
+                                                      Napi::Function on_progress) {
+  std::shared_ptr<BackgroundTask> task(new BackgroundTask(env));
+  if (!on_progress.IsEmpty()) task->on_progress_ = Napi::Persistent(on_progress);
+  task->self_ = task;
+  auto* raw = task.get();
+  task->channel_ = Napi::ThreadSafeFunction::New(
+      env, Napi::Function::New(env, [](const Napi::CallbackInfo&) {}), name, 0, 1,
+      // Also runs when the environment goes away early: then the work is told to stop first.
+      [raw](Napi::Env) {
+        raw->cancelled_ = true;
+        raw->thread_.join();
+        raw->on_progress_.Reset();
+        raw->self_.reset();
+      });
+  task->thread_ = std::thread([raw, work = std::move(work)] {
+    Result result;
+    std::exception_ptr error;
+    try {
+      result = work(*raw);
+    } catch (...) {
+      error = std::current_exception();
+    }
+    raw->channel_.BlockingCall([raw, result = std::move(result), error](Napi::Env callback_env, Napi::Function) {
+      if (callback_env == nullptr) return;
+      if (error) {
+        raw->deferred_.Reject(js_error(callback_env, error).Value());
+        return;
+      }
+      try {
+        raw->deferred_.Resolve(result(callback_env));
+      } catch (const Napi::Error& e) {
+        raw->deferred_.Reject(e.Value());
+      }
+    });
+    raw->channel_.Release();
+  });
+  return task;
+}
+
+void BackgroundTask::progress(double share) {
+  channel_.NonBlockingCall([this, share](Napi::Env env, Napi::Function) {
+    if (env == nullptr || on_progress_.IsEmpty() || cancelled_) return;
+    on_progress_.Call({Napi::Number::New(env, share)});
+  });
+}
+
+}  // namespace bitnet::addon

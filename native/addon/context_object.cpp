@@ -1,0 +1,209 @@
+#include "addon/context_object.h"
+
+#include "addon/arguments.h"
+#include "addon/errors.h"
+
+namespace bitnet::addon {
+namespace {
+
+ContextOptions read_options(const Napi::Object& o, const Model& model) {
+  ContextOptions options;
+  options.threads = static_cast<unsigned>(as_integer(o.Get("threads"), "threads", 1, 256));
+  const std::string type = as_string(o.Get("kvType"), "kvType");
+  if (type == "f32") {
+    options.kv_type = KvType::kF32;
+  } else if (type == "f16") {
+    options.kv_type = KvType::kF16;
+  } else {
+    wrong("kvType", "\"f32\" or \"f16\"");
+  }
+  options.kv_blocks = as_integer(o.Get("kvBlocks"), "kvBlocks", 1, 1u << 24);
+  options.max_batch_tokens = as_integer(o.Get("maxBatchTokens"), "maxBatchTokens", 1, 4096);
+  options.max_sequence_length =
+      as_integer(o.Get("maxSequenceLength"), "maxSequenceLength", 1, model.spec().context_length);
+  return options;
+}
+
+Napi::Object to_js(Napi::Env env, const BatchResult& r) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("candidateIds", to_typed_array<Napi::Int32Array>(env, r.candidate_ids));
+  out.Set("candidateLogits", to_typed_array<Napi::Float32Array>(env, r.candidate_logits));
+  out.Set("logSumExp", to_typed_array<Napi::Float32Array>(env, r.log_sum_exp));
+  out.Set("extraLogits", to_typed_array<Napi::Float32Array>(env, r.extra_logits));
+  out.Set("logits", to_typed_array<Napi::Float32Array>(env, r.logits));
+  out.Set("hidden", to_typed_array<Napi::Float32Array>(env, r.hidden));
+  out.Set("microseconds", Napi::Number::New(env, r.microseconds));
+  return out;
+}
+
+int32_t sequence_id(Napi::Value v) { return static_cast<int32_t>(as_integer(v, "sequence", 1, 0x7fffffff)); }
+
+size_t position_count(Napi::Value v) { return as_integer(v, "length", 0, 1u << 30); }
+
+}  // namespace
+
+Napi::Function ContextObject::define(Napi::Env env) {
+  return DefineClass(env, "NativeContext",
+                     {InstanceMethod<&ContextObject::create_sequence>("createSequence"),
+                      InstanceMethod<&ContextObject::fork_sequence>("forkSequence"),
+                      InstanceMethod<&ContextObject::truncate_sequence>("truncateSequence"),
+                      InstanceMethod<&ContextObject::release_sequence>("releaseSequence"),
+                      InstanceMethod<&ContextObject::sequence_length>("sequenceLength"),
+                      InstanceAccessor<&ContextObject::free_blocks>("freeBlocks"),
+                      InstanceAccessor<&ContextObject::total_blocks>("totalBlocks"),
+                      InstanceAccessor<&ContextObject::memory_bytes>("memoryBytes"),
+                      InstanceMethod<&ContextObject::forward>("forward"),
+                      InstanceMethod<&ContextObject::cancel>("cancel"),
+                      InstanceMethod<&ContextObject::last_logits>("lastLogits"),
+                      InstanceMethod<&ContextObject::close>("close")});
+}
+
+ContextObject::ContextObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ContextObject>(info) {
+  const Napi::Env env = info.Env();
+  guarded(env, [&] {
+    if (info.Length() != 2 || !info[0].IsExternal()) {
+      throw Error(kInvalidArgument, "A NativeContext is made by NativeModel.createContext.");
+    }
+    auto model = *info[0].As<Napi::External<std::shared_ptr<const Model>>>().Data();
+    const ContextOptions options = read_options(as_object(info[1], "options"), *model);
+    link_ = new Link{this};
+    channel_ = Channel::New(env, "bitnet forward", 0, 1, link_, [](Napi::Env, void*, Link* link) { delete link; });
+    channel_.Unref(env);  // an idle context doesn't keep the process alive
+    auto channel = channel_;
+    try {
+      context_ = std::make_unique<Context>(std::move(model), options, [channel](std::unique_ptr<Context::Job> job) {
+        if (channel.NonBlockingCall(job.get()) == napi_ok) job.release();
+      });
+    } catch (...) {
+      link_->object = nullptr;
+      channel_.Release();
+      link_ = nullptr;
+      throw;
+    }
+  });
+}
+
+ContextObject::~ContextObject() { shut_down(); }
+
+// Stops the engine thread and lets go of the channel; promises still pending are the caller's business.
+void ContextObject::shut_down() {
+  if (!context_) return;
+  link_->object = nullptr;
+  context_.reset();
+  channel_.Release();
+  link_ = nullptr;
+}
+
+void ContextObject::deliver(Napi::Env env, Napi::Function, Link* link, Context::Job* raw) {
+  const std::unique_ptr<Context::Job> job(raw);
+  if (env != nullptr && link->object) link->object->complete(env, *job);
+}
+
+void ContextObject::complete(Napi::Env env, Context::Job& job) {
+  context_->finish(job);
+  const auto it = pending_.find(reinterpret_cast<uintptr_t>(job.user));
+  const Napi::Promise::Deferred deferred = it->second;
+  pending_.erase(it);
+  if (pending_.empty()) {
+    channel_.Unref(env);
+    Unref();
+  }
+  if (job.error) {
+    deferred.Reject(js_error(env, job.error).Value());
+  } else {
+    deferred.Resolve(to_js(env, job.result));
+  }
+}
+
+Context& ContextObject::context() const {
+  if (!context_) throw Error(kClosed, "The context is closed.");
+  return *context_;
+}
+
+Napi::Value ContextObject::create_sequence(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), context().create_sequence()); });
+}
+
+Napi::Value ContextObject::fork_sequence(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    return Napi::Number::New(info.Env(), context().fork_sequence(sequence_id(info[0]), position_count(info[1])));
+  });
+}
+
+void ContextObject::truncate_sequence(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] { context().truncate_sequence(sequence_id(info[0]), position_count(info[1])); });
+}
+
+void ContextObject::release_sequence(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] { context().release_sequence(sequence_id(info[0])); });
+}
+
+Napi::Value ContextObject::sequence_length(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    return Napi::Number::New(info.Env(), static_cast<double>(context().sequence_length(sequence_id(info[0]))));
+  });
+}
+
+Napi::Value ContextObject::free_blocks(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(context().free_blocks())); });
+}
+
+Napi::Value ContextObject::total_blocks(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(context().total_blocks())); });
+}
+
+Napi::Value ContextObject::memory_bytes(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(context().memory_bytes())); });
+}
+
+Napi::Value ContextObject::forward(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    const Napi::Object o = as_object(info[0], "batch");
+    ForwardRequest r;
+    r.tokens = as_vector<int32_t>(o.Get("tokens"), "tokens", napi_int32_array, "an Int32Array");
+    r.sequences = as_vector<int32_t>(o.Get("sequences"), "sequences", napi_int32_array, "an Int32Array");
+    r.want = as_vector<uint8_t>(o.Get("want"), "want", napi_uint8_array, "a Uint8Array");
+    r.candidates = as_integer(o.Get("candidates"), "candidates", 1, 4096);
+    if (present(o, "temperatures")) {
+      r.temperatures = as_vector<float>(o.Get("temperatures"), "temperatures", napi_float32_array, "a Float32Array");
+    }
+    if (present(o, "extraIds")) {
+      r.extra_ids = as_vector<int32_t>(o.Get("extraIds"), "extraIds", napi_int32_array, "an Int32Array");
+    }
+    if (present(o, "extraOffsets")) {
+      r.extra_offsets = as_vector<int32_t>(o.Get("extraOffsets"), "extraOffsets", napi_int32_array, "an Int32Array");
+    }
+    const uintptr_t number = next_job_++;
+    context().submit(std::move(r), reinterpret_cast<void*>(number));
+    if (pending_.empty()) {
+      channel_.Ref(env);
+      Ref();
+    }
+    const auto deferred = Napi::Promise::Deferred::New(env);
+    pending_.emplace(number, deferred);
+    return deferred.Promise();
+  });
+}
+
+void ContextObject::cancel(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] { context().cancel(); });
+}
+
+Napi::Value ContextObject::last_logits(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] {
+    return to_typed_array<Napi::Float32Array>(info.Env(), context().last_logits(as_integer(info[0], "index", 0, 4096)));
+  });
+}
+
+void ContextObject::close(const Napi::CallbackInfo& info) {
+  if (!context_) return;
+  shut_down();
+  if (pending_.empty()) return;
+  const Napi::Error closed = js_error(info.Env(), kClosed, "The context was closed while a forward pass ran.");
+  for (auto& [number, deferred] : pending_) deferred.Reject(closed.Value());
+  pending_.clear();
+  Unref();
+}
+
+}  // namespace bitnet::addon

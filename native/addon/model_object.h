@@ -1,0 +1,30 @@
+// NativeModel of types/addon.d.ts, and loadModel which makes it.
+#pragma once
+
+#include <napi.h>
+
+#include "engine/model.h"
+
+namespace bitnet::addon {
+
+class ModelObject : public Napi::ObjectWrap<ModelObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  static Napi::Value load(const Napi::CallbackInfo& info);  // loadModel(spec, options): LoadTask
+  explicit ModelObject(const Napi::CallbackInfo& info);
+
+ private:
+  const Model& model() const;  // throws Error(kClosed)
+  Napi::Value kernel(const Napi::CallbackInfo& info);
+  Napi::Value float_level(const Napi::CallbackInfo& info);
+  Napi::Value packed_bytes(const Napi::CallbackInfo& info);
+  Napi::Value mapped_bytes(const Napi::CallbackInfo& info);
+  Napi::Value bytes_per_token(const Napi::CallbackInfo& info);
+  Napi::Value macs_per_token(const Napi::CallbackInfo& info);
+  Napi::Value create_context(const Napi::CallbackInfo& info);
+  void close(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<const Model> model_;
+};
+
+}  // namespace bitnet::addon
