@@ -1,6 +1,8 @@
 import { join } from "node:path";
+import type { TensorRef } from "../../types/addon";
 import { architectureNames, describeModel, inspectFile, memoryPlan } from "../../lib/architectures";
-import { BitnetError, InvalidOptionError, ModelFormatError, UnsupportedModelError } from "../../lib/errors";
+import type { BitnetError } from "../../lib/errors";
+import { InvalidOptionError, ModelFormatError, UnsupportedModelError } from "../../lib/errors";
 import { BUNDLED_MODEL_PATH } from "../../lib/files/bundled";
 import { readGguf, readTokenizerInfo } from "../../lib/files/gguf";
 import { writeGguf, type GgufToWrite, type MetadataValue, type TensorToWrite } from "../helpers/gguf_builder";
@@ -64,7 +66,7 @@ test("roles, shapes and hyper-parameters", async () => {
     ffnSubNorm: shape("ffn_sub_norm", 1, 384),
     down: shape("ffn_down", 64, 384),
   });
-  for (const { name, offset } of Object.values(spec.layers[1]!))
+  for (const { name, offset } of Object.values(spec.layers[1]!) as TensorRef[])
     expect(offset).toBe(file.tensorsByName.get(name)?.offset);
 });
 
@@ -307,7 +309,7 @@ describe("inspection", () => {
   test("of the bundled model: it runs, and its parameters are those of its card", async () => {
     const { types, memory, problem, metadata } = await inspectFile(BUNDLED_MODEL_PATH);
     expect(problem).toBeUndefined();
-    expect([types["i2_s"]?.elements, types["f16"]?.elements]).toEqual([4_718_592, 1_048_576]);
+    expect([types.i2_s?.elements, types.f16?.elements]).toEqual([4_718_592, 1_048_576]);
     expect(Object.values(types).reduce((sum, { elements }) => sum + elements, 0)).toBe(5_776_640);
     expect(metadata["bitnet-b1.58.hidden_activation"]).toBe("relu2");
     // 6 layers, keys and values of 2 heads of 64, 512 positions, two bytes each.

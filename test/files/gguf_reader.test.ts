@@ -175,7 +175,7 @@ describe("type ids that several programs use", () => {
 });
 
 describe("damaged and hostile files", () => {
-  const arr = (type: number, length: bigint | number, rest = Buffer.alloc(0)): Buffer =>
+  const arr = (type: number, length: bigint | number, rest: Buffer = Buffer.alloc(0)): Buffer =>
     Buffer.concat([le(4, type), le(8, length), rest]);
   const deep = Buffer.concat([...Array.from({ length: 5000 }, () => arr(9, 1)), arr(0, 0)]);
   test.each<[string, Buffer, RegExp, typeof BitnetError]>([
