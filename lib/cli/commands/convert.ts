@@ -1,0 +1,57 @@
+import { Option, type Command } from "commander";
+import { convertToGguf, type DenseFormat } from "../../convert";
+import { formatBytes } from "../../engine";
+import { readTextFile } from "../input";
+import { interruptSignal } from "../interrupt";
+import { print, printJson } from "../output";
+import { Progress } from "../progress";
+
+interface Flags {
+  embeddingType: DenseFormat;
+  name?: string;
+  license?: string;
+  chatTemplate?: string;
+  json?: boolean;
+}
+
+/** `node-bitnet convert <folder> <file>` */
+export function addConvert(program: Command): void {
+  program
+    .command("convert")
+    .description("Convert a Hugging Face BitNet folder (safetensors) to a GGUF file")
+    .argument("<folder>", "folder with config.json, tokenizer.json and safetensors")
+    .argument("<file>", "GGUF file to write; it appears complete or not at all")
+    .addOption(
+      new Option("--embedding-type <type>", "format of embedding and head")
+        .choices(["f16", "bf16", "f32"])
+        .default("f16"),
+    )
+    .option("--name <text>", "the model's name")
+    .option("--license <id>", "the model's licence, an SPDX identifier")
+    .option("--chat-template <file>", "file with a Jinja template that replaces the folder's")
+    .option("--json", "print a report as JSON")
+    .action(convert);
+}
+
+async function convert(folder: string, file: string, flags: Flags): Promise<void> {
+  const { embeddingType, name, license, chatTemplate } = flags;
+  const progress = new Progress("converting");
+  try {
+    const report = await convertToGguf(folder, file, {
+      embeddingType,
+      ...(name === undefined ? {} : { name }),
+      ...(license === undefined ? {} : { license }),
+      ...(chatTemplate === undefined ? {} : { chatTemplate: await readTextFile(chatTemplate) }),
+      signal: interruptSignal(),
+      onProgress: (share) => progress.share(share),
+    });
+    progress.clear();
+    if (flags.json) await printJson(report);
+    else {
+      await print(`${report.path}: ${report.tensors} tensors, ${formatBytes(report.bytes)}, ${report.architecture}`);
+      for (const note of report.notes) await print(note);
+    }
+  } finally {
+    progress.clear();
+  }
+}

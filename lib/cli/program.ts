@@ -1,0 +1,37 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command } from "commander";
+import { addBench } from "./commands/bench";
+import { addChat } from "./commands/chat";
+import { addConvert } from "./commands/convert";
+import { addGenerate } from "./commands/generate";
+import { addInspect } from "./commands/inspect";
+import { addKernels } from "./commands/kernels";
+import { addPerplexity } from "./commands/perplexity";
+
+/** Every command; adding one is adding its file and a line here. */
+const COMMANDS = [addGenerate, addChat, addInspect, addPerplexity, addConvert, addBench, addKernels];
+
+const EXIT_CODES = `
+Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.`;
+
+/** The command line. Parsing throws `CommanderError` in place of ending the process. */
+export function makeProgram(): Command {
+  const { version } = JSON.parse(readFileSync(join(__dirname, "..", "..", "package.json"), "utf8")) as {
+    version: string;
+  };
+  const program = new Command("node-bitnet")
+    .description("Run ternary (BitNet b1.58) language models on the CPU")
+    .version(version)
+    .showSuggestionAfterError()
+    .addHelpText("after", EXIT_CODES);
+  for (const add of COMMANDS) add(program);
+  exitByThrowing(program);
+  return program;
+}
+
+/** Commands do not hand this setting down to those that were added to them by name. */
+function exitByThrowing(command: Command): void {
+  command.exitOverride();
+  command.commands.forEach(exitByThrowing);
+}
