@@ -34,11 +34,14 @@ finish() {
   [ "$failed" -eq 0 ]
   exit
 }
-require() { # a step that everything after it needs
-  "$@" || {
-    fail "$*"
-    finish
-  }
+# LOG COMMAND...: a step that everything after it needs.
+step() {
+  local log=$1
+  shift
+  "$@" >"$log" 2>&1 && return
+  tail -n 30 "$log"
+  fail "$* (whole output in $log)"
+  finish
 }
 
 install_tools() {
@@ -107,15 +110,15 @@ check_weak_symbols() {
   done
 }
 
-require install_tools
+mkdir -p "$out"
+step "$out/tools.log" install_tools
 addon=OFF
-if ! $native_only && compgen -G "native/addon/*.cpp" >/dev/null && [ -d node_modules/node-addon-api ]; then
+if ! $native_only && [ -d node_modules/node-addon-api ] && [ -f dist/index.js ]; then
   addon=ON
 fi
-require cmake -S . -B "$out" -DBITNET_BUILD_ADDON=$addon -DCMAKE_BUILD_TYPE=Release -DCMAKE_SYSTEM_NAME=Linux \
-  -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=$prefix-g++ >"$out.log"
-mv "$out.log" "$out/configure.log"
-require cmake --build "$out" --target native_tests --parallel "$(nproc)" >"$out/build.log"
+step "$out/configure.log" cmake -S . -B "$out" -DBITNET_BUILD_ADDON=$addon -DCMAKE_BUILD_TYPE=Release \
+  -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=$prefix-g++
+step "$out/build.log" cmake --build "$out" --target native_tests --parallel "$(nproc)"
 check_weak_symbols
 check_cpu max neon-i2s neon-dotprod-i2s neon-i8mm-i2s
 check_cpu cortex-a53 neon-i2s
@@ -131,7 +134,9 @@ fetch_node() {
   local archive
   archive=$(cd "$out/node" && npm pack --silent "$node_package") || return 1
   local actual
-  actual=$(openssl dgst -sha512 -binary "$out/node/$archive" | base64 -w 0)
+  actual=$(node -e '
+    const { createHash } = require("node:crypto"), { readFileSync } = require("node:fs");
+    console.log(createHash("sha512").update(readFileSync(process.argv[1])).digest("base64"));' "$out/node/$archive")
   if [ "$actual" != "$node_sha512" ]; then
     printf '%s has SHA-512 %s, expected %s\n' "$node_package" "$actual" "$node_sha512" >&2
     return 1
@@ -151,23 +156,26 @@ stage_package() {
 }
 
 if [ $addon = ON ]; then
-  require cmake --build "$out" --target node_bitnet --parallel "$(nproc)" >"$out/build-addon.log"
-  require fetch_node
-  require stage_package
+  step "$out/build-addon.log" cmake --build "$out" --target node_bitnet --parallel "$(nproc)"
+  step "$out/node.log" fetch_node
+  step "$out/package.log" stage_package
   model=$(compgen -G "models/*.gguf" | head -n 1)
   # Everything after the kernel's name must be equal.
   expected=$(node test/neon/logits.js . "$model" scalar | cut -d ' ' -f 2-)
   [ -n "$expected" ] || fail "logits of $model with this machine's scalar kernel"
-  for kernel in neon-i8mm neon-dotprod neon scalar; do
-    actual=$(emulate max "$out/node/package/bin/node" test/neon/logits.js "$out/package" "$model" $kernel | cut -d ' ' -f 2-)
+  # CPU and kernel; "auto" must choose what the CPU has.
+  for run in "max neon-i8mm" "max neon-dotprod" "max neon" "max scalar" "cortex-a53 auto" "neoverse-n1 auto"; do
+    read -r cpu kernel <<<"$run"
+    actual=$(emulate "$cpu" "$out/node/package/bin/node" test/neon/logits.js "$out/package" "$model" "$kernel" |
+      cut -d ' ' -f 2-)
     if [ -n "$expected" ] && [ "$actual" = "$expected" ]; then
-      ok "logits with $kernel on arm64 are the bits of scalar on $(uname -m)"
+      ok "logits with $kernel on arm64 ($cpu) are the bits of scalar on $(uname -m)"
     else
-      fail "logits with $kernel on arm64 differ from scalar on $(uname -m):"
+      fail "logits with $kernel on arm64 ($cpu) differ from scalar on $(uname -m):"
       printf 'expected:\n%s\nactual:\n%s\n' "$expected" "$actual"
     fi
   done
 elif ! $native_only; then
-  fail "the addon was not tried: native/addon has no sources, or node_modules is missing (npm ci)"
+  fail "the addon was not tried: node_modules or dist is missing (npm ci && npm run build, or --native-only)"
 fi
 finish
