@@ -18,11 +18,30 @@ export function architectureNames(): string[] {
  * architecture.
  */
 export function describeModel(file: GgufFile): ModelSpec {
-  const name = new MetadataView(file).string("general.architecture");
+  const view = new MetadataView(file);
+  refuseForeignFeatures(file, view);
+  const name = view.string("general.architecture");
   const architecture = ARCHITECTURES.find((candidate) => candidate.names.includes(name));
   if (architecture) return architecture.describe(file);
   throw new UnsupportedModelError(
     `"${file.path}" has the architecture ${JSON.stringify(name)}; supported are ${architectureNames().join(", ")}. Use a ` +
       `model of one of these architectures.`,
   );
+}
+
+/** What any architecture's file may ask for outside of its own keys, and what ignoring would make wrong. */
+function refuseForeignFeatures(file: GgufFile, view: MetadataView): void {
+  const parts = view.optionalInteger("split.count") ?? 1;
+  if (parts > 1) {
+    throw new UnsupportedModelError(
+      `"${file.path}" is one of ${parts} parts of a model. Join them with llama.cpp's "llama-gguf-split --merge".`,
+    );
+  }
+  const transform = [...file.metadata.keys()].find((key) => key.startsWith("prism."));
+  if (transform !== undefined) {
+    throw new UnsupportedModelError(
+      `"${file.path}": metadata key ${JSON.stringify(transform)} asks for a transform of activations that is not ` +
+        `implemented; without it the results would be wrong.`,
+    );
+  }
 }

@@ -107,6 +107,8 @@ test.each<[string, Record<string, MetadataValue | undefined>, RegExp, typeof Bit
     /"mamba".*bitnet-b1\.58/,
     UnsupportedModelError,
   ],
+  ["one part of several", { "split.count": u32(2) }, /one of 2 parts/, UnsupportedModelError],
+  ["a Hadamard transform", { "prism.hadamard.size": u32(64) }, /prism\.hadamard\.size/, UnsupportedModelError],
   ["no architecture", { "general.architecture": undefined }, /general\.architecture/, ModelFormatError],
   ["an unknown key", { [`${b}attention.sliding_window`]: u32(7) }, /attention\.sliding_window/, UnsupportedModelError],
   [
