@@ -12,8 +12,8 @@ interface Row {
 export class BatchBuilder {
   private readonly rows: Row[] = [];
   private extraCount = 0;
-  /** Positions of which all logits are wanted. */
-  fullOutputs = 0;
+  /** Positions of which anything is wanted. */
+  outputs = 0;
 
   get size(): number {
     return this.rows.length;
@@ -23,7 +23,7 @@ export class BatchBuilder {
   add(token: number, sequence: number, query: Query | undefined): void {
     this.rows.push({ token, sequence, query });
     this.extraCount += query?.extraIds?.length ?? 0;
-    if (query?.want === 2) this.fullOutputs++;
+    if (query) this.outputs++;
   }
 
   /** The batch as the addon takes it. */

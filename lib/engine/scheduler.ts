@@ -39,7 +39,10 @@ interface Step {
   cancelled: boolean;
 }
 
-/** All logits of a position take much room: a step's results are held to this many numbers (64 MiB). */
+/**
+ * The addon computes all logits of a position of which anything is wanted. They take much room: those of a step are held
+ * to this many numbers (64 MiB).
+ */
 const MOST_LOGITS = 1 << 24;
 /** An abort that comes too late for its step may hit the next one; more in a row than this are a fault. */
 const MOST_STRAY_ABORTS = 8;
@@ -241,7 +244,7 @@ export class Scheduler {
     for (; count < most; count++) {
       const position = sequence.computed + count;
       const query = position >= task.nextOutput ? task.request.query(position) : undefined;
-      if (query?.want === 2 && builder.size > 0 && !this.hasRoomForLogits(builder)) break;
+      if (query && most > 1 && builder.size > 0 && !this.hasRoomForLogits(builder)) break;
       if (query) queries.push(query);
       builder.add(sequence.tokens[position] ?? 0, native, query);
     }
@@ -249,7 +252,7 @@ export class Scheduler {
   }
 
   private hasRoomForLogits(builder: BatchBuilder): boolean {
-    return (builder.fullOutputs + 1) * this.limits.vocabularySize <= MOST_LOGITS;
+    return (builder.outputs + 1) * this.limits.vocabularySize <= MOST_LOGITS;
   }
 
   private deliver(step: Step, result: ForwardResult): void {
