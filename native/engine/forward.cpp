@@ -51,8 +51,9 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
   }
   scratch_.resize(threads);
   for (auto& s : scratch_) {
-    s.products = AlignedBuffer<int32_t>(products);
-    s.products2 = AlignedBuffer<int32_t>(products);
+    s.sums = AlignedBuffer<int32_t>(products);
+    s.products = AlignedBuffer<float>(products);
+    s.gates = AlignedBuffer<float>(products);
     s.kernel = AlignedBuffer<uint8_t>(std::max<size_t>(64, kernel_.scratch_bytes(widest)));
     s.normed = AlignedBuffer<float>(round_up(widest, 16));
     s.scores = AlignedBuffer<float>(group * round_up(max_positions, 16));
@@ -66,7 +67,7 @@ size_t Forward::memory_bytes() const {
   size_t bytes = hidden_.bytes() + qkv_.bytes() + attended_.bytes() + ffn_.bytes() + quantized_.bytes() + tables_.bytes() +
                  output_rows_.bytes() + logits_.bytes() + rope_.bytes();
   for (const auto& s : scratch_) {
-    bytes += s.products.bytes() + s.products2.bytes() + s.kernel.bytes() + s.normed.bytes() + s.scores.bytes();
+    bytes += s.sums.bytes() + s.products.bytes() + s.gates.bytes() + s.kernel.bytes() + s.normed.bytes() + s.scores.bytes();
   }
   return bytes;
 }
@@ -79,17 +80,23 @@ size_t Forward::chunk_rows(size_t rows, size_t tokens) const {
   return tokens >= 8 ? std::min<size_t>(64, round_up(rows, kRowTile)) : std::min(std::max<size_t>(share, 32), round_up(rows, kRowTile));
 }
 
+void Forward::product(const Linear& linear, const Activations& x, size_t begin, size_t end, size_t step, Scratch& s,
+                      float* out) {
+  int32_t* sums = s.sums.data();
+  kernel_.gemm(linear.matrix(), x, sums - begin, step, begin, end, s.kernel.data());
+  for (size_t t = 0; t < x.count; t++) {
+    ops_.dequantize(sums + t * step, linear.row_scales.data() + begin, scales_[t], end - begin, out + t * step);
+  }
+}
+
 template <class Epilogue>
 void Forward::multiply(const Linear& linear, const Activations& x, Epilogue&& epilogue) {
   const size_t step = chunk_rows(linear.rows, x.count);
   pool_.parallel((linear.rows + step - 1) / step, [&](size_t chunk, unsigned thread) {
     const size_t begin = chunk * step, end = std::min(linear.rows, begin + step);
-    Scratch& s = scratch_[thread];
-    int32_t* y = s.products.data();
-    kernel_.gemm(linear.matrix(), x, y - begin, step, begin, end, s.kernel.data());
-    for (size_t t = 0; t < x.count; t++) {
-      epilogue(t, begin, end - begin, y + t * step, linear.row_scales.data() + begin);
-    }
+    float* values = scratch_[thread].products.data();
+    product(linear, x, begin, end, step, scratch_[thread], values);
+    for (size_t t = 0; t < x.count; t++) epilogue(t, begin, end - begin, values + t * step);
   });
 }
 
@@ -165,11 +172,11 @@ void Forward::attention_block(size_t layer) {
   const size_t ld_attended = round_up(std::max(q_rows_, d), 16);
 
   Activations x = quantize_rows(hidden_.data(), ldh, d, l.attn_norm);
-  multiply(l.qkv, x, [&](size_t t, size_t row, size_t count, const int32_t* sums, const float* row_scales) {
+  multiply(l.qkv, x, [&](size_t t, size_t row, size_t count, const float* values) {
     // Rows are heads x head_dim; in memory each head starts at a multiple of head_stride.
     for (size_t done = 0; done < count;) {
       const size_t head = (row + done) / dim, in_head = (row + done) % dim, n = std::min(count - done, dim - in_head);
-      ops_.dequantize(sums + done, row_scales + done, scales_[t], n, qkv_.data() + t * ld_qkv + head * head_stride_ + in_head);
+      std::memcpy(qkv_.data() + t * ld_qkv + head * head_stride_ + in_head, values + done, n * sizeof(float));
       done += n;
     }
   });
@@ -192,13 +199,13 @@ void Forward::attention_block(size_t layer) {
 
   x = quantize_rows(attended_.data(), ld_attended, q_rows_, l.attn_sub_norm);
   if (l.attn_post_norm.empty()) {
-    multiply(l.attn_output, x, [&](size_t t, size_t row, size_t count, const int32_t* sums, const float* row_scales) {
-      ops_.dequantize_add(sums, row_scales, scales_[t], count, hidden_.data() + t * ldh + row);
+    multiply(l.attn_output, x, [&](size_t t, size_t row, size_t count, const float* values) {
+      ops_.add(values, count, hidden_.data() + t * ldh + row);
     });
     return;
   }
-  multiply(l.attn_output, x, [&](size_t t, size_t row, size_t count, const int32_t* sums, const float* row_scales) {
-    ops_.dequantize(sums, row_scales, scales_[t], count, attended_.data() + t * ld_attended + row);
+  multiply(l.attn_output, x, [&](size_t t, size_t row, size_t count, const float* values) {
+    std::memcpy(attended_.data() + t * ld_attended + row, values, count * sizeof(float));
   });
   add_normed(attended_.data(), ld_attended, l.attn_post_norm);
 }
@@ -224,25 +231,24 @@ void Forward::ffn_block(size_t layer) {
   pool_.parallel((f + step - 1) / step, [&](size_t chunk, unsigned thread) {
     const size_t begin = chunk * step, end = std::min(f, begin + step);
     Scratch& s = scratch_[thread];
-    kernel_.gemm(l.gate.matrix(), x, s.products.data() - begin, step, begin, end, s.kernel.data());
-    kernel_.gemm(l.up.matrix(), x, s.products2.data() - begin, step, begin, end, s.kernel.data());
+    product(l.gate, x, begin, end, step, s, s.gates.data());
+    product(l.up, x, begin, end, step, s, s.products.data());
     for (size_t t = 0; t < tokens_; t++) {
-      ops_.gated(spec_.activation, s.products.data() + t * step, l.gate.row_scales.data() + begin,
-                 s.products2.data() + t * step, l.up.row_scales.data() + begin, scales_[t], end - begin,
+      ops_.gated(spec_.activation, s.gates.data() + t * step, s.products.data() + t * step, end - begin,
                  ffn_.data() + t * ldf + begin);
     }
   });
 
   x = quantize_rows(ffn_.data(), ldf, f, l.ffn_sub_norm);
   if (l.ffn_post_norm.empty()) {
-    multiply(l.down, x, [&](size_t t, size_t row, size_t count, const int32_t* sums, const float* row_scales) {
-      ops_.dequantize_add(sums, row_scales, scales_[t], count, hidden_.data() + t * ldh + row);
+    multiply(l.down, x, [&](size_t t, size_t row, size_t count, const float* values) {
+      ops_.add(values, count, hidden_.data() + t * ldh + row);
     });
     return;
   }
   const size_t ld = round_up(std::max(q_rows_, d), 16);
-  multiply(l.down, x, [&](size_t t, size_t row, size_t count, const int32_t* sums, const float* row_scales) {
-    ops_.dequantize(sums, row_scales, scales_[t], count, attended_.data() + t * ld + row);
+  multiply(l.down, x, [&](size_t t, size_t row, size_t count, const float* values) {
+    std::memcpy(attended_.data() + t * ld + row, values, count * sizeof(float));
   });
   add_normed(attended_.data(), ld, l.ffn_post_norm);
 }

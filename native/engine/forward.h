@@ -22,6 +22,14 @@ class Forward {
   size_t memory_bytes() const;
 
  private:
+  // Per thread.
+  struct Scratch {
+    AlignedBuffer<int32_t> sums;             // [tokens][chunk rows]
+    AlignedBuffer<float> products, gates;    // [tokens][chunk rows]
+    AlignedBuffer<uint8_t> kernel;
+    AlignedBuffer<float> normed, scores, gathered;
+    std::vector<const uint8_t*> keys, values;
+  };
   // A token's place: which run, which position.
   struct Place {
     const Run* run;
@@ -40,7 +48,10 @@ class Forward {
 
   // Norms (where `weight` isn't empty) and quantises the rows of x, `ldx` floats apart.
   Activations quantize_rows(const float* x, size_t ldx, size_t columns, const std::vector<float>& weight);
-  // Runs the product in chunks of rows; epilogue(token, row, count, sums, row_scales) consumes a chunk of one token.
+  // Rows begin..end of linear * x as floats, [token][step] into `out`.
+  void product(const Linear& linear, const Activations& x, size_t begin, size_t end, size_t step, Scratch& scratch,
+               float* out);
+  // Runs the product in chunks of rows; epilogue(token, row, count, values) consumes a chunk of one token.
   template <class Epilogue>
   void multiply(const Linear& linear, const Activations& x, Epilogue&& epilogue);
   size_t chunk_rows(size_t rows, size_t tokens) const;
@@ -64,13 +75,6 @@ class Forward {
   AlignedBuffer<int8_t> quantized_;  // [tokens][widest input, padded]
   std::vector<float> scales_;        // [tokens] of the quantised rows
   std::vector<int32_t> sums_;
-  // Per thread.
-  struct Scratch {
-    AlignedBuffer<int32_t> products, products2;  // [tokens][chunk rows]
-    AlignedBuffer<uint8_t> kernel;
-    AlignedBuffer<float> normed, scores, gathered;
-    std::vector<const uint8_t*> keys, values;
-  };
   std::vector<Scratch> scratch_;
   AlignedBuffer<uint8_t> tables_;
   AlignedBuffer<float> output_rows_;  // [outputs][embedding] after the output norm

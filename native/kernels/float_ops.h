@@ -57,11 +57,10 @@ struct FloatOps {
                                     int8_t* q, size_t stride);
   // out = y * (row_scale * scale)
   void (*dequantize)(const int32_t* y, const float* row_scale, float scale, size_t n, float* out);
-  // h = h + y * (row_scale * scale)
-  void (*dequantize_add)(const int32_t* y, const float* row_scale, float scale, size_t n, float* h);
-  // out = activation(gate * (gate_scale * scale)) * (up * (up_scale * scale))
-  void (*gated)(Activation activation, const int32_t* gate, const float* gate_scale, const int32_t* up,
-                const float* up_scale, float scale, size_t n, float* out);
+  // h = h + x
+  void (*add)(const float* x, size_t n, float* h);
+  // out = activation(gate) * up
+  void (*gated)(Activation activation, const float* gate, const float* up, size_t n, float* out);
   // Half-split rotary embedding (Su et al. 2021) of one head, in place: pairs (i, i + half).
   void (*rope)(float* x, const float* cosines, const float* sines, size_t half);
   // x [n] to `out` in the KV cache's type, zero-padded to `stride` elements.

@@ -139,31 +139,24 @@ void dequantize(const int32_t* y, const float* row_scale, float scale, size_t n,
   });
 }
 
-void dequantize_add(const int32_t* y, const float* row_scale, float scale, size_t n, float* h) {
-  const V s = V::set1(scale);
+void add(const float* x, size_t n, float* h) {
   for_each_16(n, [&](size_t i, auto count) BITNET_INLINE_LAMBDA {
-    const V v = V::mul(int_n(y + i, count), V::mul(load_n(row_scale + i, count), s));
-    store_n(h + i, V::add(load_n(h + i, count), v), count);
+    store_n(h + i, V::add(load_n(h + i, count), load_n(x + i, count)), count);
   });
 }
 
 template <Activation A>
-BITNET_INLINE void gated_as(const int32_t* gate, const float* gate_scale, const int32_t* up, const float* up_scale,
-                            float scale, size_t n, float* out) {
-  const V s = V::set1(scale);
+BITNET_INLINE void gated_as(const float* gate, const float* up, size_t n, float* out) {
   for_each_16(n, [&](size_t i, auto count) BITNET_INLINE_LAMBDA {
-    const V g = V::mul(int_n(gate + i, count), V::mul(load_n(gate_scale + i, count), s));
-    const V u = V::mul(int_n(up + i, count), V::mul(load_n(up_scale + i, count), s));
-    store_n(out + i, V::mul(activate<A>(g), u), count);
+    store_n(out + i, V::mul(activate<A>(load_n(gate + i, count)), load_n(up + i, count)), count);
   });
 }
 
-void gated(Activation activation, const int32_t* gate, const float* gate_scale, const int32_t* up, const float* up_scale,
-           float scale, size_t n, float* out) {
+void gated(Activation activation, const float* gate, const float* up, size_t n, float* out) {
   switch (activation) {
-    case Activation::kRelu2: return gated_as<Activation::kRelu2>(gate, gate_scale, up, up_scale, scale, n, out);
-    case Activation::kSilu: return gated_as<Activation::kSilu>(gate, gate_scale, up, up_scale, scale, n, out);
-    case Activation::kGelu: return gated_as<Activation::kGelu>(gate, gate_scale, up, up_scale, scale, n, out);
+    case Activation::kRelu2: return gated_as<Activation::kRelu2>(gate, up, n, out);
+    case Activation::kSilu: return gated_as<Activation::kSilu>(gate, up, n, out);
+    case Activation::kGelu: return gated_as<Activation::kGelu>(gate, up, n, out);
   }
 }
 
@@ -532,6 +525,5 @@ size_t select_above(const float* x, size_t n, float threshold, int32_t base, int
 
 // The table of an ISA file: BITNET_FLOAT_OPS(kAvx2FloatOps, "avx2", kAvx2Level)
 #define BITNET_FLOAT_OPS(name, level, required)                                                                        \
-  extern const FloatOps name = {level,    required, rms_norm,  quantize,  rms_norm_quantize, dequantize, dequantize_add, \
-                                gated,    rope,     store_kv,  attention, dense,             dense_row,  maximum,        \
-                                sum_exp,  select_above};
+  extern const FloatOps name = {level, required, rms_norm, quantize,  rms_norm_quantize, dequantize, add,      gated,   \
+                                rope,  store_kv, attention, dense,    dense_row,         maximum,    sum_exp,  select_above};

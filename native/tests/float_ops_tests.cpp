@@ -64,10 +64,13 @@ void run_rows(const FloatOps& ops, size_t n, uint32_t seed, Outputs& out) {
   const auto a = random_ints(n, rng), b = random_ints(n, rng);
   ops.dequantize(a.data(), scales.data(), r.scale, n, y.data());
   out.add("dequantize" + suffix, y);
-  ops.dequantize_add(b.data(), scales.data(), 0.001f, n, y.data());
-  out.add("dequantize_add" + suffix, y);
+  ops.add(x.data(), n, y.data());
+  out.add("add" + suffix, y);
+  Floats gate(n), up(n);
+  ops.dequantize(a.data(), scales.data(), 0.0003f, n, gate.data());
+  ops.dequantize(b.data(), weight.data(), 0.0003f, n, up.data());
   for (Activation act : {Activation::kRelu2, Activation::kSilu, Activation::kGelu}) {
-    ops.gated(act, a.data(), scales.data(), b.data(), weight.data(), 0.0003f, n, y.data());
+    ops.gated(act, gate.data(), up.data(), n, y.data());
     out.add("gated " + std::to_string(static_cast<int>(act)) + suffix, y);
   }
   if (n % 2 == 0) {
