@@ -42,6 +42,7 @@ struct AttentionArgs {
   float* scores;               // scratch [heads][scores_stride]
   size_t scores_stride;        // positions rounded up to 16, at least
   float* out;                  // [heads][head_stride]
+  size_t first = 0;            // positions before this one are not attended; below kKvBlock
 };
 
 struct FloatOps {

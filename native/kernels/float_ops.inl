@@ -257,6 +257,7 @@ BITNET_INLINE void attend(const AttentionArgs& a, size_t head) {
   for (size_t h = 0; h < H; h++) {
     float* s = scores + h * a.scores_stride;
     for (size_t p = a.positions; p < padded; p++) s[p] = -__builtin_inff();
+    for (size_t p = 0; p < a.first; p++) s[p] = -__builtin_inff();
     V largest = V::load(s);
     for (size_t p = 16; p < padded; p += 16) largest = V::max(V::load(s + p), largest);
     const V maximum = V::set1(V::maximum(largest));

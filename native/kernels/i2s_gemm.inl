@@ -2,7 +2,7 @@
 //
 // Isa provides, all over the g4 layout:
 //   kTokens                         most tokens of a register tile
-//   gemv(w, x, sum, y, blocks, r0, r1)           one token, whole groups of four rows
+//   gemv(w, x, sum, y, r0, r1)      one token, whole groups of four rows
 //   tile_packed<T>(...)             T tokens x 4 rows, codes decoded in the loop (small batches)
 //   unpack(group, bytes, stride, blocks)         four rows' blocks to one byte a code, natural order
 //   tile_bytes<T>(...)              T tokens x 4 rows on unpacked bytes
@@ -25,7 +25,7 @@ BITNET_INLINE size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 template <class Isa, int T>
 BITNET_INLINE void packed_tile(const PackedMatrix& w, const Activations& x, size_t t, int32_t* y, size_t ldy, size_t row) {
   Isa::template tile_packed<T>(w.data + row / 4 * i2s::group_bytes(w.columns), i2s::blocks(w.columns),
-                               x.values + t * x.stride, x.stride, x.sums + t, y + t * ldy + row, ldy);
+                               x.values + t * x.stride, x.stride, x.sums + t, y + t * ldy + row, ldy, w.prefetch);
 }
 
 template <class Isa, int T>
@@ -58,7 +58,7 @@ void i2s_gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ld
               void* scratch) {
   row_end = round_up(row_end, kRowTile);
   if (x.count == 1) {
-    Isa::gemv(w.data, x.values, x.sums[0], y, i2s::blocks(w.columns), row_begin, row_end);
+    Isa::gemv(w, x.values, x.sums[0], y, row_begin, row_end);
     return;
   }
   if (x.count <= 2 * Isa::kTokens) {
@@ -79,7 +79,7 @@ void i2s_gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ld
       const size_t columns = min_size(kPanelColumns, padded - k);
       for (size_t r = 0; r < rows; r += 4) {
         Isa::unpack(w.data + (row + r) / 4 * i2s::group_bytes(w.columns) + k / i2s::kBlockColumns * 256,
-                    panel + r * kPanelStride, kPanelStride, columns / i2s::kBlockColumns);
+                    panel + r * kPanelStride, kPanelStride, columns / i2s::kBlockColumns, w.prefetch);
       }
       for (size_t t = 0; t < x.count;) {
         t += next_tile<Isa::kTokens>(x.count - t, [&](auto tokens) BITNET_INLINE_LAMBDA {

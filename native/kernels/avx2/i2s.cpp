@@ -19,10 +19,11 @@ BITNET_INLINE Ymm widen(Ymm v) { return _mm256_madd_epi16(v, _mm256_set1_epi16(1
 struct Avx2 {
   static constexpr int kTokens = 2;
 
-  static void gemv(const uint8_t* w, const int8_t* x, int32_t sum, int32_t* y, size_t blocks, size_t r0, size_t r1) {
+  static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
+    const size_t blocks = i2s::blocks(w.columns), ahead = w.prefetch;
     constexpr size_t kFlushBlocks = 3;
     const Ymm low = _mm256_set1_epi8(0x03), high = _mm256_set1_epi8(0x0c);
-    const uint8_t* p = w + r0 / 4 * blocks * 256;
+    const uint8_t* p = w.data + r0 / 4 * blocks * 256;
     for (size_t row = r0; row < r1; row += 4) {
       Ymm total[4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[r] = _mm256_setzero_si256(); });
@@ -33,7 +34,7 @@ struct Avx2 {
         for (size_t b = b0; b < b1; b++, p += 256) {
           const int8_t* xb = x + b * 256;
           unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-            prefetch(p + 64 * r + 4096);
+            prefetch(p + 64 * r + ahead);
             unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
               const Ymm v = load(p + 64 * r + 32 * h), s = _mm256_srli_epi16(v, 4);
               const Ymm f0 = _mm256_maddubs_epi16(_mm256_and_si256(v, low), load(xb + 32 * h));
@@ -55,7 +56,7 @@ struct Avx2 {
 
   template <int T>
   static BITNET_INLINE void tile_packed(const uint8_t* group, size_t blocks, const int8_t* x, size_t stride,
-                                        const int32_t* sums, int32_t* y, size_t ldy) {
+                                        const int32_t* sums, int32_t* y, size_t ldy, size_t ahead) {
     constexpr size_t kFlushBlocks = 5;  // 5 blocks * 8 steps * 512 = 20480
     Ymm total[T][4];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
@@ -68,7 +69,7 @@ struct Avx2 {
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = _mm256_setzero_si256(); });
       });
       for (size_t b = b0; b < b1; b++, group += 256) {
-        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + 4096); });
+        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + ahead); });
         unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
           unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
             Ymm w[4];
@@ -93,8 +94,8 @@ struct Avx2 {
     });
   }
 
-  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks) {
-    unpack_group(group, bytes, stride, blocks);
+  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
+    unpack_group(group, bytes, stride, blocks, ahead);
   }
 
   template <int T>

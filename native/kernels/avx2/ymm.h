@@ -36,10 +36,10 @@ BITNET_INLINE Ymm field(Ymm v) {
 }
 
 // Four rows' blocks to one byte a code, in natural order.
-BITNET_INLINE void unpack_group(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks) {
+BITNET_INLINE void unpack_group(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
   for (size_t b = 0; b < blocks; b++, group += 256) {
     unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-      prefetch(group + 64 * r + 8192);
+      prefetch(group + 64 * r + ahead);
       unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
         const Ymm v = load(group + 64 * r + 32 * h);
         unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {

@@ -43,12 +43,12 @@ BITNET_INLINE Zmm fold(Zmm f0, Zmm f1, Zmm f2, Zmm f3) {
 
 struct Avx512 {
   static constexpr int kTokens = 6;
-  static constexpr size_t kPrefetch = 8192;
 
-  static void gemv(const uint8_t* w, const int8_t* x, int32_t sum, int32_t* y, size_t blocks, size_t r0, size_t r1) {
+  static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
+    const size_t blocks = i2s::blocks(w.columns), ahead = w.prefetch;
     const Zmm m0 = _mm512_set1_epi8(0x03), m1 = _mm512_set1_epi8(0x0c), m2 = _mm512_set1_epi8(0x30),
               m3 = _mm512_set1_epi8(static_cast<char>(0xc0));
-    const uint8_t* p = w + r0 / 4 * blocks * 256;
+    const uint8_t* p = w.data + r0 / 4 * blocks * 256;
     for (size_t row = r0; row < r1; row += 4) {
       Zmm a[4][4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
@@ -62,7 +62,7 @@ struct Avx512 {
 #if defined(__GNUC__) && !defined(__clang__)
           __asm__("" : "+v"(v));  // keeps one load instead of four memory operands
 #endif
-          _mm_prefetch(reinterpret_cast<const char*>(p + 64 * r + kPrefetch), _MM_HINT_T0);
+          _mm_prefetch(reinterpret_cast<const char*>(p + 64 * r + ahead), _MM_HINT_T0);
           dot(a[r][0], _mm512_and_si512(v, m0), x0);
           dot(a[r][1], _mm512_and_si512(v, m1), x1);
           dot(a[r][2], _mm512_and_si512(v, m2), x2);
@@ -77,7 +77,7 @@ struct Avx512 {
 
   template <int T>
   static BITNET_INLINE void tile_packed(const uint8_t* group, size_t blocks, const int8_t* x, size_t stride,
-                                        const int32_t* sums, int32_t* y, size_t ldy) {
+                                        const int32_t* sums, int32_t* y, size_t ldy, size_t ahead) {
     Zmm a[T][4];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = _mm512_setzero_si512(); });
@@ -85,7 +85,7 @@ struct Avx512 {
     const Zmm m = _mm512_set1_epi8(3);
     for (size_t b = 0; b < blocks; b++, group += 256) {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-        _mm_prefetch(reinterpret_cast<const char*>(group + 64 * r + kPrefetch), _MM_HINT_T0);
+        _mm_prefetch(reinterpret_cast<const char*>(group + 64 * r + ahead), _MM_HINT_T0);
       });
       unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
         Zmm w[4];
@@ -104,12 +104,12 @@ struct Avx512 {
     });
   }
 
-  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks) {
+  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
     const Zmm m = _mm512_set1_epi8(3);
     for (size_t b = 0; b < blocks; b++, group += 256) {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
         const Zmm v = load(group + 64 * r);
-        _mm_prefetch(reinterpret_cast<const char*>(group + 64 * r + kPrefetch), _MM_HINT_T0);
+        _mm_prefetch(reinterpret_cast<const char*>(group + 64 * r + ahead), _MM_HINT_T0);
         unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
           _mm512_storeu_si512(bytes + r * stride + b * 256 + 64 * f,
                               _mm512_and_si512(_mm512_srli_epi16(v, 2 * f), m));

@@ -49,10 +49,10 @@ BITNET_INLINE uint8x16_t field(uint8x16_t v) {
 }
 
 // Four rows' blocks to one byte a code, in natural order.
-BITNET_INLINE void unpack_group(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks) {
+BITNET_INLINE void unpack_group(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
   for (size_t b = 0; b < blocks; b++, group += 256) {
     unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-      prefetch(group + 64 * r + 4096);
+      prefetch(group + 64 * r + ahead);
       unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
         const uint8x16_t v = vld1q_u8(group + 64 * r + 16 * j);
         unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {

@@ -20,15 +20,16 @@ BITNET_INLINE void dot(int32x4_t& sum, uint8x16_t codes, int8x16_t x) {
 struct NeonDotprod {
   static constexpr int kTokens = 6;
 
-  static void gemv(const uint8_t* w, const int8_t* x, int32_t sum, int32_t* y, size_t blocks, size_t r0, size_t r1) {
+  static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
+    const size_t blocks = i2s::blocks(w.columns), ahead = w.prefetch;
     const uint8x16_t m0 = vdupq_n_u8(0x03), m1 = vdupq_n_u8(0x0c), m2 = vdupq_n_u8(0x30);
-    const uint8_t* p = w + r0 / 4 * blocks * 256;
+    const uint8_t* p = w.data + r0 / 4 * blocks * 256;
     for (size_t row = r0; row < r1; row += 4) {
       int32x4_t ones[4], fours[4], sixteens[4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { ones[r] = fours[r] = sixteens[r] = vdupq_n_s32(0); });
       for (size_t b = 0; b < blocks; b++, p += 256) {
         const int8_t* xb = x + b * 256;
-        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(p + 64 * r + 4096); });
+        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(p + 64 * r + ahead); });
         unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
           no_loads_ahead();
           const int8x16_t x0 = vld1q_s8(xb + 16 * j), x1 = vld1q_s8(xb + 64 + 16 * j),
@@ -52,13 +53,13 @@ struct NeonDotprod {
 
   template <int T>
   static BITNET_INLINE void tile_packed(const uint8_t* group, size_t blocks, const int8_t* x, size_t stride,
-                                        const int32_t* sums, int32_t* y, size_t ldy) {
+                                        const int32_t* sums, int32_t* y, size_t ldy, size_t ahead) {
     int32x4_t a[T][4];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = vdupq_n_s32(0); });
     });
     for (size_t b = 0; b < blocks; b++, group += 256) {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + 4096); });
+      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + ahead); });
       for (size_t j = 0; j < 64; j += 16) {
         unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
           no_loads_ahead();
@@ -78,8 +79,8 @@ struct NeonDotprod {
     });
   }
 
-  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks) {
-    unpack_group(group, bytes, stride, blocks);
+  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
+    unpack_group(group, bytes, stride, blocks, ahead);
   }
 
   template <int T>

@@ -65,9 +65,10 @@ struct Sums {
 struct NeonI8mm {
   static constexpr int kTokens = 6;
 
-  static void gemv(const uint8_t* w, const int8_t* x, int32_t sum, int32_t* y, size_t blocks, size_t r0, size_t r1) {
+  static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
+    const size_t blocks = i2s::blocks(w.columns), ahead = w.prefetch;
     const uint8x16_t m0 = vdupq_n_u8(0x03), m1 = vdupq_n_u8(0x0c), m2 = vdupq_n_u8(0x30), m3 = vdupq_n_u8(0xc0);
-    const uint8_t* p = w + r0 / 4 * blocks * 256;
+    const uint8_t* p = w.data + r0 / 4 * blocks * 256;
     for (size_t row = r0; row < r1; row += 4) {
       int32x4_t a[4][4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
@@ -75,7 +76,7 @@ struct NeonI8mm {
       });
       for (size_t b = 0; b < blocks; b++, p += 256) {
         const int8_t* xb = x + b * 256;
-        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(p + 64 * r + 4096); });
+        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(p + 64 * r + ahead); });
         unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
           no_loads_ahead();
           const int8x16_t x0 = vld1q_s8(xb + 16 * j), x1 = vld1q_s8(xb + 64 + 16 * j),
@@ -101,11 +102,11 @@ struct NeonI8mm {
 
   template <int T>
   static BITNET_INLINE void tile_packed(const uint8_t* group, size_t blocks, const int8_t* x, size_t stride,
-                                        const int32_t* sums, int32_t* y, size_t ldy) {
+                                        const int32_t* sums, int32_t* y, size_t ldy, size_t ahead) {
     Sums<T> total;
     total.clear();
     for (size_t b = 0; b < blocks; b++, group += 256) {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + 4096); });
+      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + ahead); });
       for (size_t j = 0; j < 64; j += 16) {
         uint8x16_t low[2], high[2];
         unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
@@ -125,9 +126,9 @@ struct NeonI8mm {
   }
 
   // The group's 4 * stride bytes become two row pairs of 2 * stride: columns k..k+7 of the even row, then of the odd one.
-  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks) {
+  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
     for (size_t b = 0; b < blocks; b++, group += 256) {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + 4096); });
+      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + ahead); });
       unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
         unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
           const uint8x16_t v0 = vld1q_u8(group + 128 * h + 16 * j), v1 = vld1q_u8(group + 128 * h + 64 + 16 * j);
