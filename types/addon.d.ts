@@ -41,6 +41,8 @@ export interface TensorRef {
    * rows must be un-permuted into half-split order while packing. Absent: rows are used as they are.
    */
   unpermuteHeads?: number;
+  /** Added to every element of a vector (Hugging Face's gemma folders store norm weights minus 1). Absent: 0. */
+  add?: number;
 }
 
 /** The weights of one decoder block. A role that the architecture lacks is absent. */
@@ -49,6 +51,20 @@ export interface LayerSpec {
   q: TensorRef;
   k: TensorRef;
   v: TensorRef;
+  /** Biases of q, k and v (qwen2). All or none. */
+  qBias?: TensorRef;
+  kBias?: TensorRef;
+  vBias?: TensorRef;
+  /**
+   * RMSNorm of a projection's own on its input, after `attnNorm` or `ffnNorm` (BitNet-embedding); length
+   * embeddingLength. q, k and v have all or none, gate and up too. The output and down projections' are `attnSubNorm`
+   * and `ffnSubNorm`.
+   */
+  qInputNorm?: TensorRef;
+  kInputNorm?: TensorRef;
+  vInputNorm?: TensorRef;
+  gateInputNorm?: TensorRef;
+  upInputNorm?: TensorRef;
   /** RMSNorm per head on q and k before RoPE (qwen3, gemma3); length headDim. */
   qNorm?: TensorRef;
   kNorm?: TensorRef;
@@ -64,6 +80,8 @@ export interface LayerSpec {
   ffnSubNorm?: TensorRef;
   down: TensorRef;
   ffnPostNorm?: TensorRef;
+  /** The layer attends to the last `ModelSpec.slidingWindow` positions only, and rotates by `ModelSpec.localRope`. */
+  local?: boolean;
 }
 
 export interface RopeSpec {
@@ -73,6 +91,8 @@ export interface RopeSpec {
   dimensions: number;
   /** Multiplies positions (linear scaling): 1 = none. */
   positionScale: number;
+  /** Divides each of the dimensions / 2 frequencies (Llama 3's scaling); positive. Absent: all 1. */
+  factors?: number[];
 }
 
 /**
@@ -94,6 +114,10 @@ export interface ModelSpec {
   rmsNormEpsilon: number;
   activation: "relu2" | "silu" | "gelu";
   rope: RopeSpec;
+  /** RoPE of local layers. Absent: `rope`. */
+  localRope?: RopeSpec;
+  /** Positions that a local layer attends to, its own included; at least 1. Required where a layer is local. */
+  slidingWindow?: number;
   /** Multiplies token embeddings (gemma: sqrt(d)); 1 = none. */
   embeddingScale: number;
   /** [vocabularySize, embeddingLength]; any dense format. */

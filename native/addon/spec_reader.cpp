@@ -23,6 +23,7 @@ TensorRef tensor(Napi::Value value, const std::string& role) {
   if (present(o, "unpermuteHeads")) {
     t.unpermute_heads = as_integer(o.Get("unpermuteHeads"), role + ".unpermuteHeads", 1, 65536);
   }
+  if (present(o, "add")) t.add = static_cast<float>(as_number(o.Get("add"), role + ".add"));
   return t;
 }
 
@@ -49,7 +50,31 @@ LayerSpec layer(Napi::Value value) {
   l.ffn_sub_norm = optional_tensor(o, "ffnSubNorm");
   l.down = tensor(o.Get("down"), "down");
   l.ffn_post_norm = optional_tensor(o, "ffnPostNorm");
+  l.q_bias = optional_tensor(o, "qBias");
+  l.k_bias = optional_tensor(o, "kBias");
+  l.v_bias = optional_tensor(o, "vBias");
+  l.q_input_norm = optional_tensor(o, "qInputNorm");
+  l.k_input_norm = optional_tensor(o, "kInputNorm");
+  l.v_input_norm = optional_tensor(o, "vInputNorm");
+  l.gate_input_norm = optional_tensor(o, "gateInputNorm");
+  l.up_input_norm = optional_tensor(o, "upInputNorm");
+  l.local = present(o, "local") && o.Get("local").ToBoolean().Value();
   return l;
+}
+
+RopeSpec rope(Napi::Value value, const std::string& role) {
+  const Napi::Object o = as_object(value, role);
+  RopeSpec r;
+  r.theta = as_number(o.Get("theta"), role + ".theta");
+  r.dimensions = as_integer(o.Get("dimensions"), role + ".dimensions", 0, uint64_t{1} << 40);
+  r.position_scale = as_number(o.Get("positionScale"), role + ".positionScale");
+  if (present(o, "factors")) {
+    if (!o.Get("factors").IsArray()) wrong(role + ".factors", "an array of numbers");
+    const auto factors = o.Get("factors").As<Napi::Array>();
+    if (factors.Length() > 4096) wrong(role + ".factors", "an array of at most 4096 numbers");
+    for (uint32_t i = 0; i < factors.Length(); i++) r.factors.push_back(as_number(factors.Get(i), role + ".factors"));
+  }
+  return r;
 }
 
 Activation activation(const std::string& name) {
@@ -78,10 +103,9 @@ ModelSpec read_model_spec(Napi::Value value) {
   s.ffn_length = size(o, "ffnLength");
   s.rms_norm_epsilon = static_cast<float>(as_number(o.Get("rmsNormEpsilon"), "rmsNormEpsilon"));
   s.activation = activation(as_string(o.Get("activation"), "activation"));
-  const Napi::Object rope = as_object(o.Get("rope"), "rope");
-  s.rope_theta = as_number(rope.Get("theta"), "rope.theta");
-  s.rope_dimensions = size(rope, "dimensions");
-  s.rope_position_scale = as_number(rope.Get("positionScale"), "rope.positionScale");
+  s.rope = rope(o.Get("rope"), "rope");
+  if (present(o, "localRope")) s.local_rope = rope(o.Get("localRope"), "localRope");
+  if (present(o, "slidingWindow")) s.sliding_window = size(o, "slidingWindow");
   s.embedding_scale = static_cast<float>(as_number(o.Get("embeddingScale"), "embeddingScale"));
   s.token_embedding = tensor(o.Get("tokenEmbedding"), "tokenEmbedding");
   s.output_norm = tensor(o.Get("outputNorm"), "outputNorm");

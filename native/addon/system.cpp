@@ -81,7 +81,7 @@ Napi::Value formats(const Napi::CallbackInfo& info) {
   for (const auto* format : all_formats()) {
     Napi::Object o = Napi::Object::New(env);
     o.Set("name", format->name);
-    o.Set("ternary", format->unpack_codes != nullptr);
+    o.Set("ternary", format->unpack_codes || format->quantize_codes);
     o.Set("dense", format->dense_type != kNoDense);
     out.Set(i++, o);
   }

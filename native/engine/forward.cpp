@@ -27,7 +27,8 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
       ops_(model.ops()),
       cache_(cache),
       pool_(threads),
-      rope_(model.spec(), max_positions),
+      rope_(spec_.rope, max_positions),
+      local_rope_(spec_.local_rope ? *spec_.local_rope : spec_.rope, spec_.sliding_window ? max_positions : 0),
       head_stride_(cache.head_stride()),
       q_rows_(spec_.head_count * spec_.head_dim),
       kv_rows_(spec_.head_count_kv * spec_.head_dim),
@@ -65,7 +66,7 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
 
 size_t Forward::memory_bytes() const {
   size_t bytes = hidden_.bytes() + qkv_.bytes() + attended_.bytes() + ffn_.bytes() + quantized_.bytes() + tables_.bytes() +
-                 output_rows_.bytes() + logits_.bytes() + rope_.bytes();
+                 output_rows_.bytes() + logits_.bytes() + rope_.bytes() + local_rope_.bytes();
   for (const auto& s : scratch_) {
     bytes += s.sums.bytes() + s.products.bytes() + s.gates.bytes() + s.kernel.bytes() + s.normed.bytes() + s.scores.bytes();
   }
@@ -90,10 +91,10 @@ void Forward::product(const Linear& linear, const Activations& x, size_t begin, 
 }
 
 template <class Epilogue>
-void Forward::multiply(const Linear& linear, const Activations& x, Epilogue&& epilogue) {
-  const size_t step = chunk_rows(linear.rows, x.count);
-  pool_.parallel((linear.rows + step - 1) / step, [&](size_t chunk, unsigned thread) {
-    const size_t begin = chunk * step, end = std::min(linear.rows, begin + step);
+void Forward::multiply_rows(const Linear& linear, const Activations& x, size_t first, size_t last, Epilogue&& epilogue) {
+  const size_t step = chunk_rows(last - first, x.count);
+  pool_.parallel((last - first + step - 1) / step, [&](size_t chunk, unsigned thread) {
+    const size_t begin = first + chunk * step, end = std::min(last, begin + step);
     float* values = scratch_[thread].products.data();
     product(linear, x, begin, end, step, scratch_[thread], values);
     for (size_t t = 0; t < x.count; t++) epilogue(t, begin, end - begin, values + t * step);
@@ -136,9 +137,10 @@ void Forward::rotate_and_store(size_t layer, size_t token, size_t kv_head) {
   float* row = qkv_.data() + token * (heads + 2 * spec_.head_count_kv) * head_stride_;
   float* key = row + (heads + kv_head) * head_stride_;
   const float* value = row + (heads + spec_.head_count_kv + kv_head) * head_stride_;
+  const RopeTable& rope = l.local ? local_rope_ : rope_;
   auto rotate = [&](float* x, const std::vector<float>& norm) {
     if (!norm.empty()) ops_.rms_norm(x, norm.data(), dim, spec_.rms_norm_epsilon, x);
-    ops_.rope(x, rope_.cosines(position), rope_.sines(position), rope_.half());
+    ops_.rope(x, rope.cosines(position), rope.sines(position), rope.half());
   };
   for (size_t h = kv_head * group; h < (kv_head + 1) * group; h++) rotate(row + h * head_stride_, l.q_norm);
   rotate(key, l.k_norm);
@@ -152,14 +154,18 @@ void Forward::attend(size_t layer, size_t token, size_t kv_head, unsigned thread
   Scratch& s = scratch_[thread];
   const auto [run, position] = places_[token];
   const size_t heads = spec_.head_count, group = heads / spec_.head_count_kv, dim = spec_.head_dim;
-  const size_t positions = position + 1;
+  // A local layer sees the last `sliding_window` positions: whole blocks before them are left out.
+  const size_t window = model_.layers()[layer].local ? spec_.sliding_window : position + 1;
+  const size_t first = position + 1 > window ? position + 1 - window : 0;
+  const size_t first_block = first / kKvBlock, positions = position + 1 - first_block * kKvBlock;
   for (size_t b = 0; b * kKvBlock < positions; b++) {
-    s.keys[b] = cache_.keys(run->blocks[b], layer, kv_head);
-    s.values[b] = cache_.values(run->blocks[b], layer, kv_head);
+    s.keys[b] = cache_.keys(run->blocks[first_block + b], layer, kv_head);
+    s.values[b] = cache_.values(run->blocks[first_block + b], layer, kv_head);
   }
   const float* q = qkv_.data() + token * (heads + 2 * spec_.head_count_kv) * head_stride_ + kv_head * group * head_stride_;
   ops_.attention({q, group, head_stride_, s.keys.data(), s.values.data(), positions, cache_.type(),
-                  1.0f / std::sqrt(static_cast<float>(dim)), s.scores.data(), round_up(positions, 16), s.gathered.data()});
+                  1.0f / std::sqrt(static_cast<float>(dim)), s.scores.data(), round_up(positions, 16), s.gathered.data(),
+                  first % kKvBlock});
   float* out = attended_.data() + token * round_up(std::max(q_rows_, spec_.embedding_length), 16) + kv_head * group * dim;
   for (size_t h = 0; h < group; h++) std::memcpy(out + h * dim, s.gathered.data() + h * head_stride_, dim * sizeof(float));
 }
@@ -171,15 +177,29 @@ void Forward::attention_block(size_t layer) {
   const size_t kv_heads = spec_.head_count_kv, ld_qkv = (spec_.head_count + 2 * kv_heads) * head_stride_;
   const size_t ld_attended = round_up(std::max(q_rows_, d), 16);
 
-  Activations x = quantize_rows(hidden_.data(), ldh, d, l.attn_norm);
-  multiply(l.qkv, x, [&](size_t t, size_t row, size_t count, const float* values) {
+  auto store = [&](size_t t, size_t row, size_t count, const float* values) {
     // Rows are heads x head_dim; in memory each head starts at a multiple of head_stride.
     for (size_t done = 0; done < count;) {
       const size_t head = (row + done) / dim, in_head = (row + done) % dim, n = std::min(count - done, dim - in_head);
-      std::memcpy(qkv_.data() + t * ld_qkv + head * head_stride_ + in_head, values + done, n * sizeof(float));
+      float* out = qkv_.data() + t * ld_qkv + head * head_stride_ + in_head;
+      std::memcpy(out, values + done, n * sizeof(float));
+      if (!l.qkv_bias.empty()) ops_.add(l.qkv_bias.data() + row + done, n, out);
       done += n;
     }
-  });
+  };
+  Activations x;
+  if (l.q_input_norm.empty()) {
+    x = quantize_rows(hidden_.data(), ldh, d, l.attn_norm);
+    multiply(l.qkv, x, store);
+  } else {
+    const float* normed = normed_rows(l.attn_norm);
+    size_t row = 0;
+    for (const auto& [norm, rows] : {std::pair{&l.q_input_norm, q_rows_}, {&l.k_input_norm, kv_rows_}, {&l.v_input_norm, kv_rows_}}) {
+      x = quantize_rows(normed, ld_attended, d, *norm);
+      multiply_rows(l.qkv, x, row, row + rows, store);
+      row += rows;
+    }
+  }
 
   if (single_) {
     // Each token only sees its own sequence, so its key and value can be stored just before they are used.
@@ -210,6 +230,15 @@ void Forward::attention_block(size_t layer) {
   add_normed(attended_.data(), ld_attended, l.attn_post_norm);
 }
 
+// RMSNorm(h) of every token, as floats in `attended_`, which is free until the attention itself.
+const float* Forward::normed_rows(const std::vector<float>& weight) {
+  const size_t d = spec_.embedding_length, ld = round_up(std::max(q_rows_, d), 16);
+  pool_.parallel(tokens_, [&](size_t t, unsigned) {
+    ops_.rms_norm(hidden_.data() + t * round_up(d, 16), weight.data(), d, spec_.rms_norm_epsilon, attended_.data() + t * ld);
+  });
+  return attended_.data();
+}
+
 // h += norm(x) row by row
 void Forward::add_normed(float* x, size_t ldx, const std::vector<float>& weight) {
   const size_t d = spec_.embedding_length, ldh = round_up(d, 16);
@@ -226,18 +255,33 @@ void Forward::ffn_block(size_t layer) {
   const Layer& l = model_.layers()[layer];
   const size_t d = spec_.embedding_length, ldh = round_up(d, 16), f = spec_.ffn_length, ldf = round_up(f, 16);
 
-  Activations x = quantize_rows(hidden_.data(), ldh, d, l.ffn_norm);
-  const size_t step = chunk_rows(f, tokens_);
-  pool_.parallel((f + step - 1) / step, [&](size_t chunk, unsigned thread) {
-    const size_t begin = chunk * step, end = std::min(f, begin + step);
-    Scratch& s = scratch_[thread];
-    product(l.gate, x, begin, end, step, s, s.gates.data());
-    product(l.up, x, begin, end, step, s, s.products.data());
-    for (size_t t = 0; t < tokens_; t++) {
-      ops_.gated(spec_.activation, s.gates.data() + t * step, s.products.data() + t * step, end - begin,
-                 ffn_.data() + t * ldf + begin);
-    }
-  });
+  Activations x;
+  if (l.gate_input_norm.empty()) {
+    x = quantize_rows(hidden_.data(), ldh, d, l.ffn_norm);
+    const size_t step = chunk_rows(f, tokens_);
+    pool_.parallel((f + step - 1) / step, [&](size_t chunk, unsigned thread) {
+      const size_t begin = chunk * step, end = std::min(f, begin + step);
+      Scratch& s = scratch_[thread];
+      product(l.gate, x, begin, end, step, s, s.gates.data());
+      product(l.up, x, begin, end, step, s, s.products.data());
+      for (size_t t = 0; t < tokens_; t++) {
+        ops_.gated(spec_.activation, s.gates.data() + t * step, s.products.data() + t * step, end - begin,
+                   ffn_.data() + t * ldf + begin);
+      }
+    });
+  } else {
+    const size_t ldn = round_up(std::max(q_rows_, d), 16);
+    const float* normed = normed_rows(l.ffn_norm);
+    x = quantize_rows(normed, ldn, d, l.up_input_norm);
+    multiply(l.up, x, [&](size_t t, size_t row, size_t count, const float* values) {
+      std::memcpy(ffn_.data() + t * ldf + row, values, count * sizeof(float));
+    });
+    x = quantize_rows(normed, ldn, d, l.gate_input_norm);
+    multiply(l.gate, x, [&](size_t t, size_t row, size_t count, const float* values) {
+      float* out = ffn_.data() + t * ldf + row;
+      ops_.gated(spec_.activation, values, out, count, out);
+    });
+  }
 
   x = quantize_rows(ffn_.data(), ldf, f, l.ffn_sub_norm);
   if (l.ffn_post_norm.empty()) {

@@ -53,7 +53,13 @@ class Forward {
                float* out);
   // Runs the product in chunks of rows; epilogue(token, row, count, values) consumes a chunk of one token.
   template <class Epilogue>
-  void multiply(const Linear& linear, const Activations& x, Epilogue&& epilogue);
+  void multiply(const Linear& linear, const Activations& x, Epilogue&& epilogue) {
+    multiply_rows(linear, x, 0, linear.rows, epilogue);
+  }
+  // The same for rows first .. last; `first` is a multiple of kRowTile.
+  template <class Epilogue>
+  void multiply_rows(const Linear& linear, const Activations& x, size_t first, size_t last, Epilogue&& epilogue);
+  const float* normed_rows(const std::vector<float>& weight);
   size_t chunk_rows(size_t rows, size_t tokens) const;
 
   const Model& model_;
@@ -62,7 +68,7 @@ class Forward {
   const FloatOps& ops_;
   KvCache& cache_;
   ThreadPool pool_;
-  RopeTable rope_;
+  RopeTable rope_, local_rope_;  // local_rope_ has no positions where no layer is local
   const size_t head_stride_, q_rows_, kv_rows_;
 
   size_t tokens_ = 0;  // of the current batch

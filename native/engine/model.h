@@ -35,6 +35,9 @@ struct Layer {
   std::vector<float> attn_norm, ffn_norm;
   // Empty where the architecture has none.
   std::vector<float> q_norm, k_norm, attn_sub_norm, attn_post_norm, ffn_sub_norm, ffn_post_norm;
+  std::vector<float> qkv_bias;  // [rows of qkv]
+  std::vector<float> q_input_norm, k_input_norm, v_input_norm, gate_input_norm, up_input_norm;
+  bool local = false;
   Linear qkv, attn_output, gate, up, down;
 };
 

@@ -14,6 +14,9 @@ namespace {
 // Codes unpacked at once: enough to make a chunk worth claiming, few enough to stay in L2 with the packed result.
 constexpr size_t kChunkCodes = size_t{512} << 10;
 
+// Of master weights, as transformers' BitNet code clamps it: a matrix of zeros must not divide by zero.
+constexpr double kSmallestScale = 1e-5;
+
 }  // namespace
 
 ModelLoader::ModelLoader(ModelSpec spec, const std::string& kernel, LoadControl& control)
@@ -36,6 +39,7 @@ std::shared_ptr<const Model> ModelLoader::load() {
     sizes.push_back(model_->files_.back().size());
   }
   validate(spec, sizes);
+  measure_scales();
 
   model_->embedding_ = dense(spec.token_embedding);
   model_->head_ = spec.output ? dense(*spec.output) : model_->embedding_;
@@ -52,6 +56,16 @@ std::shared_ptr<const Model> ModelLoader::load() {
     out.ffn_norm = read_vector(in.ffn_norm);
     out.ffn_sub_norm = read_vector(in.ffn_sub_norm);
     out.ffn_post_norm = read_vector(in.ffn_post_norm);
+    out.q_input_norm = read_vector(in.q_input_norm);
+    out.k_input_norm = read_vector(in.k_input_norm);
+    out.v_input_norm = read_vector(in.v_input_norm);
+    out.gate_input_norm = read_vector(in.gate_input_norm);
+    out.up_input_norm = read_vector(in.up_input_norm);
+    for (const auto* bias : {&in.q_bias, &in.k_bias, &in.v_bias}) {
+      const std::vector<float> values = read_vector(*bias);
+      if (*bias) out.qkv_bias.insert(out.qkv_bias.end(), values.begin(), values.begin() + static_cast<std::ptrdiff_t>((*bias)->columns));
+    }
+    out.local = in.local;
     plan(out.qkv, {in.q, in.k, in.v});
     plan(out.attn_output, {in.attn_output});
     plan(out.gate, {in.gate});
@@ -76,6 +90,7 @@ std::vector<float> ModelLoader::read_vector(const TensorRef& tensor) const {
   const DenseMatrix m = dense(tensor);
   std::vector<float> out(round_up(m.columns, 16));
   model_->ops_->dense_row(m.type, m.data, m.columns, 0, 1.0f, out.data());
+  for (size_t i = 0; i < m.columns && tensor.add != 0; i++) out[i] += tensor.add;
   for (size_t i = 0; i < m.columns; i++) {
     if (!std::isfinite(out[i])) {
       throw Error(kModelFormat, "Tensor \"" + tensor.name + "\" holds a value that is not a finite number at " +
@@ -87,6 +102,32 @@ std::vector<float> ModelLoader::read_vector(const TensorRef& tensor) const {
 
 std::vector<float> ModelLoader::read_vector(const std::optional<TensorRef>& tensor) const {
   return tensor ? read_vector(*tensor) : std::vector<float>();
+}
+
+// Gives master weights their scale: mean |w|, rows added up in rising order, so that it is the same number for any count
+// of threads.
+void ModelLoader::measure_scales() {
+  std::vector<TensorRef*> masters;
+  for (auto& layer : model_->spec_.layers) {
+    for (auto* t : {&layer.q, &layer.k, &layer.v, &layer.attn_output, &layer.gate, &layer.up, &layer.down}) {
+      if (find_format(t->format, t->name).row_magnitude) masters.push_back(t);
+    }
+  }
+  in_parallel(masters.size(), [&](size_t i) {
+    TensorRef& t = *masters[i];
+    const Format& format = find_format(t.format, t.name);
+    double sum = 0;
+    for (size_t row = 0; row < t.rows; row++) {
+      if (row % 256 == 0 && control_.cancelled) throw Error(kAborted, "Loading was aborted.");
+      sum += format.row_magnitude(bytes_of(t), t.columns, row);
+    }
+    const double mean = sum / (static_cast<double>(t.rows) * static_cast<double>(t.columns));
+    if (!std::isfinite(mean)) {
+      throw Error(kModelFormat, "Tensor \"" + t.name + "\" holds an infinite weight or one that is no number: the model "
+                                                        "is damaged. Get it again.");
+    }
+    t.scale = static_cast<float>(std::max(mean, kSmallestScale));
+  });
 }
 
 void ModelLoader::plan(Linear& linear, std::vector<TensorRef> parts) {
@@ -118,15 +159,21 @@ void ModelLoader::pack(const Chunk& chunk, AlignedBuffer<uint8_t>& codes) const 
       const Format& format = find_format(part.format, part.name);
       uint8_t* out = codes.data() + (begin - chunk.row_begin) * part.columns;
       bool valid = true;
+      auto read = [&](size_t row, size_t count) {
+        if (format.quantize_codes) {
+          format.quantize_codes(bytes_of(part), part.columns, row, count, *part.scale, out);
+        } else {
+          valid = format.unpack_codes(bytes_of(part), part.rows, part.columns, row, count, out);
+        }
+      };
       if (!part.unpermute_heads) {
-        valid = format.unpack_codes(bytes_of(part), part.rows, part.columns, begin - part_begin, end - begin, out);
+        read(begin - part_begin, end - begin);
       } else {
         // Stored interleaved (2i, 2i + 1 rotate together), used half-split (i, i + half).
         const size_t head_rows = part.rows / part.unpermute_heads, half = head_rows / 2;
         for (size_t row = begin - part_begin; row < end - part_begin && valid; row++, out += part.columns) {
           const size_t in_head = row % head_rows;
-          const size_t stored = row - in_head + (in_head < half ? 2 * in_head : 2 * (in_head - half) + 1);
-          valid = format.unpack_codes(bytes_of(part), part.rows, part.columns, stored, 1, out);
+          read(row - in_head + (in_head < half ? 2 * in_head : 2 * (in_head - half) + 1), 1);
         }
       }
       if (!valid) {
@@ -143,22 +190,42 @@ void ModelLoader::pack(const Chunk& chunk, AlignedBuffer<uint8_t>& codes) const 
 }
 
 void ModelLoader::pack_all() {
-  std::atomic<size_t> next{0}, done{0};
+  std::atomic<size_t> done{0};
+  const size_t report_every = std::max<size_t>(1, chunks_.size() / 50);
+  std::vector<AlignedBuffer<uint8_t>> free_buffers;
+  std::mutex mutex;
+  in_parallel(chunks_.size(), [&](size_t i) {
+    if (control_.cancelled) throw Error(kAborted, "Loading was aborted.");
+    AlignedBuffer<uint8_t> codes;
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      if (!free_buffers.empty()) {
+        codes = std::move(free_buffers.back());
+        free_buffers.pop_back();
+      }
+    }
+    if (!codes.size()) codes = AlignedBuffer<uint8_t>(widest_);
+    pack(chunks_[i], codes);
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      free_buffers.push_back(std::move(codes));
+    }
+    const size_t count = done.fetch_add(1) + 1;
+    if (control_.on_progress && (count % report_every == 0 || count == chunks_.size())) {
+      control_.on_progress(static_cast<double>(count) / static_cast<double>(chunks_.size()));
+    }
+  });
+}
+
+// Calls work(0) .. work(count - 1) from `threads` threads; the first error stops the rest and is thrown.
+void ModelLoader::in_parallel(size_t count, const std::function<void(size_t)>& work) const {
+  std::atomic<size_t> next{0};
   std::atomic<bool> failed{false};
   std::exception_ptr error;
   std::mutex mutex;
-  const size_t report_every = std::max<size_t>(1, chunks_.size() / 50);
-  auto work = [&] {
+  auto run = [&] {
     try {
-      AlignedBuffer<uint8_t> codes(widest_);
-      for (size_t i; !failed && (i = next.fetch_add(1)) < chunks_.size();) {
-        if (control_.cancelled) throw Error(kAborted, "Loading was aborted.");
-        pack(chunks_[i], codes);
-        const size_t count = done.fetch_add(1) + 1;
-        if (control_.on_progress && (count % report_every == 0 || count == chunks_.size())) {
-          control_.on_progress(static_cast<double>(count) / static_cast<double>(chunks_.size()));
-        }
-      }
+      for (size_t i; !failed && (i = next.fetch_add(1)) < count;) work(i);
     } catch (...) {
       std::lock_guard<std::mutex> lock(mutex);
       if (!error) error = std::current_exception();
@@ -166,8 +233,8 @@ void ModelLoader::pack_all() {
     }
   };
   std::vector<std::thread> threads;
-  for (unsigned i = 1; i < control_.threads; i++) threads.emplace_back(work);
-  work();
+  for (unsigned i = 1; i < control_.threads && i < count; i++) threads.emplace_back(run);
+  run();
   for (auto& thread : threads) thread.join();
   if (error) std::rethrow_exception(error);
 }

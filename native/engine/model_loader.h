@@ -20,8 +20,10 @@ class ModelLoader {
     size_t row_begin, row_end;
   };
 
+  void measure_scales();
   void plan(Linear& linear, std::vector<TensorRef> parts);
   void pack_all();
+  void in_parallel(size_t count, const std::function<void(size_t)>& work) const;
   void pack(const Chunk& chunk, AlignedBuffer<uint8_t>& codes) const;
   std::vector<float> read_vector(const TensorRef& tensor) const;
   std::vector<float> read_vector(const std::optional<TensorRef>& tensor) const;

@@ -30,7 +30,8 @@ struct Checker {
             name + " is " + std::to_string(t.rows) + " x " + std::to_string(t.columns) + ", the model's dimensions ask for " +
                 std::to_string(rows) + " x " + std::to_string(columns) + ".");
     const Format& format = find_format(t.format, t.name);
-    require(use == Use::kTernary ? format.unpack_codes != nullptr : format.dense_type != kNoDense, kUnsupportedModel,
+    const bool ternary = format.unpack_codes || format.quantize_codes;
+    require(use == Use::kTernary ? ternary : format.dense_type != kNoDense, kUnsupportedModel,
             name + " is stored as " + t.format + ", which cannot serve as a " +
                 (use == Use::kTernary ? "ternary matrix" : "dense tensor") + ".");
     const size_t bytes = format.bytes(rows, columns);
@@ -38,10 +39,12 @@ struct Checker {
     require(bytes == t.byte_length, kModelFormat,
             name + " has " + std::to_string(t.byte_length) + " bytes, its shape and type need " + std::to_string(bytes) + ".");
     require(t.file < file_sizes.size(), kModelFormat, name + " names a file that is not part of the model.");
+    require(std::isfinite(t.add), kModelFormat, name + " has an addend that is not a number.");
     require(t.offset <= file_sizes[t.file] && t.byte_length <= file_sizes[t.file] - t.offset, kModelFormat,
             name + " ends beyond " + spec.files[t.file] + ": the file is truncated. Get it again.");
     if (use == Use::kTernary) {
-      require(t.scale.has_value() != (format.scale != nullptr), kModelFormat,
+      const bool own_scale = format.scale || format.row_magnitude;
+      require(t.scale.has_value() != own_scale, kModelFormat,
               name + (t.scale ? " has two scales." : " has no scale."));
       require(!t.scale || std::isfinite(*t.scale), kModelFormat, name + " has a scale that is not a number.");
     }
@@ -55,6 +58,28 @@ struct Checker {
   }
 };
 
+void check_rope(const RopeSpec& rope, const ModelSpec& spec) {
+  check_range("The number of rotated dimensions", rope.dimensions, 2, spec.head_dim);
+  require(rope.dimensions % 2 == 0, kUnsupportedModel, "The number of rotated dimensions is odd.");
+  require(std::isfinite(rope.theta) && rope.theta >= 1, kUnsupportedModel, "The RoPE base must be at least 1.");
+  require(std::isfinite(rope.position_scale) && rope.position_scale > 0, kUnsupportedModel,
+          "The RoPE position scale must be above 0.");
+  require(rope.factors.empty() || rope.factors.size() == rope.dimensions / 2, kModelFormat,
+          "The model has " + std::to_string(rope.factors.size()) + " RoPE factors for " +
+              std::to_string(rope.dimensions / 2) + " frequencies.");
+  for (const double factor : rope.factors) {
+    require(std::isfinite(factor) && factor > 0, kModelFormat, "A RoPE factor is not a positive number.");
+  }
+}
+
+// Input norms and biases come for all projections of a block or for none.
+void check_together(const char* what, std::initializer_list<const std::optional<TensorRef>*> tensors) {
+  size_t present = 0;
+  for (const auto* t : tensors) present += t->has_value();
+  require(present == 0 || present == tensors.size(), kUnsupportedModel,
+          std::string("Only some projections of a layer have ") + what + ".");
+}
+
 }  // namespace
 
 void validate(const ModelSpec& spec, const std::vector<uint64_t>& file_sizes) {
@@ -67,14 +92,15 @@ void validate(const ModelSpec& spec, const std::vector<uint64_t>& file_sizes) {
   check_range("The head dimension", spec.head_dim, 2, 1024);
   check_range("The FFN length", spec.ffn_length, 1, kMaxColumns);
   check_range("heads x head dimension", spec.head_count * spec.head_dim, 1, kMaxColumns);
-  check_range("The number of rotated dimensions", spec.rope_dimensions, 2, spec.head_dim);
   require(spec.head_count % spec.head_count_kv == 0, kUnsupportedModel,
           "The number of attention heads (" + std::to_string(spec.head_count) + ") is not a multiple of the KV heads (" +
               std::to_string(spec.head_count_kv) + ").");
-  require(spec.rope_dimensions % 2 == 0, kUnsupportedModel, "The number of rotated dimensions is odd.");
-  require(std::isfinite(spec.rope_theta) && spec.rope_theta >= 1, kUnsupportedModel, "The RoPE base must be at least 1.");
-  require(std::isfinite(spec.rope_position_scale) && spec.rope_position_scale > 0, kUnsupportedModel,
-          "The RoPE position scale must be above 0.");
+  check_rope(spec.rope, spec);
+  if (spec.local_rope) {
+    check_rope(*spec.local_rope, spec);
+    require(spec.local_rope->dimensions == spec.rope.dimensions, kUnsupportedModel,
+            "Local and global layers rotate different numbers of dimensions.");
+  }
   require(std::isfinite(spec.rms_norm_epsilon) && spec.rms_norm_epsilon > 0 && spec.rms_norm_epsilon < 1,
           kUnsupportedModel, "The RMSNorm epsilon must lie between 0 and 1.");
   require(std::isfinite(spec.embedding_scale), kUnsupportedModel, "The embedding scale is not a number.");
@@ -104,6 +130,21 @@ void validate(const ModelSpec& spec, const std::vector<uint64_t>& file_sizes) {
     check.vector(layer.ffn_sub_norm, f);
     check.tensor(layer.down, d, f, Use::kTernary);
     check.vector(layer.ffn_post_norm, d);
+    check.vector(layer.q_bias, q);
+    check.vector(layer.k_bias, kv);
+    check.vector(layer.v_bias, kv);
+    for (const auto* norm : {&layer.q_input_norm, &layer.k_input_norm, &layer.v_input_norm, &layer.gate_input_norm,
+                             &layer.up_input_norm}) {
+      check.vector(*norm, d);
+    }
+    check_together("biases", {&layer.q_bias, &layer.k_bias, &layer.v_bias});
+    check_together("a norm on their input", {&layer.q_input_norm, &layer.k_input_norm, &layer.v_input_norm});
+    check_together("a norm on their input", {&layer.gate_input_norm, &layer.up_input_norm});
+    require(!layer.q_input_norm || (q % kRowTile == 0 && kv % kRowTile == 0), kUnsupportedModel,
+            "With norms on the inputs of q, k and v their rows must be multiples of " + std::to_string(kRowTile) + ".");
+    require(!layer.q_bias || (!layer.q.unpermute_heads && !layer.k.unpermute_heads), kUnsupportedModel,
+            "Biases of permuted q and k rows are not supported.");
+    require(!layer.local || spec.sliding_window >= 1, kModelFormat, "A layer is local, but the model has no window.");
     for (const auto* t : {&layer.q, &layer.k}) {
       require(!t->unpermute_heads || (t->rows % t->unpermute_heads == 0 && t->rows / t->unpermute_heads % 2 == 0),
               kModelFormat, "Tensor \"" + t->name + "\" cannot be un-permuted by head.");

@@ -20,11 +20,22 @@ struct TensorRef {
   size_t columns = 0;
   std::optional<float> scale;
   size_t unpermute_heads = 0;
+  float add = 0;  // to every element of a vector
 };
 
 struct LayerSpec {
   TensorRef attn_norm, q, k, v, attn_output, ffn_norm, gate, up, down;
   std::optional<TensorRef> q_norm, k_norm, attn_sub_norm, attn_post_norm, ffn_sub_norm, ffn_post_norm;
+  std::optional<TensorRef> q_bias, k_bias, v_bias;
+  std::optional<TensorRef> q_input_norm, k_input_norm, v_input_norm, gate_input_norm, up_input_norm;
+  bool local = false;
+};
+
+struct RopeSpec {
+  double theta = 0;
+  size_t dimensions = 0;
+  double position_scale = 1;
+  std::vector<double> factors;  // per frequency; empty: all 1
 };
 
 struct ModelSpec {
@@ -40,9 +51,9 @@ struct ModelSpec {
   size_t ffn_length = 0;
   float rms_norm_epsilon = 0;
   Activation activation = Activation::kRelu2;
-  double rope_theta = 0;
-  size_t rope_dimensions = 0;
-  double rope_position_scale = 1;
+  RopeSpec rope;
+  std::optional<RopeSpec> local_rope;
+  size_t sliding_window = 0;  // of local layers
   float embedding_scale = 1;
   TensorRef token_embedding, output_norm;
   std::optional<TensorRef> output;

@@ -9,7 +9,7 @@ namespace bitnet {
 
 class RopeTable {
  public:
-  RopeTable(const ModelSpec& spec, size_t positions);
+  RopeTable(const RopeSpec& rope, size_t positions);
   size_t half() const { return half_; }
   const float* cosines(size_t position) const { return cosines_.data() + position * half_; }
   const float* sines(size_t position) const { return sines_.data() + position * half_; }

@@ -26,6 +26,15 @@ struct Format {
 
   // Formats that can serve as embedding, head or norm; kNoDense for the others.
   int dense_type;
+
+  // Float formats whose values are made ternary while packing (Ma et al. 2024, section 2): s = mean |w|, code = -1, 0 or
+  // +1 by whether w lies below -s/2, between, or above s/2. Their `unpack_codes` is null.
+  // Sum of |w| of a row: 16 partial sums in double, value i going to i % 16, then added up in rising order. Not finite
+  // where a value isn't.
+  double (*row_magnitude)(const uint8_t* data, size_t columns, size_t row) = nullptr;
+  // Codes of `count` rows from row_begin, [count][columns].
+  void (*quantize_codes)(const uint8_t* data, size_t columns, size_t row_begin, size_t count, float scale,
+                         uint8_t* codes) = nullptr;
 };
 
 constexpr int kNoDense = -1;
@@ -36,6 +45,10 @@ extern const Format kFormatBf16;
 extern const Format kFormatQ8_0;
 extern const Format kFormatQ6_K;
 extern const Format kFormatI2S;
+extern const Format kFormatHfPackedU8;
+extern const Format kFormatF32Master;
+extern const Format kFormatF16Master;
+extern const Format kFormatBf16Master;
 
 const std::vector<const Format*>& all_formats();
 // Throws Error(kUnsupportedModel) that lists the known ones.

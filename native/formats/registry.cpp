@@ -6,6 +6,7 @@ namespace bitnet {
 const std::vector<const Format*>& all_formats() {
   static const std::vector<const Format*> formats = {
       &kFormatF32, &kFormatF16, &kFormatBf16, &kFormatQ8_0, &kFormatQ6_K, &kFormatI2S,
+      &kFormatHfPackedU8, &kFormatF32Master, &kFormatF16Master, &kFormatBf16Master,
   };
   return formats;
 }
