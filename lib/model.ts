@@ -34,6 +34,11 @@ export class Model {
     return this.engine.tokenizer;
   }
 
+  /** Jinja source of the file's own chat template; undefined if it has none. */
+  get chatTemplate(): string | undefined {
+    return this.engine.chatTemplate;
+  }
+
   /**
    * Continues a prompt: `for await (const chunk of model.stream("Once"))`. Work begins with the first read, pauses while
    * the reader is behind, and ends when the loop is left. The last chunk says how the text ended. A prompt given as

@@ -155,8 +155,14 @@ export class ChatSession {
   }
 }
 
-/** The template by name or source, else the model's own. */
-function chooseTemplate(engine: Engine, template: string | undefined): ChatTemplate {
+/**
+ * The template by name or source, else the model's own.
+ * @throws InvalidOptionError where there is none, ModelFormatError for one that cannot be parsed
+ */
+export function chooseTemplate(
+  engine: Pick<Engine, "tokenizer" | "info" | "chatTemplate">,
+  template: string | undefined,
+): ChatTemplate {
   const { tokenizer, chatTemplate } = engine;
   const { bosId, eosIds } = tokenizer;
   const textOf = (id: number | undefined): string =>
