@@ -44,10 +44,12 @@ const std::vector<const TernaryKernel*>& all_kernels() {
   static const std::vector<const TernaryKernel*> kernels = {
 #if defined(__x86_64__) || defined(_M_X64)
       &kAvx512VnniI2s, &kAvxVnniI2s, &kAvx2I2s,
+      &kAvx512VbmiT5, &kAvxVnniT5, &kAvx2T5,
 #elif defined(__aarch64__) || defined(_M_ARM64)
       &kNeonI8mmI2s, &kNeonDotprodI2s, &kNeonI2s,
+      &kNeonI8mmT5, &kNeonDotprodT5, &kNeonT5,
 #endif
-      &kScalarI2s,
+      &kScalarI2s, &kScalarT5,
   };
   return kernels;
 }

@@ -4,20 +4,17 @@
 // value, so 63 of them fit. A field that carries the factor 4 reaches 2048 and fits 15 times.
 // GEMV, per 32 bytes of a row (128 weights): 1 load, 1 shift, 4 vpand, 4 vpmaddubsw, 4 vpaddw: fields 0 and 2 are summed
 // in one accumulator, 1 and 3 (factor 4) in another, widened to int32 every three blocks: 3 * 2 * 2 * 2048 = 24576.
-// GEMM: 4 rows x 2 tokens of int16 accumulators; per 32 columns 6 loads, 8 vpmaddubsw, 8 vpaddw; widened every 1280
-// columns: 40 * 512 = 20480.
-#include "kernels/avx2/ymm.h"
+// GEMM: bytes, then the tile of byte_tile.h.
+#include "kernels/avx2/byte_tile.h"
 #include "kernels/i2s_gemm.inl"
 #include "kernels/registry.h"
 
 namespace bitnet {
 namespace {
 
-// int16 pairs -> int32 lanes.
-BITNET_INLINE Ymm widen(Ymm v) { return _mm256_madd_epi16(v, _mm256_set1_epi16(1)); }
-
 struct Avx2 {
-  static constexpr int kTokens = 2;
+  using Tile = MaddubsByteTile;
+  static constexpr int kTokens = Tile::kTokens;
 
   static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
     const size_t blocks = i2s::blocks(w.columns), ahead = w.prefetch;
@@ -97,40 +94,6 @@ struct Avx2 {
   static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
     unpack_group(group, bytes, stride, blocks, ahead);
   }
-
-  template <int T>
-  static BITNET_INLINE void tile_bytes(const uint8_t* w, size_t w_stride, size_t columns, const int8_t* x, size_t stride,
-                                       const int32_t* sums, int32_t* y, size_t ldy, bool first) {
-    constexpr size_t kFlushColumns = 1280;
-    Ymm total[T][4];
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[t][r] = _mm256_setzero_si256(); });
-    });
-    for (size_t k0 = 0; k0 < columns; k0 += kFlushColumns) {
-      const size_t k1 = min_size(columns, k0 + kFlushColumns);
-      Ymm a[T][4];
-      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = _mm256_setzero_si256(); });
-      });
-      for (size_t k = k0; k < k1; k += 32) {
-        const Ymm w0 = load(w + k), w1 = load(w + w_stride + k), w2 = load(w + 2 * w_stride + k),
-                  w3 = load(w + 3 * w_stride + k);
-        unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-          const Ymm v = load(x + t * stride + k);
-          a[t][0] = _mm256_add_epi16(a[t][0], _mm256_maddubs_epi16(w0, v));
-          a[t][1] = _mm256_add_epi16(a[t][1], _mm256_maddubs_epi16(w1, v));
-          a[t][2] = _mm256_add_epi16(a[t][2], _mm256_maddubs_epi16(w2, v));
-          a[t][3] = _mm256_add_epi16(a[t][3], _mm256_maddubs_epi16(w3, v));
-        });
-      }
-      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[t][r] = _mm256_add_epi32(total[t][r], widen(a[t][r])); });
-      });
-    }
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      store4(y + t * ldy, sum4(total[t][0], total[t][1], total[t][2], total[t][3]), sums[t], first);
-    });
-  }
 };
 
 }  // namespace
@@ -138,7 +101,7 @@ struct Avx2 {
 extern const TernaryKernel kAvx2I2s = {
     "avx2-i2s", "i2s", "avx2",
     "2-bit codes with vpmaddubsw into int16, widened to int32 before it can overflow.",
-    kAvx2Level, i2s::packed_bytes, i2s::pack, i2s_scratch_bytes, i2s_gemm<Avx2>, nullptr, nullptr,
+    kAvx2Level, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<Avx2>, nullptr, nullptr,
 };
 
 }  // namespace bitnet

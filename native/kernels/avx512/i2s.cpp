@@ -3,36 +3,13 @@
 // GEMV, per 64 bytes (256 weights): 1 load, 4 vpandd, 4 vpdpbusd, 1 prefetch; no shifts, since field f is multiplied in
 // place and carries the factor 4^f in an accumulator of its own, undone once per row. Four rows share the activations'
 // four registers. vpdpbusd adds four u8 x s8 products without saturation; the largest field (192 = 64 * 3) is exact.
-// GEMM: accumulator lanes run along k, 4 rows x 6 tokens = 24 accumulators; per 64 columns 4 + 6 loads for 24 vpdpbusd.
-#include <immintrin.h>
-
+// GEMM: bytes, then the tile of zmm.h.
+#include "kernels/avx512/zmm.h"
 #include "kernels/i2s_gemm.inl"
 #include "kernels/registry.h"
 
 namespace bitnet {
 namespace {
-
-using Zmm = __m512i;
-
-BITNET_INLINE Zmm load(const void* p) { return _mm512_loadu_si512(p); }
-
-// g++ 12 copies and spills the accumulator of the intrinsic; one line of assembly doesn't. Compilers may still schedule it.
-BITNET_INLINE void dot(Zmm& sum, Zmm u, Zmm s) {
-#if defined(__GNUC__) && !defined(__clang__)
-  __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u), "v"(s));
-#else
-  sum = _mm512_dpbusd_epi32(sum, u, s);
-#endif
-}
-
-// The sums of the 16 lanes of four registers.
-BITNET_INLINE __m128i sum4(Zmm a, Zmm b, Zmm c, Zmm d) {
-  const Zmm ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-  const Zmm cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-  const Zmm all = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-  const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
-  return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
-}
 
 // sum over f of 4^f * field sums -> plain sums; every partial is divisible, so the shifts are exact.
 BITNET_INLINE Zmm fold(Zmm f0, Zmm f1, Zmm f2, Zmm f3) {
@@ -42,7 +19,8 @@ BITNET_INLINE Zmm fold(Zmm f0, Zmm f1, Zmm f2, Zmm f3) {
 }
 
 struct Avx512 {
-  static constexpr int kTokens = 6;
+  using Tile = ZmmByteTile;
+  static constexpr int kTokens = Tile::kTokens;
 
   static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
     const size_t blocks = i2s::blocks(w.columns), ahead = w.prefetch;
@@ -62,7 +40,7 @@ struct Avx512 {
 #if defined(__GNUC__) && !defined(__clang__)
           __asm__("" : "+v"(v));  // keeps one load instead of four memory operands
 #endif
-          _mm_prefetch(reinterpret_cast<const char*>(p + 64 * r + ahead), _MM_HINT_T0);
+          prefetch(p + 64 * r + ahead);
           dot(a[r][0], _mm512_and_si512(v, m0), x0);
           dot(a[r][1], _mm512_and_si512(v, m1), x1);
           dot(a[r][2], _mm512_and_si512(v, m2), x2);
@@ -85,7 +63,7 @@ struct Avx512 {
     const Zmm m = _mm512_set1_epi8(3);
     for (size_t b = 0; b < blocks; b++, group += 256) {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-        _mm_prefetch(reinterpret_cast<const char*>(group + 64 * r + ahead), _MM_HINT_T0);
+        prefetch(group + 64 * r + ahead);
       });
       unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
         Zmm w[4];
@@ -109,38 +87,13 @@ struct Avx512 {
     for (size_t b = 0; b < blocks; b++, group += 256) {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
         const Zmm v = load(group + 64 * r);
-        _mm_prefetch(reinterpret_cast<const char*>(group + 64 * r + ahead), _MM_HINT_T0);
+        prefetch(group + 64 * r + ahead);
         unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
           _mm512_storeu_si512(bytes + r * stride + b * 256 + 64 * f,
                               _mm512_and_si512(_mm512_srli_epi16(v, 2 * f), m));
         });
       });
     }
-  }
-
-  template <int T>
-  static BITNET_INLINE void tile_bytes(const uint8_t* w, size_t w_stride, size_t columns, const int8_t* x, size_t stride,
-                                       const int32_t* sums, int32_t* y, size_t ldy, bool first) {
-    Zmm a[T][4];
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = _mm512_setzero_si512(); });
-    });
-    for (size_t k = 0; k < columns; k += 64) {
-      const Zmm w0 = load(w + k), w1 = load(w + w_stride + k), w2 = load(w + 2 * w_stride + k),
-                w3 = load(w + 3 * w_stride + k);
-      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-        const Zmm v = load(x + t * stride + k);
-        dot(a[t][0], w0, v);
-        dot(a[t][1], w1, v);
-        dot(a[t][2], w2, v);
-        dot(a[t][3], w3, v);
-      });
-    }
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      const __m128i s = sum4(a[t][0], a[t][1], a[t][2], a[t][3]);
-      auto* out = reinterpret_cast<__m128i*>(y + t * ldy);
-      _mm_storeu_si128(out, _mm_add_epi32(s, first ? _mm_set1_epi32(-sums[t]) : _mm_loadu_si128(out)));
-    });
   }
 };
 
@@ -149,7 +102,7 @@ struct Avx512 {
 extern const TernaryKernel kAvx512VnniI2s = {
     "avx512-vnni-i2s", "i2s", "avx512-vnni",
     "2-bit codes multiplied in place by vpdpbusd on 64-byte registers: one AND and one dot product per 64 weights.",
-    kAvx512Level, i2s::packed_bytes, i2s::pack, i2s_scratch_bytes, i2s_gemm<Avx512>, nullptr, nullptr,
+    kAvx512Level, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<Avx512>, nullptr, nullptr,
 };
 
 }  // namespace bitnet

@@ -2,25 +2,17 @@
 //
 // GEMV, per 32 bytes of a row (128 weights): 1 load, 1 shift, 4 vpand, 4 vpdpbusd with the activations as memory
 // operands; fields 0 and 2 share an accumulator, 1 and 3 (factor 4) another: 8 accumulators for four rows leave room in
-// 16 registers. GEMM: 4 rows x 3 tokens = 12 accumulators and four weight registers, activations from memory.
-#include "kernels/avx2/ymm.h"
+// 16 registers. GEMM: bytes, then the tile of byte_tile.h.
+#include "kernels/avx_vnni/byte_tile.h"
 #include "kernels/i2s_gemm.inl"
 #include "kernels/registry.h"
 
 namespace bitnet {
 namespace {
 
-// See avx512/i2s.cpp: g++ 12 spills the accumulators of the intrinsic.
-BITNET_INLINE void dot(Ymm& sum, Ymm u, const Ymm& s) {
-#if defined(__GNUC__) && !defined(__clang__)
-  __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(u), "xm"(s));
-#else
-  sum = _mm256_dpbusd_avx_epi32(sum, u, s);
-#endif
-}
-
 struct AvxVnni {
-  static constexpr int kTokens = 3;
+  using Tile = VnniByteTile;
+  static constexpr int kTokens = Tile::kTokens;
 
   static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
     const size_t blocks = i2s::blocks(w.columns), ahead = w.prefetch;
@@ -76,29 +68,6 @@ struct AvxVnni {
   static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
     unpack_group(group, bytes, stride, blocks, ahead);
   }
-
-  template <int T>
-  static BITNET_INLINE void tile_bytes(const uint8_t* w, size_t w_stride, size_t columns, const int8_t* x, size_t stride,
-                                       const int32_t* sums, int32_t* y, size_t ldy, bool first) {
-    Ymm a[T][4];
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = _mm256_setzero_si256(); });
-    });
-    for (size_t k = 0; k < columns; k += 32) {
-      const Ymm w0 = load(w + k), w1 = load(w + w_stride + k), w2 = load(w + 2 * w_stride + k),
-                w3 = load(w + 3 * w_stride + k);
-      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-        const int8_t* v = x + t * stride + k;
-        dot(a[t][0], w0, load(v));
-        dot(a[t][1], w1, load(v));
-        dot(a[t][2], w2, load(v));
-        dot(a[t][3], w3, load(v));
-      });
-    }
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      store4(y + t * ldy, sum4(a[t][0], a[t][1], a[t][2], a[t][3]), sums[t], first);
-    });
-  }
 };
 
 }  // namespace
@@ -106,7 +75,7 @@ struct AvxVnni {
 extern const TernaryKernel kAvxVnniI2s = {
     "avx-vnni-i2s", "i2s", "avx-vnni",
     "2-bit codes with vpdpbusd on 32-byte registers, for CPUs with AVX-VNNI but no AVX-512.",
-    kAvx2Level | kAvxVnni, i2s::packed_bytes, i2s::pack, i2s_scratch_bytes, i2s_gemm<AvxVnni>, nullptr, nullptr,
+    kAvx2Level | kAvxVnni, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<AvxVnni>, nullptr, nullptr,
 };
 
 }  // namespace bitnet

@@ -6,8 +6,8 @@
 // GEMV, per row and block (64 bytes, 256 weights): 4 loads, 12 and, 4 ushr, 32 smlal/smull, 2 ssra that undo the factors
 // exactly, a quarter sadalp (to int32 every four blocks); 16 activation loads shared by four rows. That is 0.21 vector
 // operations and 0.03 loads a weight; smlal alone is 0.125.
-// GEMM: 4 rows x 4 tokens = 16 int16 accumulators; per 16 columns 8 loads for 32 smlal; widened every 1024 columns.
-#include "kernels/neon/qreg.h"
+// GEMM: bytes, then the tile of byte_tile.h.
+#include "kernels/neon/byte_tile.h"
 
 #include "kernels/i2s_gemm.inl"
 #include "kernels/registry.h"
@@ -15,18 +15,9 @@
 namespace bitnet {
 namespace {
 
-BITNET_INLINE int16x8_t multiply_add(int16x8_t sum, uint8x16_t codes, int8x16_t x) {
-  const int8x16_t w = vreinterpretq_s8_u8(codes);
-  return vmlal_high_s8(vmlal_s8(sum, vget_low_s8(w), vget_low_s8(x)), w, x);
-}
-
-BITNET_INLINE int16x8_t multiply(uint8x16_t codes, int8x16_t x) {
-  const int8x16_t w = vreinterpretq_s8_u8(codes);
-  return vmlal_high_s8(vmull_s8(vget_low_s8(w), vget_low_s8(x)), w, x);
-}
-
 struct Neon {
-  static constexpr int kTokens = 4;
+  using Tile = SmlalByteTile;
+  static constexpr int kTokens = Tile::kTokens;
   static constexpr size_t kFlushBlocks = 4;  // 4 blocks * 32 products a lane = 128
 
   static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
@@ -113,37 +104,6 @@ struct Neon {
   static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
     unpack_group(group, bytes, stride, blocks, ahead);
   }
-
-  template <int T>
-  static BITNET_INLINE void tile_bytes(const uint8_t* w, size_t w_stride, size_t columns, const int8_t* x, size_t stride,
-                                       const int32_t* sums, int32_t* y, size_t ldy, bool first) {
-    constexpr size_t kFlushColumns = 1024;  // 64 steps * 2 products a lane = 128
-    int32x4_t total[T][4];
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[t][r] = vdupq_n_s32(0); });
-    });
-    for (size_t k0 = 0; k0 < columns; k0 += kFlushColumns) {
-      const size_t k1 = min_size(columns, k0 + kFlushColumns);
-      int16x8_t a[T][4];
-      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = vdupq_n_s16(0); });
-      });
-      for (size_t k = k0; k < k1; k += 16) {
-        uint8x16_t c[4];
-        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { c[r] = vld1q_u8(w + r * w_stride + k); });
-        unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-          const int8x16_t v = vld1q_s8(x + t * stride + k);
-          unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = multiply_add(a[t][r], c[r], v); });
-        });
-      }
-      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[t][r] = vpadalq_s16(total[t][r], a[t][r]); });
-      });
-    }
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      store4(y + t * ldy, sum4(total[t][0], total[t][1], total[t][2], total[t][3]), sums[t], first);
-    });
-  }
 };
 
 }  // namespace
@@ -151,7 +111,7 @@ struct Neon {
 extern const TernaryKernel kNeonI2s = {
     "neon-i2s", "i2s", "neon",
     "2-bit codes with smlal into int16, widened to int32 before it can overflow: any ARMv8 CPU.",
-    kNeon, i2s::packed_bytes, i2s::pack, i2s_scratch_bytes, i2s_gemm<Neon>, nullptr, nullptr,
+    kNeon, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<Neon>, nullptr, nullptr,
 };
 
 }  // namespace bitnet

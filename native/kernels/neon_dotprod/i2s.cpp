@@ -4,8 +4,8 @@
 // multiplied in place; 1 and 2 carry the factors 4 and 16 in accumulators of their own, undone once per row. Field 3
 // would be negative, so it is shifted down (no mask needed) and shares field 0's accumulator. 12 accumulators for four
 // rows, which share four activation registers. That is 0.125 vector operations and 0.03 loads a weight; sdot is half.
-// GEMM: accumulator lanes run along k, 4 rows x 6 tokens = 24 accumulators; per 16 columns 4 + 6 loads for 24 sdot.
-#include "kernels/neon/qreg.h"
+// GEMM: bytes, then the tile of byte_tile.h.
+#include "kernels/neon_dotprod/byte_tile.h"
 
 #include "kernels/i2s_gemm.inl"
 #include "kernels/registry.h"
@@ -13,12 +13,9 @@
 namespace bitnet {
 namespace {
 
-BITNET_INLINE void dot(int32x4_t& sum, uint8x16_t codes, int8x16_t x) {
-  sum = vdotq_s32(sum, vreinterpretq_s8_u8(codes), x);
-}
-
 struct NeonDotprod {
-  static constexpr int kTokens = 6;
+  using Tile = SdotByteTile;
+  static constexpr int kTokens = Tile::kTokens;
 
   static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
     const size_t blocks = i2s::blocks(w.columns), ahead = w.prefetch;
@@ -82,26 +79,6 @@ struct NeonDotprod {
   static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
     unpack_group(group, bytes, stride, blocks, ahead);
   }
-
-  template <int T>
-  static BITNET_INLINE void tile_bytes(const uint8_t* w, size_t w_stride, size_t columns, const int8_t* x, size_t stride,
-                                       const int32_t* sums, int32_t* y, size_t ldy, bool first) {
-    int32x4_t a[T][4];
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = vdupq_n_s32(0); });
-    });
-    for (size_t k = 0; k < columns; k += 16) {
-      uint8x16_t c[4];
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { c[r] = vld1q_u8(w + r * w_stride + k); });
-      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-        const int8x16_t v = vld1q_s8(x + t * stride + k);
-        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { dot(a[t][r], c[r], v); });
-      });
-    }
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      store4(y + t * ldy, sum4(a[t][0], a[t][1], a[t][2], a[t][3]), sums[t], first);
-    });
-  }
 };
 
 }  // namespace
@@ -109,7 +86,7 @@ struct NeonDotprod {
 extern const TernaryKernel kNeonDotprodI2s = {
     "neon-dotprod-i2s", "i2s", "neon-dotprod",
     "2-bit codes with sdot, three of four fields multiplied in place: ARMv8.2 and later.",
-    kNeon | kDotprod, i2s::packed_bytes, i2s::pack, i2s_scratch_bytes, i2s_gemm<NeonDotprod>, nullptr, nullptr,
+    kNeon | kDotprod, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<NeonDotprod>, nullptr, nullptr,
 };
 
 }  // namespace bitnet

@@ -1,0 +1,90 @@
+// avx512-vbmi-t5: five weights a byte, decoded by vpermb, which ignores index bits 6 and 7.
+//
+// Decode of 64 bytes (320 weights), 8 operations: s = byte >> 2; L = table(s) = t4 | j << 2 | t3 << 6; i = low two bits of
+// the byte, the rest of L (vpternlog): bits 0..5 are t0 + 3 * t1 + 9 * t2; three vpermb give t0, t1, t2; t4 = L & 3;
+// t3 = L & 0xc0, left in place with the factor 64 in an accumulator of its own, undone once per row.
+// GEMV, per 64 bytes: 1 load, 1 prefetch, 8 operations and 5 vpdpbusd; four rows share five activation registers.
+// GEMM: bytes (one more shift for t3), then the tile of zmm.h.
+#include "kernels/avx512/zmm.h"
+
+#include "kernels/registry.h"
+#include "kernels/t5_gemm.inl"
+#include "kernels/t5_tables.h"
+
+namespace bitnet {
+namespace {
+
+struct Decoder {
+  Zmm high = load(kT5Tables.high), d0 = load(kT5Tables.digit[0]), d1 = load(kT5Tables.digit[1]),
+      d2 = load(kT5Tables.digit[2]), low = _mm512_set1_epi8(3), top = _mm512_set1_epi8(static_cast<char>(0xc0));
+
+  // t[3] carries the factor 64.
+  BITNET_INLINE void decode(Zmm v, Zmm t[5]) const {
+    const Zmm l = _mm512_permutexvar_epi8(_mm512_srli_epi16(v, 2), high);
+    const Zmm i = _mm512_ternarylogic_epi32(low, v, l, 0xca);  // low ? v : l
+    t[0] = _mm512_permutexvar_epi8(i, d0);
+    t[1] = _mm512_permutexvar_epi8(i, d1);
+    t[2] = _mm512_permutexvar_epi8(i, d2);
+    t[3] = _mm512_and_si512(l, top);
+    t[4] = _mm512_and_si512(l, low);
+  }
+};
+
+struct Avx512 {
+  using Tile = ZmmByteTile;
+
+  static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
+    const size_t blocks = t5::blocks(w.columns), ahead = w.prefetch;
+    const Decoder decoder;
+    const uint8_t* p = w.data + r0 / 4 * blocks * 256;
+    for (size_t row = r0; row < r1; row += 4) {
+      Zmm ones[4], sixtyfours[4];
+      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { ones[r] = sixtyfours[r] = _mm512_setzero_si512(); });
+      for (size_t b = 0; b < blocks; b++, p += 256) {
+        const int8_t* xb = x + b * t5::kBlockColumns;
+        const Zmm x0 = load(xb), x1 = load(xb + 64), x2 = load(xb + 128), x3 = load(xb + 192), x4 = load(xb + 256);
+        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
+          Zmm t[5];
+          prefetch(p + 64 * r + ahead);
+          decoder.decode(load(p + 64 * r), t);
+          dot(ones[r], t[0], x0);
+          dot(ones[r], t[1], x1);
+          dot(ones[r], t[2], x2);
+          dot(sixtyfours[r], t[3], x3);
+          dot(ones[r], t[4], x4);
+        });
+      }
+      Zmm s[4];
+      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
+        s[r] = _mm512_add_epi32(ones[r], _mm512_srai_epi32(sixtyfours[r], 6));
+      });
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(y + row),
+                       _mm_sub_epi32(sum4(s[0], s[1], s[2], s[3]), _mm_set1_epi32(sum)));
+    }
+  }
+
+  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
+    const Decoder decoder;
+    for (size_t b = 0; b < blocks; b++, group += 256) {
+      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
+        Zmm t[5];
+        prefetch(group + 64 * r + ahead);
+        decoder.decode(load(group + 64 * r), t);
+        t[3] = _mm512_srli_epi16(t[3], 6);
+        unroll<5>([&](auto f) BITNET_INLINE_LAMBDA {
+          _mm512_storeu_si512(bytes + r * stride + b * t5::kBlockColumns + 64 * f, t[f]);
+        });
+      });
+    }
+  }
+};
+
+}  // namespace
+
+extern const TernaryKernel kAvx512VbmiT5 = {
+    "avx512-vbmi-t5", "t5", "avx512-vbmi",
+    "Five weights a byte (1.6 bits), decoded by byte permutes and multiplied by vpdpbusd on 64-byte registers.",
+    kAvx512Level, t5::packed_bytes, t5::pack, byte_gemm_scratch, t5_gemm<Avx512>, nullptr, nullptr,
+};
+
+}  // namespace bitnet

@@ -1,0 +1,47 @@
+// One byte a code with vpdpbusd on 32-byte registers: 4 rows x 3 tokens = 12 accumulators and four weight registers,
+// activations from memory.
+#pragma once
+
+#include "kernels/avx2/ymm.h"
+
+namespace bitnet {
+namespace {
+
+// See avx512/zmm.h: g++ 12 spills the accumulators of the intrinsic.
+BITNET_INLINE void dot(Ymm& sum, Ymm u, const Ymm& s) {
+#if defined(__GNUC__) && !defined(__clang__)
+  __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum) : "x"(u), "xm"(s));
+#else
+  sum = _mm256_dpbusd_avx_epi32(sum, u, s);
+#endif
+}
+
+struct VnniByteTile {
+  static constexpr int kTokens = 3;
+
+  template <int T>
+  static BITNET_INLINE void tile_bytes(const uint8_t* w, size_t w_stride, size_t columns, const int8_t* x, size_t stride,
+                                       const int32_t* sums, int32_t* y, size_t ldy, bool first) {
+    Ymm a[T][4];
+    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = _mm256_setzero_si256(); });
+    });
+    for (size_t k = 0; k < columns; k += 32) {
+      const Ymm w0 = load(w + k), w1 = load(w + w_stride + k), w2 = load(w + 2 * w_stride + k),
+                w3 = load(w + 3 * w_stride + k);
+      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+        const int8_t* v = x + t * stride + k;
+        dot(a[t][0], w0, load(v));
+        dot(a[t][1], w1, load(v));
+        dot(a[t][2], w2, load(v));
+        dot(a[t][3], w3, load(v));
+      });
+    }
+    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+      store4(y + t * ldy, sum4(a[t][0], a[t][1], a[t][2], a[t][3]), sums[t], first);
+    });
+  }
+};
+
+}  // namespace
+}  // namespace bitnet

@@ -1,0 +1,73 @@
+// A batched product by way of one byte a code, written once and instantiated per layout and instruction set (include it
+// from inside an ISA file).
+//
+// kPanelRows x kPanelColumns codes are unpacked once into L2 (160 KiB) and every register tile of tokens runs over them;
+// partial sums over column panels are added in y. A small batch takes panels of four rows, which stay in L1: each code
+// is used too few times to pay for more than that.
+//
+// Tile provides:
+//   kTokens                most tokens of a register tile
+//   tile_bytes<T>(...)     T tokens x 4 rows of unpacked codes
+#include "kernels/inline.h"
+#include "kernels/kernel.h"
+
+namespace bitnet {
+namespace {
+
+constexpr size_t kPanelRows = 64;
+constexpr size_t kPanelColumns = 2560;  // whole blocks of every layout: 256 and 320 codes
+constexpr size_t kPanelStride = kPanelColumns + 64;  // one line off a power of two, so that rows don't share cache sets
+
+BITNET_INLINE size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
+
+template <class Tile, int T>
+BITNET_INLINE void byte_tiles(const uint8_t* panel, size_t rows, size_t columns, const int8_t* q, size_t stride,
+                              const int32_t* sums, int32_t* y, size_t ldy, bool first) {
+  for (size_t r = 0; r < rows; r += 4) {
+    Tile::template tile_bytes<T>(panel + r * kPanelStride, kPanelStride, columns, q, stride, sums, y + r, ldy, first);
+  }
+}
+
+// Calls f(integral_constant<T>) with the number of tokens of the next tile: full tiles, and a last one cut so that two
+// small tiles never follow one another (7 = 4 + 3 rather than 6 + 1).
+template <int Max, class F>
+BITNET_INLINE size_t next_tile(size_t left, F&& f) {
+  size_t t = left >= Max ? Max : left;
+  if (left > Max && left < 2 * Max && left - Max < Max / 2) t = (left + 1) / 2;
+  switch (t) {
+    case 1: f(std::integral_constant<int, 1>{}); break;
+    case 2: f(std::integral_constant<int, 2>{}); break;
+    case 3: if constexpr (Max >= 3) f(std::integral_constant<int, 3>{}); break;
+    case 4: if constexpr (Max >= 4) f(std::integral_constant<int, 4>{}); break;
+    case 5: if constexpr (Max >= 5) f(std::integral_constant<int, 5>{}); break;
+    default: if constexpr (Max >= 6) f(std::integral_constant<int, 6>{}); break;
+  }
+  return t;
+}
+
+// unpack(row, column, columns, bytes): codes of rows row..row+3, `columns` of them from `column` on, to bytes
+// [4][kPanelStride] in the order that the tile wants. `padded` is the number of columns that the layout stores.
+template <class Tile, class Unpack>
+BITNET_INLINE void byte_gemm(const Activations& x, size_t padded, int32_t* y, size_t ldy, size_t row_begin,
+                             size_t row_end, void* scratch, Unpack&& unpack) {
+  auto* panel = static_cast<uint8_t*>(scratch);
+  const size_t panel_rows = x.count <= 2 * Tile::kTokens ? 4 : kPanelRows;
+  for (size_t row = row_begin; row < row_end; row += panel_rows) {
+    const size_t rows = min_size(panel_rows, row_end - row);
+    for (size_t k = 0; k < padded; k += kPanelColumns) {
+      const size_t columns = min_size(kPanelColumns, padded - k);
+      for (size_t r = 0; r < rows; r += 4) unpack(row + r, k, columns, panel + r * kPanelStride);
+      for (size_t t = 0; t < x.count;) {
+        t += next_tile<Tile::kTokens>(x.count - t, [&](auto tokens) BITNET_INLINE_LAMBDA {
+          byte_tiles<Tile, decltype(tokens)::value>(panel, rows, columns, x.values + t * x.stride + k, x.stride,
+                                                    x.sums + t, y + t * ldy + row, ldy, k == 0);
+        });
+      }
+    }
+  }
+}
+
+inline size_t byte_gemm_scratch(size_t) { return kPanelRows * kPanelStride; }
+
+}  // namespace
+}  // namespace bitnet
