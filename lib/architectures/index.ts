@@ -1,5 +1,6 @@
 export type { Architecture } from "./architecture";
-export { architectureNames, describeModel } from "./registry";
+export { ggufName, LAYER_ROLES, type LayerRole, type ModelRole } from "./roles";
+export { architectureNames, describeFolder, describeModel } from "./registry";
 export {
   inspectFile,
   memoryPlan,

@@ -1,11 +1,15 @@
 import type { ModelSpec } from "../../types/addon";
-import { UnsupportedModelError } from "../errors";
+import { ModelFormatError, UnsupportedModelError } from "../errors";
 import { MetadataView, type GgufFile } from "../files/gguf";
+import type { HfFolder } from "../files/hf_folder";
 import type { Architecture } from "./architecture";
 import { bitnet } from "./bitnet";
+import { gemma3 } from "./gemma3";
+import { llama } from "./llama";
+import { qwen2, qwen3 } from "./qwen";
 
-/** Every architecture; adding one is adding its file and a line here. */
-const ARCHITECTURES: readonly Architecture[] = [bitnet];
+/** Every architecture, more particular ones first; adding one is adding its file and its name here. */
+const ARCHITECTURES: readonly Architecture[] = [bitnet, llama, qwen2, qwen3, gemma3];
 
 /** Values of `general.architecture` that can be run. */
 export function architectureNames(): string[] {
@@ -22,10 +26,28 @@ export function describeModel(file: GgufFile): ModelSpec {
   refuseForeignFeatures(file, view);
   const name = view.string("general.architecture");
   const architecture = ARCHITECTURES.find((candidate) => candidate.names.includes(name));
-  if (architecture) return architecture.describe(file);
+  if (architecture) return architecture.fromGguf(file);
   throw new UnsupportedModelError(
     `"${file.path}" has the architecture ${JSON.stringify(name)}; supported are ${architectureNames().join(", ")}. Use a ` +
       `model of one of these architectures.`,
+  );
+}
+
+/**
+ * Describes the model of a Hugging Face folder for the addon.
+ * @throws ModelFormatError, UnsupportedModelError as `Architecture.fromFolder`; UnsupportedModelError also for an unknown
+ * `model_type`.
+ */
+export function describeFolder(folder: HfFolder): ModelSpec {
+  const type = folder.config.model_type;
+  if (typeof type !== "string") {
+    throw new ModelFormatError(`"${folder.configPath}": "model_type" is missing or no string.`);
+  }
+  const architecture = ARCHITECTURES.find((candidate) => candidate.matches(folder.config));
+  if (architecture) return architecture.fromFolder(folder);
+  throw new UnsupportedModelError(
+    `"${folder.configPath}": "model_type" is ${JSON.stringify(type)}; supported are bitnet, llama, qwen2, qwen3 and ` +
+      `gemma3_text. Use a model of one of these families.`,
   );
 }
 

@@ -1,52 +1,54 @@
 import type { TensorRef } from "../../types/addon";
 import { ModelFormatError, UnsupportedModelError } from "../errors";
 import { tensorTypeByName, type GgufFile } from "../files/gguf";
+import type { TensorFinder } from "./decoder";
+import { ggufName, type Role } from "./roles";
 
-/** Tensor formats a norm may have: ggml writes one-dimensional tensors as f32. */
-const NORM_FORMATS = ["f32"];
+/** Formats a vector may have: ggml writes one-dimensional tensors as f32. */
+const VECTOR_FORMATS = ["f32"];
 
 /**
- * Hands out the tensors of a file by role, checking shapes, and in the end refuses those nobody asked for: a bias or a
- * scale that is ignored gives wrong results silently.
+ * Hands out the tensors of a GGUF file by role, checking shapes, and in the end refuses those nobody asked for: a bias
+ * or a scale that is ignored gives wrong results silently.
  */
-export class TensorTaker {
+export class GgufTensors implements TensorFinder {
+  readonly files: readonly string[];
   private readonly taken = new Set<string>();
 
-  constructor(private readonly file: GgufFile) {}
+  constructor(private readonly file: GgufFile) {
+    this.files = [file.path];
+  }
 
-  /** A norm's weight vector. */
-  norm(name: string, length: number): TensorRef {
-    const ref = this.take(name, [length]);
-    if (!NORM_FORMATS.includes(ref.format)) {
+  has(role: Role, layer = 0): boolean {
+    return this.file.tensorsByName.has(ggufName(role, layer));
+  }
+
+  vector(role: Role, length: number, layer = 0): TensorRef {
+    const ref = this.take(ggufName(role, layer), [length]);
+    if (!VECTOR_FORMATS.includes(ref.format)) {
       throw new UnsupportedModelError(
-        `"${this.file.path}": tensor "${name}" is ${ref.format}; norms must be f32. Convert the model again.`,
+        `"${this.file.path}": tensor "${ref.name}" is ${ref.format}; norms and biases must be f32. Convert the model again.`,
       );
     }
     return ref;
   }
 
-  /** A ternary matrix of a linear layer. */
-  ternary(name: string, rows: number, columns: number): TensorRef {
-    const ref = this.take(name, [columns, rows]);
+  ternary(role: Role, rows: number, columns: number, layer = 0): TensorRef {
+    const ref = this.take(ggufName(role, layer), [columns, rows]);
     if (tensorTypeByName(ref.format)?.ternary !== true) {
       throw new UnsupportedModelError(
-        `"${this.file.path}": tensor "${name}" is ${ref.format}, which is not a ternary type. Convert the original model ` +
-          `with "node-bitnet convert", which writes I2_S.`,
+        `"${this.file.path}": tensor "${ref.name}" is ${ref.format}, which is not a ternary type. Convert the original ` +
+          `model with "node-bitnet convert", which writes I2_S.`,
       );
     }
     return ref;
   }
 
-  /** An embedding or head. Whether the addon reads its format is the addon's to say. */
-  dense(name: string, rows: number, columns: number): TensorRef {
-    return this.take(name, [columns, rows]);
+  /** Whether the addon reads the format is the addon's to say. */
+  dense(role: Role, rows: number, columns: number): TensorRef {
+    return this.take(ggufName(role, 0), [columns, rows]);
   }
 
-  has(name: string): boolean {
-    return this.file.tensorsByName.has(name);
-  }
-
-  /** @throws UnsupportedModelError naming tensors that were never taken. */
   finish(): void {
     const left = this.file.tensors.filter((tensor) => !this.taken.has(tensor.name)).map((tensor) => `"${tensor.name}"`);
     if (left.length === 0) return;

@@ -1,0 +1,127 @@
+import type { TensorRef } from "../../types/addon";
+import { ModelFormatError, UnsupportedModelError } from "../errors";
+import type { HfFolder } from "../files/hf_folder";
+import type { SafetensorsTensor } from "../files/safetensors";
+import type { TensorFinder } from "./decoder";
+import type { WeightStorage } from "./hf_storage";
+import { hfNames, type Role } from "./roles";
+
+/** Weight formats of float dtypes. */
+const DENSE: Readonly<Record<string, string>> = { F32: "f32", F16: "f16", BF16: "bf16" };
+
+/** Hands out the tensors of a Hugging Face folder by role; see `GgufTensors`. */
+export class HfTensors implements TensorFinder {
+  readonly files: readonly string[];
+  private readonly taken = new Set<string>();
+
+  constructor(
+    private readonly folder: HfFolder,
+    private readonly storage: WeightStorage,
+    private readonly tied: boolean,
+  ) {
+    this.files = [...new Set([...folder.tensors.values()].map(({ path }) => path))];
+  }
+
+  has(role: Role, layer = 0): boolean {
+    return hfNames(role, layer).some((name) => this.folder.tensors.has(name));
+  }
+
+  vector(role: Role, length: number, layer = 0): TensorRef {
+    return this.floats(role, [length], layer);
+  }
+
+  dense(role: Role, rows: number, columns: number): TensorRef {
+    return this.floats(role, [rows, columns], 0);
+  }
+
+  ternary(role: Role, rows: number, columns: number, layer = 0): TensorRef {
+    if (this.storage === "master") {
+      const ref = this.floats(role, [rows, columns], layer);
+      return { ...ref, format: `${ref.format}_master` };
+    }
+    const tensor = this.find(role, layer);
+    if (rows % 4 !== 0) {
+      throw new ModelFormatError(`Tensor "${tensor.name}" is packed, but has ${rows} rows: not four quarters.`);
+    }
+    if (tensor.dtype !== "U8") {
+      throw new ModelFormatError(
+        `Tensor "${tensor.name}" is ${tensor.dtype}, but quantization_config says that weights are packed (U8). Correct ` +
+          `config.json, or use the "online" form for master weights.`,
+      );
+    }
+    this.checkShape(tensor, [rows / 4, columns]);
+    return { ...this.ref(tensor, rows, columns), format: "hf_packed_u8", scale: this.scale(`${tensor.name}_scale`) };
+  }
+
+  finish(): void {
+    const left = [...this.folder.tensors.keys()].filter(
+      (name) =>
+        !this.taken.has(name) &&
+        !name.endsWith("rotary_emb.inv_freq") &&
+        // A head that is stored although it is tied is the embedding again.
+        !(this.tied && name === "lm_head.weight"),
+    );
+    if (left.length === 0) return;
+    const shown = left.slice(0, 5).join('", "');
+    throw new UnsupportedModelError(
+      `"${this.folder.path}" has tensors that this architecture has no place for: "${shown}"` +
+        `${left.length > 5 ? ` and ${left.length - 5} more` : ""}. Leaving them out would change the model's results.`,
+    );
+  }
+
+  private floats(role: Role, shape: readonly number[], layer: number): TensorRef {
+    const tensor = this.find(role, layer);
+    this.checkShape(tensor, shape);
+    const format = Object.hasOwn(DENSE, tensor.dtype) ? DENSE[tensor.dtype] : undefined;
+    if (format === undefined) {
+      throw new ModelFormatError(
+        `Tensor "${tensor.name}" is ${tensor.dtype}; F32, F16 or BF16 is needed. If the weights are packed, config.json ` +
+          `must say so (quantization_mode "offline").`,
+      );
+    }
+    const columns = shape.at(-1) ?? 1;
+    return { ...this.ref(tensor, shape.length > 1 ? (shape[0] ?? 1) : 1, columns), format };
+  }
+
+  private scale(name: string): number {
+    const stored = this.folder.scalars.get(name);
+    if (stored === undefined) {
+      const tensor = this.folder.tensors.get(name);
+      throw new ModelFormatError(
+        tensor === undefined
+          ? `Tensor "${name}" is missing from the model folder.`
+          : `Tensor "${name}" is ${tensor.dtype} of shape [${tensor.shape.join(", ")}]; one F32, F16 or BF16 number is needed.`,
+      );
+    }
+    this.taken.add(name);
+    const scale = this.storage === "packed-divide" ? 1 / stored : stored;
+    if (scale > 0 && Number.isFinite(Math.fround(scale))) return scale;
+    throw new ModelFormatError(
+      `Tensor "${name}" holds the scale ${stored}; it must be positive. The model is damaged.`,
+    );
+  }
+
+  private find(role: Role, layer: number): SafetensorsTensor {
+    const names = hfNames(role, layer);
+    for (const name of names) {
+      const tensor = this.folder.tensors.get(name);
+      if (tensor === undefined) continue;
+      this.taken.add(name);
+      return tensor;
+    }
+    throw new ModelFormatError(`Tensor "${names[0]}" is missing from the model folder.`);
+  }
+
+  private checkShape(tensor: SafetensorsTensor, shape: readonly number[]): void {
+    if (shape.length === tensor.shape.length && shape.every((size, i) => size === tensor.shape[i])) return;
+    throw new ModelFormatError(
+      `"${tensor.path}": tensor "${tensor.name}" has shape [${tensor.shape.join(", ")}], but config.json asks for ` +
+        `[${shape.join(", ")}].`,
+    );
+  }
+
+  private ref(tensor: SafetensorsTensor, rows: number, columns: number): Omit<TensorRef, "format"> {
+    const { offset, byteLength, name } = tensor;
+    return { file: this.files.indexOf(tensor.path), offset, byteLength, rows, columns, name };
+  }
+}
