@@ -74,11 +74,14 @@ size_t ThreadPool::help(uint32_t loop, size_t chunks, Work work, void* context, 
 
 void ThreadPool::run(size_t chunks, Work work, void* context) {
   const uint32_t loop = loop_.load(std::memory_order_relaxed) + 1;
-  chunks_.store(chunks, std::memory_order_relaxed);
+  // The shares first: a late worker of the last loop that reads the new chunk count must find no share that still bears
+  // its loop, or it would take the new count's surplus for unclaimed chunks of the old loop. No worker can claim from the
+  // new shares before `loop_` is published.
+  for (unsigned i = 0; i < threads_; i++) shares_[i].state.store(static_cast<uint64_t>(loop) << 32, std::memory_order_relaxed);
+  chunks_.store(chunks, std::memory_order_release);
   work_.store(work, std::memory_order_relaxed);
   context_.store(context, std::memory_order_relaxed);
   done_.store(0, std::memory_order_relaxed);
-  for (unsigned i = 0; i < threads_; i++) shares_[i].state.store(static_cast<uint64_t>(loop) << 32, std::memory_order_release);
   loop_.store(loop, std::memory_order_seq_cst);
   if (parked_workers_.load(std::memory_order_seq_cst)) {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -110,7 +113,7 @@ void ThreadPool::worker(unsigned index) {
   while (wait_for_loop(seen)) {
     const uint32_t loop = loop_.load(std::memory_order_acquire);
     seen = loop;
-    const size_t chunks = chunks_.load(std::memory_order_relaxed);
+    const size_t chunks = chunks_.load(std::memory_order_acquire);
     const Work work = work_.load(std::memory_order_relaxed);
     void* context = context_.load(std::memory_order_relaxed);
     const size_t ran = help(loop, chunks, work, context, index);
