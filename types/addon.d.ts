@@ -164,6 +164,11 @@ export interface LoadOptions {
   kernel?: string;
   /** Threads used to repack weights; 1 to 256. */
   threads: number;
+  /**
+   * "auto" (default): a large head gets a 2-bit sketch (a 16th of f16), which finds the candidates; their logits are
+   * exact, and so is the choice of them (see native/engine/head_sketch.h). "full": every logit is computed each time.
+   */
+  head?: "auto" | "full";
   /** Called on the JavaScript thread with the share done, 0..1, at most ~50 times. */
   onProgress?: (share: number) => void;
 }
@@ -255,6 +260,11 @@ export interface ForwardBatch {
   want: Uint8Array;
   /** Candidates per output with want = 1; 1 to 4096, capped at vocabularySize. */
   candidates: number;
+  /**
+   * Whether `logSumExp` is wanted (default true). It takes every logit; without it the head may look for the candidates
+   * in a 2-bit sketch first and compute the exact logits of the promising rows only. The candidates are the same.
+   */
+  logSumExp?: boolean;
   /** Per want = 1 output, in order: temperature T > 0 of `logSumExp` (1 for greedy). Absent: all 1. */
   temperatures?: Float32Array;
   /**
@@ -269,7 +279,7 @@ export interface ForwardResult {
   /** [outputs with want = 1, candidates] ids by falling logit; equal logits by rising id. */
   candidateIds: Int32Array;
   candidateLogits: Float32Array;
-  /** [outputs with want = 1] log(sum(exp(logit / T))) over the whole vocabulary. */
+  /** [outputs with want = 1] log(sum(exp(logit / T))) over the whole vocabulary; empty where it was not wanted. */
   logSumExp: Float32Array;
   /** [extraIds.length] */
   extraLogits: Float32Array;

@@ -165,6 +165,10 @@ Napi::Value ContextObject::forward(const Napi::CallbackInfo& info) {
     r.sequences = as_vector<int32_t>(o.Get("sequences"), "sequences", napi_int32_array, "an Int32Array");
     r.want = as_vector<uint8_t>(o.Get("want"), "want", napi_uint8_array, "a Uint8Array");
     r.candidates = as_integer(o.Get("candidates"), "candidates", 1, 4096);
+    if (present(o, "logSumExp")) {
+      if (!o.Get("logSumExp").IsBoolean()) wrong("logSumExp", "a boolean");
+      r.log_sum_exp = o.Get("logSumExp").As<Napi::Boolean>().Value();
+    }
     if (present(o, "temperatures")) {
       r.temperatures = as_vector<float>(o.Get("temperatures"), "temperatures", napi_float32_array, "a Float32Array");
     }

@@ -23,6 +23,7 @@ struct Batch {
   std::vector<Run> runs;
   std::vector<Want> want;  // per token
   size_t candidates = 0;
+  bool log_sum_exp = true;  // whether the outputs' log-sum-exp is wanted: it takes every logit
   std::vector<float> temperatures;     // per output with candidates; empty: all 1
   std::vector<int32_t> extra_ids;
   std::vector<int32_t> extra_offsets;  // outputs + 1 entries, or empty

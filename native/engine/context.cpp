@@ -178,6 +178,7 @@ void Context::submit(ForwardRequest request, void* user) {
   job->batch.tokens = std::move(request.tokens);
   for (uint8_t w : request.want) job->batch.want.push_back(static_cast<Want>(w));
   job->batch.candidates = request.candidates;
+  job->batch.log_sum_exp = request.log_sum_exp;
   job->batch.temperatures = std::move(request.temperatures);
   job->batch.extra_ids = std::move(request.extra_ids);
   job->batch.extra_offsets = std::move(request.extra_offsets);
@@ -217,11 +218,12 @@ void Context::cancel() {
   if (in_flight_) cancelled_ = true;
 }
 
-std::vector<float> Context::last_logits(size_t index) const {
+std::vector<float> Context::last_logits(size_t index) {
   if (in_flight_) invalid("lastLogits cannot be read while a forward pass runs.");
-  const float* row = forward_.last_logits(index);
-  if (!row) invalid("The last forward pass has no output " + std::to_string(index) + ".");
-  return std::vector<float>(row, row + model_->spec().vocabulary_size);
+  if (index >= forward_.output_head().outputs()) {
+    invalid("The last forward pass has no output " + std::to_string(index) + ".");
+  }
+  return forward_.output_head().logits(index);
 }
 
 void Context::engine_thread() {

@@ -27,6 +27,7 @@ struct ForwardRequest {
   std::vector<int32_t> tokens, sequences;
   std::vector<uint8_t> want;
   size_t candidates = 1;
+  bool log_sum_exp = true;
   std::vector<float> temperatures;
   std::vector<int32_t> extra_ids, extra_offsets;
 };
@@ -60,7 +61,7 @@ class Context {
   // Running and queued jobs fail with kAborted.
   void cancel();
   // Copies the logits of an output of the last finished job. Throws where there is none or a job is running.
-  std::vector<float> last_logits(size_t index) const;
+  std::vector<float> last_logits(size_t index);
 
   size_t free_blocks() const { return cache_.free_blocks(); }
   size_t total_blocks() const { return cache_.total_blocks(); }

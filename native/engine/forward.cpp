@@ -5,15 +5,10 @@
 #include <cmath>
 #include <cstring>
 
-#include "engine/exact_math.h"
 #include "error.h"
 
 namespace bitnet {
 namespace {
-
-// Rows of the head a thread computes at a time. A constant, never a function of the thread count: the log-sum-exp is
-// added up chunk by chunk, so this is part of the result's definition.
-constexpr size_t kHeadChunk = 1024;
 
 // Below this many tokens a loop over tokens is not worth handing out.
 constexpr size_t kParallelTokens = 4;
@@ -27,6 +22,7 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
       ops_(model.ops()),
       cache_(cache),
       pool_(threads),
+      output_head_(model, pool_),
       rope_(spec_.rope, max_positions),
       local_rope_(spec_.local_rope ? *spec_.local_rope : spec_.rope, spec_.sliding_window ? max_positions : 0),
       head_stride_(cache.head_stride()),
@@ -66,7 +62,7 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
 
 size_t Forward::memory_bytes() const {
   size_t bytes = hidden_.bytes() + qkv_.bytes() + attended_.bytes() + ffn_.bytes() + quantized_.bytes() + tables_.bytes() +
-                 output_rows_.bytes() + logits_.bytes() + rope_.bytes() + local_rope_.bytes();
+                 output_head_.memory_bytes() + rope_.bytes() + local_rope_.bytes();
   for (const auto& s : scratch_) {
     bytes += s.sums.bytes() + s.products.bytes() + s.gates.bytes() + s.kernel.bytes() + s.normed.bytes() + s.scores.bytes();
   }
@@ -297,116 +293,11 @@ void Forward::ffn_block(size_t layer) {
   add_normed(attended_.data(), ld, l.ffn_post_norm);
 }
 
-void Forward::head(size_t count) {
-  const DenseMatrix& w = model_.head();
-  const size_t v = spec_.vocabulary_size, d = spec_.embedding_length, chunks = (v + kHeadChunk - 1) / kHeadChunk;
-  pool_.parallel(chunks, [&](size_t chunk, unsigned) {
-    const size_t begin = chunk * kHeadChunk, end = std::min(v, begin + kHeadChunk);
-    ops_.dense(w.type, w.data, d, begin, end, output_rows_.data(), round_up(d, 16), count, logits_.data(), v);
-  });
-}
-
-void Forward::outputs(const Batch& batch, BatchResult& result) {
-  const size_t d = spec_.embedding_length, ld = round_up(d, 16), v = spec_.vocabulary_size;
-  std::vector<size_t> scored, hidden;
-  for (size_t t = 0; t < tokens_; t++) {
-    if (batch.want[t] == Want::kCandidates || batch.want[t] == Want::kLogits) scored.push_back(t);
-    if (batch.want[t] == Want::kHidden) hidden.push_back(t);
-  }
-  logit_outputs_ = 0;
-  result.hidden.resize(hidden.size() * d);
-  for (size_t i = 0; i < hidden.size(); i++) {
-    ops_.rms_norm(hidden_.data() + hidden[i] * ld, model_.output_norm().data(), d, spec_.rms_norm_epsilon,
-                  result.hidden.data() + i * d);
-  }
-  if (scored.empty()) return;
-  if (output_rows_.size() < scored.size() * ld) output_rows_ = AlignedBuffer<float>(scored.size() * ld);
-  if (logits_.size() < scored.size() * v) logits_ = AlignedBuffer<float>(scored.size() * v);
-  for (size_t i = 0; i < scored.size(); i++) {
-    ops_.rms_norm(hidden_.data() + scored[i] * ld, model_.output_norm().data(), d, spec_.rms_norm_epsilon,
-                  output_rows_.data() + i * ld);
-  }
-  head(scored.size());
-  logit_outputs_ = scored.size();
-
-  size_t with_candidates = 0;
-  for (size_t i = 0; i < scored.size(); i++) {
-    if (batch.want[scored[i]] == Want::kCandidates) {
-      candidates(batch, i, with_candidates++, result);
-    } else {
-      const float* row = logits_.data() + i * v;
-      result.logits.insert(result.logits.end(), row, row + v);
-    }
-  }
-}
-
-// The best `batch.candidates` logits of an output, sorted, and the log-sum-exp of all.
-void Forward::candidates(const Batch& batch, size_t output, size_t index, BatchResult& result) {
-  const size_t v = spec_.vocabulary_size, chunks = (v + kHeadChunk - 1) / kHeadChunk, k = std::min(batch.candidates, v);
-  const float* logits = logits_.data() + output * v;
-  const float temperature = batch.temperatures.empty() ? 1.0f : batch.temperatures[index];
-  const float inverse_temperature = 1.0f / temperature;
-  chunk_maxima_.resize(chunks);
-  chunk_sums_.resize(chunks);
-  pool_.parallel(chunks, [&](size_t chunk, unsigned) {
-    const size_t begin = chunk * kHeadChunk, n = std::min(v, begin + kHeadChunk) - begin;
-    chunk_maxima_[chunk] = ops_.maximum(logits + begin, n);
-    chunk_sums_[chunk] = ops_.sum_exp(logits + begin, n, chunk_maxima_[chunk], inverse_temperature);
-  });
-  const float maximum = *std::max_element(chunk_maxima_.begin(), chunk_maxima_.end());
-  double total = 0;
-  for (size_t c = 0; c < chunks; c++) {
-    const double below = (static_cast<double>(chunk_maxima_[c]) - maximum) / temperature;
-    if (below > -700) total += chunk_sums_[c] * exact_exp(below);
-  }
-  result.log_sum_exp.push_back(static_cast<float>(static_cast<double>(maximum) / temperature + exact_log(std::max(total, 1e-300))));
-
-  // A running threshold: chunks whose maximum is below it are skipped. Ids rise, so of equal logits the lower id stays.
-  auto better = [&](int32_t a, int32_t b) { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); };
-  const size_t capacity = k + 4 * kHeadChunk;
-  selected_.resize(capacity);
-  size_t found = 0;
-  float threshold = -INFINITY;
-  auto cut = [&] {
-    if (found <= k) return;
-    std::nth_element(selected_.begin(), selected_.begin() + static_cast<std::ptrdiff_t>(k - 1),
-                     selected_.begin() + static_cast<std::ptrdiff_t>(found), better);
-    found = k;
-    threshold = logits[selected_[k - 1]];
-  };
-  for (size_t c = 0; c < chunks; c++) {
-    if (!(chunk_maxima_[c] > threshold)) continue;
-    const size_t begin = c * kHeadChunk, n = std::min(v, begin + kHeadChunk) - begin;
-    if (found + n > capacity) cut();
-    found += ops_.select_above(logits + begin, n, threshold, static_cast<int32_t>(begin), selected_.data() + found);
-    if (threshold == -INFINITY || found > k + kHeadChunk) cut();
-  }
-  cut();
-  if (found < k) {
-    throw Error(kModelFormat, "The model's scores are not finite numbers: its weights or scales are damaged.");
-  }
-  std::sort(selected_.begin(), selected_.begin() + static_cast<std::ptrdiff_t>(k), better);
-  for (size_t i = 0; i < k; i++) {
-    result.candidate_ids.push_back(selected_[i]);
-    result.candidate_logits.push_back(logits[selected_[i]]);
-  }
-  if (!batch.extra_offsets.empty()) {
-    for (auto i = batch.extra_offsets[index]; i < batch.extra_offsets[index + 1]; i++) {
-      result.extra_logits.push_back(logits[batch.extra_ids[static_cast<size_t>(i)]]);
-    }
-  }
-}
-
-const float* Forward::last_logits(size_t index) const {
-  return index < logit_outputs_ ? logits_.data() + index * spec_.vocabulary_size : nullptr;
-}
-
 BatchResult Forward::run(const Batch& batch, const std::atomic<bool>& cancelled) {
   const auto start = std::chrono::steady_clock::now();
   BatchResult result;
   tokens_ = batch.tokens.size();
   single_ = true;
-  logit_outputs_ = 0;
   for (const auto& [from, to] : batch.copies) cache_.copy(from, to);
   for (const auto& run : batch.runs) {
     if (run.count > 1) single_ = false;
@@ -423,7 +314,7 @@ BatchResult Forward::run(const Batch& batch, const std::atomic<bool>& cancelled)
     ffn_block(layer);
     check();
   }
-  outputs(batch, result);
+  output_head_.run(batch, hidden_.data(), round_up(spec_.embedding_length, 16), result);
   const std::chrono::duration<double, std::micro> elapsed = std::chrono::steady_clock::now() - start;
   result.microseconds = elapsed.count();
   return result;

@@ -5,6 +5,7 @@
 
 #include "engine/batch.h"
 #include "engine/model.h"
+#include "engine/output_head.h"
 #include "engine/rope_table.h"
 #include "engine/thread_pool.h"
 
@@ -17,8 +18,8 @@ class Forward {
   // Throws Error(kAborted) between two layers once `cancelled` is set.
   BatchResult run(const Batch& batch, const std::atomic<bool>& cancelled);
 
-  // Logits of output `index` (tokens with candidates or logits, in order) of the last run; null if there is none.
-  const float* last_logits(size_t index) const;
+  OutputHead& output_head() { return output_head_; }
+  const OutputHead& output_head() const { return output_head_; }
   size_t memory_bytes() const;
 
  private:
@@ -42,9 +43,6 @@ class Forward {
   void rotate_and_store(size_t layer, size_t token, size_t kv_head);
   void ffn_block(size_t layer);
   void add_normed(float* x, size_t ldx, const std::vector<float>& weight);
-  void outputs(const Batch& batch, BatchResult& result);
-  void head(size_t count);
-  void candidates(const Batch& batch, size_t output, size_t index, BatchResult& result);
 
   // Norms (where `weight` isn't empty) and quantises the rows of x, `ldx` floats apart.
   Activations quantize_rows(const float* x, size_t ldx, size_t columns, const std::vector<float>& weight);
@@ -68,6 +66,7 @@ class Forward {
   const FloatOps& ops_;
   KvCache& cache_;
   ThreadPool pool_;
+  OutputHead output_head_;
   RopeTable rope_, local_rope_;  // local_rope_ has no positions where no layer is local
   const size_t head_stride_, q_rows_, kv_rows_;
 
@@ -83,12 +82,6 @@ class Forward {
   std::vector<int32_t> sums_;
   std::vector<Scratch> scratch_;
   AlignedBuffer<uint8_t> tables_;
-  AlignedBuffer<float> output_rows_;  // [outputs][embedding] after the output norm
-  AlignedBuffer<float> logits_;       // [outputs][vocabulary]
-  std::vector<float> chunk_maxima_;   // [head chunks]
-  std::vector<float> chunk_sums_;
-  std::vector<int32_t> selected_;
-  size_t logit_outputs_ = 0;
 };
 
 }  // namespace bitnet

@@ -15,14 +15,16 @@ size_t Model::packed_bytes() const {
       bytes += linear->packed.bytes();
     }
   }
-  return bytes;
+  return bytes + head_sketch_.bytes();
 }
 
 size_t Model::mapped_bytes() const {
   return embedding_.bytes() + (head_.data == embedding_.data ? 0 : head_.bytes());
 }
 
-size_t Model::bytes_per_token() const { return packed_bytes() + head_.bytes(); }
+size_t Model::bytes_per_token() const {
+  return packed_bytes() + (head_sketch_ ? 0 : head_.bytes());
+}
 
 size_t Model::macs_per_token() const {
   size_t macs = 0;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "aligned_buffer.h"
+#include "engine/head_sketch.h"
 #include "engine/mapped_file.h"
 #include "engine/model_spec.h"
 #include "formats/format.h"
@@ -42,8 +43,10 @@ struct Layer {
 };
 
 struct LoadControl {
+  explicit LoadControl(const std::atomic<bool>& cancelled_flag) : cancelled(cancelled_flag) {}
   const std::atomic<bool>& cancelled;
   unsigned threads = 1;
+  bool head_sketch = true;  // for large heads: candidates through a 2-bit sketch, the same ones
   std::function<void(double share)> on_progress;  // from any thread
 };
 
@@ -58,6 +61,7 @@ class Model {
   const std::vector<Layer>& layers() const { return layers_; }
   const DenseMatrix& embedding() const { return embedding_; }
   const DenseMatrix& head() const { return head_; }
+  const HeadSketch& head_sketch() const { return head_sketch_; }
   const std::vector<float>& output_norm() const { return output_norm_; }
 
   size_t packed_bytes() const;
@@ -75,6 +79,7 @@ class Model {
   const FloatOps* ops_ = nullptr;
   std::vector<Layer> layers_;
   DenseMatrix embedding_, head_;
+  HeadSketch head_sketch_;
   std::vector<float> output_norm_;
 };
 

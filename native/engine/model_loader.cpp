@@ -73,6 +73,7 @@ std::shared_ptr<const Model> ModelLoader::load() {
     plan(out.down, {in.down});
   }
   pack_all();
+  sketch_head();
   return model_;
 }
 
@@ -215,6 +216,47 @@ void ModelLoader::pack_all() {
       control_.on_progress(static_cast<double>(count) / static_cast<double>(chunks_.size()));
     }
   });
+}
+
+// Writes the head in two bits a weight (head_sketch.h), where it is large enough to be worth it.
+void ModelLoader::sketch_head() {
+  const DenseMatrix& w = model_->head_;
+  HeadSketch& sketch = model_->head_sketch_;
+  const TernaryKernel* kernel = four_level_kernel(*model_->kernel_);
+  if (!control_.head_sketch || w.bytes() < kSketchFromBytes || !kernel) return;
+  const TensorRef& tensor = model_->spec_.output ? *model_->spec_.output : model_->spec_.token_embedding;
+  const size_t rows = w.rows, columns = w.columns, row_bytes = dense_row_bytes(w.type, columns);
+  constexpr size_t kRows = 512, kSampled = 16;  // rows a step; one row in 16 tells the columns' errors
+  sketch.rows = rows;
+  sketch.columns = columns;
+  sketch.packed = AlignedBuffer<uint8_t>(kernel->packed_bytes(rows, columns));
+  sketch.scales.resize(round_up(rows, kRowTile));
+  sketch.errors.resize(round_up(rows, kRowTile));
+  std::vector<double> column_errors(columns);
+  std::mutex mutex;
+  in_parallel((rows + kRows - 1) / kRows, [&](size_t step) {
+    if (control_.cancelled) throw Error(kAborted, "Loading was aborted.");
+    const size_t begin = step * kRows, count = std::min(kRows, rows - begin);
+    AlignedBuffer<uint8_t> codes(kRows * columns);
+    std::vector<float> row(round_up(columns, 16)), errors(round_up(columns, 16), 0.0f);
+    for (size_t i = 0; i < count; i++) {
+      const size_t r = begin + i;
+      model_->ops_->dense_row(w.type, w.data, columns, r, 1.0f, row.data());
+      sketch.scales[r] = model_->ops_->sketch_row(row.data(), columns, codes.data() + i * columns, &sketch.errors[r],
+                                                  r % kSampled ? nullptr : errors.data());
+    }
+    kernel->pack(codes.data(), begin, count, rows, columns, sketch.packed.data());
+    model_->files_[tensor.file].release(tensor.offset + begin * row_bytes, count * row_bytes);
+    std::lock_guard<std::mutex> lock(mutex);
+    for (size_t i = 0; i < columns; i++) column_errors[i] += errors[i];
+  });
+  double total = 0;
+  for (double e : column_errors) total += e;
+  sketch.column_weights.resize(columns, 1.0f);
+  for (size_t i = 0; i < columns && total > 0; i++) {
+    sketch.column_weights[i] = static_cast<float>(column_errors[i] * static_cast<double>(columns) / total);
+  }
+  sketch.kernel = kernel;
 }
 
 // Calls work(0) .. work(count - 1) from `threads` threads; the first error stops the rest and is thrown.

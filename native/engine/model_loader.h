@@ -23,6 +23,7 @@ class ModelLoader {
   void measure_scales();
   void plan(Linear& linear, std::vector<TensorRef> parts);
   void pack_all();
+  void sketch_head();
   void in_parallel(size_t count, const std::function<void(size_t)>& work) const;
   void pack(const Chunk& chunk, AlignedBuffer<uint8_t>& codes) const;
   std::vector<float> read_vector(const TensorRef& tensor) const;

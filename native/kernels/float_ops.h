@@ -71,11 +71,21 @@ struct FloatOps {
   // y[t * ldy + r] = dot(row r of w, x[t]) for rows row_begin..row_end and `tokens` inputs of n floats, ldx apart.
   void (*dense)(DenseType type, const uint8_t* w, size_t n, size_t row_begin, size_t row_end, const float* x, size_t ldx,
                 size_t tokens, float* y, size_t ldy);
+  // y[i] = dot(row ids[i] of w, x): the same bits as `dense` gives for that row.
+  void (*dense_list)(DenseType type, const uint8_t* w, size_t n, const int32_t* ids, size_t count, const float* x,
+                     float* y);
   // Row r of w as floats, times `scale`.
   void (*dense_row)(DenseType type, const uint8_t* w, size_t n, size_t row, float scale, float* out);
   float (*maximum)(const float* x, size_t n);
   // sum of exp((x - maximum) * inverse_temperature)
   float (*sum_exp)(const float* x, size_t n, float maximum, float inverse_temperature);
+  // out = x + a * fa + b * fb
+  void (*add_scaled)(const float* x, const float* a, float fa, const float* b, float fb, size_t n, float* out);
+  // sum of x^2 * weight
+  float (*weighted_squares)(const float* x, const float* weight, size_t n);
+  // Four-level quantisation of a row: codes 0..3 stand for scale * (-3, -1, 1, 3). Adds the squared errors to
+  // column_errors (n of them, where not null). Returns the least-squares scale; *error is the root mean square error.
+  float (*sketch_row)(const float* x, size_t n, uint8_t* codes, float* error, float* column_errors);
   // Appends the indices (from `base` on) of values > threshold to `ids`, returns how many; ids has room for n.
   size_t (*select_above)(const float* x, size_t n, float threshold, int32_t base, int32_t* ids);
 };

@@ -71,6 +71,9 @@ struct TernaryKernel {
   // Families that look up: bytes of a token's table, and its construction. Null for multiply-add families.
   size_t (*table_bytes)(size_t columns);
   void (*build_table)(const int8_t* values, size_t columns, void* table);
+
+  // Whether codes 0..3 are exact, not only the ternary 0..2: what a two-bit sketch of the head needs.
+  bool four_levels = false;
 };
 
 // All kernels compiled into this binary, best first within a family.
@@ -79,6 +82,9 @@ const std::vector<const TernaryKernel*>& all_kernels();
 // The kernel for a user's choice: "" or "auto" (best available), a kernel name, or a level ("scalar", "avx2", "avx-vnni",
 // "avx512", "neon", "neon-dotprod", "neon-i8mm"). Throws Error(kKernel) that lists what there is.
 const TernaryKernel& select_kernel(const std::string& choice);
+
+// The I2_S kernel of the same instruction set as `kernel` that is exact for codes 0..3; null where there is none.
+const TernaryKernel* four_level_kernel(const TernaryKernel& kernel);
 
 // Compares a kernel with the scalar reference on random and worst-case inputs of a few awkward shapes. Returns "" or the
 // first difference.

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "error.h"
+#include "kernels/float_ops.h"
 
 namespace bitnet {
 namespace {
@@ -90,6 +91,16 @@ const TernaryKernel& select_kernel(const std::string& choice) {
   for (const auto* kernel : all_kernels()) names += std::string(names.empty() ? "" : ", ") + kernel->name;
   throw Error(kKernelError, "Unknown kernel \"" + choice + "\". This binary has: " + names +
                                 "; or a level: scalar, avx2, avx-vnni, avx512, neon, neon-dotprod, neon-i8mm.");
+}
+
+const TernaryKernel* four_level_kernel(const TernaryKernel& kernel) {
+  const TernaryKernel* relative = nullptr;  // the same float operations, another dot product
+  for (const auto* other : all_kernels()) {
+    if (!other->four_levels || !available(*other)) continue;
+    if (!std::strcmp(other->isa, kernel.isa)) return other;
+    if (!relative && &float_ops_for(*other) == &float_ops_for(kernel)) relative = other;
+  }
+  return relative;
 }
 
 }  // namespace bitnet

@@ -24,6 +24,7 @@ uint8_t make_code(CodeFill fill, Random& random) {
   switch (fill) {
     case CodeFill::kAllMinus: return 0;
     case CodeFill::kAllPlus: return 2;
+    case CodeFill::kAllThree: return 3;
     default: return static_cast<uint8_t>(random.next() % 3);
   }
 }
@@ -106,11 +107,14 @@ std::string self_test(const TernaryKernel& kernel) {
       {33, 100, 1, CodeFill::kRandom, ActivationFill::kRandom},
       {20, 2816, 1, CodeFill::kAllPlus, ActivationFill::kAllMax},
       {20, 2816, 1, CodeFill::kAllMinus, ActivationFill::kAllMin},
+      {20, 2816, 1, CodeFill::kAllThree, ActivationFill::kAllMax},
+      {20, 2816, 17, CodeFill::kAllThree, ActivationFill::kAllMin},
       {17, 640, 3, CodeFill::kRandom, ActivationFill::kRandom},
       {20, 2816, 17, CodeFill::kAllPlus, ActivationFill::kAllMin},
       {36, 2690, 14, CodeFill::kRandom, ActivationFill::kRandom},
   };
   for (const auto& c : cases) {
+    if (c.codes == CodeFill::kAllThree && !kernel.four_levels) continue;
     const std::string difference = compare_with_scalar(kernel, c);
     if (!difference.empty()) return difference;
   }

@@ -8,7 +8,8 @@
 
 namespace bitnet {
 
-enum class CodeFill { kRandom, kAllMinus, kAllPlus };
+// kAllThree: the fourth level, for kernels with four_levels.
+enum class CodeFill { kRandom, kAllMinus, kAllPlus, kAllThree };
 enum class ActivationFill { kRandom, kAllMax, kAllMin };
 
 struct KernelCase {

@@ -1,9 +1,10 @@
 // avx2-i2s: I2_S with vpmaddubsw, exact in 16 bits.
 //
-// vpmaddubsw adds two u8 x s8 products into int16; with codes of at most 2 that is at most 2 * 2 * 128 = 512 in absolute
-// value, so 63 of them fit. A field that carries the factor 4 reaches 2048 and fits 15 times.
+// vpmaddubsw adds two u8 x s8 products into int16; with codes of at most 3 (the head's sketch; ternary
+// codes stop at 2) that is at most 2 * 3 * 128 = 768 in absolute value, so 42 of them fit. A field that carries the
+// factor 4 reaches 3072 and fits 10 times.
 // GEMV, per 32 bytes of a row (128 weights): 1 load, 1 shift, 4 vpand, 4 vpmaddubsw, 4 vpaddw: fields 0 and 2 are summed
-// in one accumulator, 1 and 3 (factor 4) in another, widened to int32 every three blocks: 3 * 2 * 2 * 2048 = 24576.
+// in one accumulator, 1 and 3 (factor 4) in another, widened to int32 every two blocks: 2 * 2 * 2 * 3072 = 24576.
 // GEMM: bytes, then the tile of byte_tile.h.
 #include "kernels/avx2/byte_tile.h"
 #include "kernels/i2s_gemm.inl"
@@ -18,7 +19,7 @@ struct Avx2 {
 
   static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
     const size_t blocks = i2s::blocks(w.columns), ahead = w.prefetch;
-    constexpr size_t kFlushBlocks = 3;
+    constexpr size_t kFlushBlocks = 2;
     const Ymm low = _mm256_set1_epi8(0x03), high = _mm256_set1_epi8(0x0c);
     const uint8_t* p = w.data + r0 / 4 * blocks * 256;
     for (size_t row = r0; row < r1; row += 4) {
@@ -54,7 +55,7 @@ struct Avx2 {
   template <int T>
   static BITNET_INLINE void tile_packed(const uint8_t* group, size_t blocks, const int8_t* x, size_t stride,
                                         const int32_t* sums, int32_t* y, size_t ldy, size_t ahead) {
-    constexpr size_t kFlushBlocks = 5;  // 5 blocks * 8 steps * 512 = 20480
+    constexpr size_t kFlushBlocks = 5;  // 5 blocks * 8 steps * 768 = 30720
     Ymm total[T][4];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[t][r] = _mm256_setzero_si256(); });
@@ -101,7 +102,7 @@ struct Avx2 {
 extern const TernaryKernel kAvx2I2s = {
     "avx2-i2s", "i2s", "avx2",
     "2-bit codes with vpmaddubsw into int16, widened to int32 before it can overflow.",
-    kAvx2Level, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<Avx2>, nullptr, nullptr,
+    kAvx2Level, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<Avx2>, nullptr, nullptr, true,
 };
 
 }  // namespace bitnet

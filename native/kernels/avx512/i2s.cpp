@@ -102,7 +102,7 @@ struct Avx512 {
 extern const TernaryKernel kAvx512VnniI2s = {
     "avx512-vnni-i2s", "i2s", "avx512-vnni",
     "2-bit codes multiplied in place by vpdpbusd on 64-byte registers: one AND and one dot product per 64 weights.",
-    kAvx512Level, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<Avx512>, nullptr, nullptr,
+    kAvx512Level, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<Avx512>, nullptr, nullptr, true,
 };
 
 }  // namespace bitnet

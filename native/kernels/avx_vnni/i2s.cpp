@@ -75,7 +75,7 @@ struct AvxVnni {
 extern const TernaryKernel kAvxVnniI2s = {
     "avx-vnni-i2s", "i2s", "avx-vnni",
     "2-bit codes with vpdpbusd on 32-byte registers, for CPUs with AVX-VNNI but no AVX-512.",
-    kAvx2Level | kAvxVnni, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<AvxVnni>, nullptr, nullptr,
+    kAvx2Level | kAvxVnni, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<AvxVnni>, nullptr, nullptr, true,
 };
 
 }  // namespace bitnet

@@ -86,7 +86,7 @@ struct NeonDotprod {
 extern const TernaryKernel kNeonDotprodI2s = {
     "neon-dotprod-i2s", "i2s", "neon-dotprod",
     "2-bit codes with sdot, three of four fields multiplied in place: ARMv8.2 and later.",
-    kNeon | kDotprod, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<NeonDotprod>, nullptr, nullptr,
+    kNeon | kDotprod, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<NeonDotprod>, nullptr, nullptr, true,
 };
 
 }  // namespace bitnet

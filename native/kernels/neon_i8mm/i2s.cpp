@@ -101,7 +101,7 @@ struct NeonI8mm {
 extern const TernaryKernel kNeonI8mmI2s = {
     "neon-i8mm-i2s", "i2s", "neon-i8mm",
     "2-bit codes with usdot in decode and usmmla (2x2 tiles, 32 multiply-adds an instruction) in batches: ARMv8.6.",
-    kNeon | kDotprod | kI8mm, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<NeonI8mm>, nullptr, nullptr,
+    kNeon | kDotprod | kI8mm, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<NeonI8mm>, nullptr, nullptr, true,
 };
 
 }  // namespace bitnet

@@ -28,7 +28,7 @@ size_t no_scratch(size_t) { return 0; }
 
 extern const TernaryKernel kScalarI2s = {
     "scalar-i2s", "i2s",  "scalar", "Plain C++ over 2-bit codes: the reference that all others must equal bit for bit.",
-    0,            i2s::packed_bytes, i2s::pack, no_scratch, gemm, nullptr, nullptr,
+    0,            i2s::packed_bytes, i2s::pack, no_scratch, gemm, nullptr, nullptr, true,
 };
 
 }  // namespace bitnet

@@ -1,0 +1,295 @@
+#include "engine/output_head.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/exact_math.h"
+#include "error.h"
+
+namespace bitnet {
+namespace {
+
+// Rows of the head a thread computes at a time. A constant, never a function of the thread count: the log-sum-exp is
+// added up chunk by chunk, so this is part of the result's definition.
+constexpr size_t kChunk = 1024;
+
+// Exact rows a thread computes at a time.
+constexpr size_t kListChunk = 32;
+
+// Rows scored exactly before the margin is known: several times the candidates asked for.
+constexpr size_t kFirstRows = 256;
+
+// The margin in standard deviations of the sketch's noise. A row of the true top k is missed only if its own noise is
+// below -kMargin: for normal noise at most k * 1e-9 per output. The deviation itself is checked against the rows that
+// were scored exactly, and widened where they disagree.
+constexpr float kMargin = 6.0f;
+
+// Root mean square of the levels -3, -1, 1, 3 as a normal row uses them, rounded up.
+constexpr float kLevelRms = 2.24f;
+
+// Above this share of the vocabulary the whole head is no slower.
+constexpr size_t kGiveUpShare = 6;
+
+size_t chunks_of(size_t n) { return (n + kChunk - 1) / kChunk; }
+
+[[noreturn]] void not_finite() {
+  throw Error(kModelFormat, "The model's scores are not finite numbers: its weights or scales are damaged.");
+}
+
+}  // namespace
+
+void OutputHead::run(const Batch& batch, const float* hidden, size_t ld, BatchResult& result) {
+  const size_t d = spec_.embedding_length, ld_rows = round_up(d, 16), v = spec_.vocabulary_size;
+  std::vector<size_t> scored, states;
+  for (size_t t = 0; t < batch.want.size(); t++) {
+    if (batch.want[t] == Want::kCandidates || batch.want[t] == Want::kLogits) scored.push_back(t);
+    if (batch.want[t] == Want::kHidden) states.push_back(t);
+  }
+  outputs_ = 0;
+  auto norm = [&](size_t token, float* out) {
+    ops_.rms_norm(hidden + token * ld, model_.output_norm().data(), d, spec_.rms_norm_epsilon, out);
+  };
+  result.hidden.resize(states.size() * d);
+  for (size_t i = 0; i < states.size(); i++) norm(states[i], result.hidden.data() + i * d);
+  if (scored.empty()) return;
+
+  if (rows_.size() < scored.size() * ld_rows) rows_ = AlignedBuffer<float>(scored.size() * ld_rows);
+  if (logits_.size() < scored.size() * v) logits_ = AlignedBuffer<float>(scored.size() * v);
+  for (size_t i = 0; i < scored.size(); i++) norm(scored[i], rows_.data() + i * ld_rows);
+  outputs_ = scored.size();
+  complete_.assign(outputs_, false);
+
+  bool all_logits = batch.log_sum_exp;
+  for (size_t t : scored) all_logits |= batch.want[t] == Want::kLogits;
+  const bool sketched = model_.head_sketch() && !all_logits && batch.candidates * 8 <= v;
+  if (sketched) {
+    sketch_scores(outputs_);
+  } else {
+    head(0, outputs_);
+  }
+  size_t index = 0;
+  for (size_t i = 0; i < outputs_; i++) {
+    if (batch.want[scored[i]] == Want::kLogits) {
+      const float* row = logits_.data() + i * v;
+      result.logits.insert(result.logits.end(), row, row + v);
+      continue;
+    }
+    if (sketched && from_sketch(batch, i, index, result)) {
+      index++;
+      continue;
+    }
+    if (sketched) head(i, 1);
+    from_logits(batch, logits_.data() + i * v, index++, result);
+  }
+}
+
+std::vector<float> OutputHead::logits(size_t index) {
+  if (!complete_[index]) head(index, 1);
+  const float* row = logits_.data() + index * spec_.vocabulary_size;
+  return std::vector<float>(row, row + spec_.vocabulary_size);
+}
+
+void OutputHead::head(size_t first, size_t count) {
+  const DenseMatrix& w = model_.head();
+  const size_t v = spec_.vocabulary_size, d = spec_.embedding_length, ld = round_up(d, 16);
+  pool_.parallel(chunks_of(v), [&](size_t chunk, unsigned) {
+    const size_t begin = chunk * kChunk, end = std::min(v, begin + kChunk);
+    ops_.dense(w.type, w.data, d, begin, end, rows_.data() + first * ld, ld, count, logits_.data() + first * v, v);
+  });
+  for (size_t i = first; i < first + count; i++) complete_[i] = true;
+}
+
+size_t OutputHead::select_largest(const float* values, size_t n, size_t k) {
+  // A running threshold: chunks whose maximum is below it are skipped. Ids rise, so of equal values the lower id stays.
+  auto better = [&](int32_t a, int32_t b) { return values[a] > values[b] || (values[a] == values[b] && a < b); };
+  const size_t capacity = k + 4 * kChunk;
+  if (selected_.size() < capacity) selected_.resize(capacity);
+  size_t found = 0;
+  float threshold = -INFINITY;
+  auto cut = [&] {
+    if (found <= k) return;
+    const auto begin = selected_.begin();
+    std::nth_element(begin, begin + static_cast<std::ptrdiff_t>(k - 1), begin + static_cast<std::ptrdiff_t>(found), better);
+    found = k;
+    threshold = values[selected_[k - 1]];
+  };
+  for (size_t c = 0; c < chunks_of(n); c++) {
+    if (!(chunk_maxima_[c] > threshold)) continue;
+    const size_t begin = c * kChunk, count = std::min(n, begin + kChunk) - begin;
+    if (found + count > capacity) cut();
+    found += ops_.select_above(values + begin, count, threshold, static_cast<int32_t>(begin), selected_.data() + found);
+    if (threshold == -INFINITY || found > k + kChunk) cut();
+  }
+  cut();
+  return found;
+}
+
+void OutputHead::log_sum_exp(const float* logits, float temperature, BatchResult& result) {
+  const size_t v = spec_.vocabulary_size, chunks = chunks_of(v);
+  const float inverse = 1.0f / temperature;
+  chunk_sums_.resize(chunks);
+  pool_.parallel(chunks, [&](size_t chunk, unsigned) {
+    const size_t begin = chunk * kChunk, n = std::min(v, begin + kChunk) - begin;
+    chunk_sums_[chunk] = ops_.sum_exp(logits + begin, n, chunk_maxima_[chunk], inverse);
+  });
+  const float maximum = *std::max_element(chunk_maxima_.begin(), chunk_maxima_.begin() + static_cast<std::ptrdiff_t>(chunks));
+  double total = 0;
+  for (size_t c = 0; c < chunks; c++) {
+    const double below = (static_cast<double>(chunk_maxima_[c]) - maximum) / temperature;
+    if (below > -700) total += chunk_sums_[c] * exact_exp(below);
+  }
+  result.log_sum_exp.push_back(
+      static_cast<float>(static_cast<double>(maximum) / temperature + exact_log(std::max(total, 1e-300))));
+}
+
+void OutputHead::from_logits(const Batch& batch, const float* logits, size_t index, BatchResult& result) {
+  const size_t v = spec_.vocabulary_size, k = std::min(batch.candidates, v), chunks = chunks_of(v);
+  chunk_maxima_.resize(chunks);
+  pool_.parallel(chunks, [&](size_t chunk, unsigned) {
+    const size_t begin = chunk * kChunk;
+    chunk_maxima_[chunk] = ops_.maximum(logits + begin, std::min(v, begin + kChunk) - begin);
+  });
+  if (batch.log_sum_exp) log_sum_exp(logits, batch.temperatures.empty() ? 1.0f : batch.temperatures[index], result);
+  if (select_largest(logits, v, k) < k) not_finite();
+  std::sort(selected_.begin(), selected_.begin() + static_cast<std::ptrdiff_t>(k),
+            [&](int32_t a, int32_t b) { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); });
+  for (size_t i = 0; i < k; i++) {
+    result.candidate_ids.push_back(selected_[i]);
+    result.candidate_logits.push_back(logits[selected_[i]]);
+  }
+  if (batch.extra_offsets.empty()) return;
+  for (auto i = batch.extra_offsets[index]; i < batch.extra_offsets[index + 1]; i++) {
+    result.extra_logits.push_back(logits[batch.extra_ids[static_cast<size_t>(i)]]);
+  }
+}
+
+void OutputHead::sketch_scores(size_t count) {
+  const HeadSketch& s = model_.head_sketch();
+  const size_t d = spec_.embedding_length, ld = round_up(d, 16), v = s.rows, ldv = round_up(v, kRowTile);
+  const size_t stride = round_up(d, kActivationPad);
+  if (scores_.size() < count * ldv) scores_ = AlignedBuffer<float>(count * ldv);
+  if (quantized_.size() < count * stride) quantized_ = AlignedBuffer<int8_t>(count * stride);
+  quantized_rows_.resize(count);
+  sums_.resize(count);
+  for (size_t i = 0; i < count; i++) {
+    quantized_rows_[i] = ops_.quantize(rows_.data() + i * ld, d, quantized_.data() + i * stride, stride);
+    sums_[i] = quantized_rows_[i].sum;
+  }
+  const Activations x{quantized_.data(), stride, sums_.data(), count, nullptr};
+  const size_t scratch = std::max<size_t>(64, s.kernel->scratch_bytes(d));
+  pool_.parallel(chunks_of(v), [&](size_t chunk, unsigned) {
+    const size_t begin = chunk * kChunk, end = std::min(v, begin + kChunk), n = end - begin;
+    thread_local AlignedBuffer<uint8_t> panel;
+    thread_local AlignedBuffer<int32_t> y;
+    if (panel.size() < scratch) panel = AlignedBuffer<uint8_t>(scratch);
+    if (y.size() < count * kChunk) y = AlignedBuffer<int32_t>(count * kChunk);
+    s.kernel->gemm(s.matrix(), x, y.data() - begin, kChunk, begin, end, panel.data());
+    for (size_t t = 0; t < count; t++) {
+      // The kernel's weights are code - 1, the sketch's levels 2 * code - 3.
+      int32_t* row = y.data() + t * kChunk;
+      for (size_t i = 0; i < n; i++) row[i] = 2 * row[i] - sums_[t];
+      ops_.dequantize(row, s.scales.data() + begin, quantized_rows_[t].scale, n, scores_.data() + t * ldv + begin);
+    }
+  });
+}
+
+void OutputHead::score_rows(size_t output, size_t begin) {
+  const DenseMatrix& w = model_.head();
+  const size_t d = spec_.embedding_length, n = ids_.size() - begin;
+  exact_.resize(ids_.size());
+  pool_.parallel((n + kListChunk - 1) / kListChunk, [&](size_t chunk, unsigned) {
+    const size_t at = begin + chunk * kListChunk, count = std::min(kListChunk, begin + n - at);
+    ops_.dense_list(w.type, w.data, d, ids_.data() + at, count, rows_.data() + output * round_up(d, 16), exact_.data() + at);
+  });
+}
+
+// The k best exact logits, found through the sketch. False where too many rows would have to be looked at.
+bool OutputHead::from_sketch(const Batch& batch, size_t output, size_t index, BatchResult& result) {
+  const HeadSketch& s = model_.head_sketch();
+  const size_t d = spec_.embedding_length, v = s.rows, chunks = chunks_of(v), k = batch.candidates;
+  const float* scores = scores_.data() + output * round_up(v, kRowTile);
+  const float* x = rows_.data() + output * round_up(d, 16);
+  stats_.outputs++;
+
+  // 1. The rows with the best sketched scores, exactly.
+  chunk_maxima_.resize(chunks);
+  pool_.parallel(chunks, [&](size_t chunk, unsigned) {
+    const size_t begin = chunk * kChunk;
+    chunk_maxima_[chunk] = ops_.maximum(scores + begin, std::min(v, begin + kChunk) - begin);
+  });
+  const size_t first = std::min(v, std::max(kFirstRows, 2 * k));
+  if (select_largest(scores, v, first) < first) return false;  // NaN: the whole head reports it
+  ids_.assign(selected_.begin(), selected_.begin() + static_cast<std::ptrdiff_t>(first));
+  score_rows(output, 0);
+
+  // 2. The noise: per row, deviation = error * |x| (weighted by the columns' errors) + what x itself lost in quantisation.
+  const QuantizedRow& q = quantized_rows_[output];
+  const int8_t* values = quantized_.data() + output * round_up(d, kActivationPad);
+  double lost = 0;
+  for (size_t i = 0; i < d; i++) {
+    const double e = static_cast<double>(x[i]) - static_cast<double>(q.scale) * values[i];
+    lost += e * e;
+  }
+  const float by_error = std::sqrt(ops_.weighted_squares(x, s.column_weights.data(), d));
+  const float by_scale = static_cast<float>(std::sqrt(lost)) * kLevelRms;
+  double mean = 0, squares = 0;
+  for (size_t i = 0; i < first; i++) {
+    const auto row = static_cast<size_t>(ids_[i]);
+    const double z = (static_cast<double>(exact_[i]) - scores[row]) /
+                     (static_cast<double>(s.errors[row]) * by_error + static_cast<double>(s.scales[row]) * by_scale + 1e-30);
+    mean += z;
+    squares += z * z;
+  }
+  mean /= static_cast<double>(first);
+  const double deviation = std::sqrt(std::max(0.0, squares / static_cast<double>(first) - mean * mean));
+  const float margin = kMargin * static_cast<float>(std::max(1.0, deviation));
+  if (!std::isfinite(margin)) return false;
+
+  // 3. Every other row that could reach the k-th best exact logit.
+  std::vector<float> best(exact_.begin(), exact_.end());
+  std::nth_element(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(k - 1), best.end(), std::greater<float>());
+  const float bar = std::nextafter(best[k - 1], -INFINITY);
+  found_.resize(chunks);
+  pool_.parallel(chunks, [&](size_t chunk, unsigned) {
+    alignas(64) float upper[kChunk];
+    int32_t ids[kChunk];
+    const size_t begin = chunk * kChunk, n = std::min(v, begin + kChunk) - begin;
+    ops_.add_scaled(scores + begin, s.errors.data() + begin, margin * by_error, s.scales.data() + begin, margin * by_scale,
+                    n, upper);
+    const size_t count = ops_.select_above(upper, n, bar, static_cast<int32_t>(begin), ids);
+    found_[chunk].assign(ids, ids + count);
+  });
+  std::vector<int32_t> known(ids_);
+  std::sort(known.begin(), known.end());
+  for (const auto& list : found_) {
+    for (int32_t id : list) {
+      if (!std::binary_search(known.begin(), known.end(), id)) ids_.push_back(id);
+    }
+    if (ids_.size() > v / kGiveUpShare) {
+      stats_.fallbacks++;
+      return false;
+    }
+  }
+  score_rows(output, first);
+  stats_.rows_scored += ids_.size();
+
+  // 4. The best k of the exact ones.
+  std::vector<size_t> order(ids_.size());
+  for (size_t i = 0; i < order.size(); i++) order[i] = i;
+  auto better = [&](size_t a, size_t b) { return exact_[a] > exact_[b] || (exact_[a] == exact_[b] && ids_[a] < ids_[b]); };
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k), order.end(), better);
+  for (size_t i = 0; i < k; i++) {
+    if (std::isnan(exact_[order[i]])) not_finite();
+    result.candidate_ids.push_back(ids_[order[i]]);
+    result.candidate_logits.push_back(exact_[order[i]]);
+  }
+  if (batch.extra_offsets.empty()) return true;
+  const auto from = batch.extra_offsets[index], to = batch.extra_offsets[index + 1];
+  ids_.assign(batch.extra_ids.begin() + from, batch.extra_ids.begin() + to);
+  exact_.clear();
+  score_rows(output, 0);
+  result.extra_logits.insert(result.extra_logits.end(), exact_.begin(), exact_.end());
+  return true;
+}
+
+}  // namespace bitnet

@@ -1,0 +1,62 @@
+// The end of the pass: output norm, head, and what is asked of the scores (candidates, log-sum-exp, all logits, hidden).
+#pragma once
+
+#include "engine/batch.h"
+#include "engine/model.h"
+#include "engine/thread_pool.h"
+
+namespace bitnet {
+
+class OutputHead {
+ public:
+  OutputHead(const Model& model, ThreadPool& pool) : model_(model), spec_(model.spec()), ops_(model.ops()), pool_(pool) {}
+
+  // `hidden` [tokens][ld]: the last layer's output.
+  void run(const Batch& batch, const float* hidden, size_t ld, BatchResult& result);
+
+  // Outputs of the last run with scores (candidates or logits), in order, and all logits of one. Computes them where the
+  // run only looked at some rows.
+  size_t outputs() const { return outputs_; }
+  std::vector<float> logits(size_t index);
+  size_t memory_bytes() const { return rows_.bytes() + logits_.bytes() + scores_.bytes() + quantized_.bytes(); }
+
+  // How the sketch fared, since the context was made.
+  struct SketchStats {
+    uint64_t outputs = 0;       // outputs served from the sketch
+    uint64_t rows_scored = 0;   // exact rows computed for them
+    uint64_t fallbacks = 0;     // outputs that needed the whole head after all
+  };
+  const SketchStats& sketch_stats() const { return stats_; }
+
+ private:
+  // A sorted list of the best logits of one output.
+  void from_logits(const Batch& batch, const float* logits, size_t index, BatchResult& result);
+  bool from_sketch(const Batch& batch, size_t output, size_t index, BatchResult& result);
+  void log_sum_exp(const float* logits, float temperature, BatchResult& result);
+  void head(size_t first, size_t count);
+  void sketch_scores(size_t count);
+  // The exact logits of rows ids[begin..] of output `output`, appended to exact_.
+  void score_rows(size_t output, size_t begin);
+  // Ids of the k largest of n values in selected_ (unsorted); chunk maxima are in chunk_maxima_. Returns how many.
+  size_t select_largest(const float* values, size_t n, size_t k);
+
+  const Model& model_;
+  const ModelSpec& spec_;
+  const FloatOps& ops_;
+  ThreadPool& pool_;
+  AlignedBuffer<float> rows_;        // [outputs][embedding] after the output norm
+  AlignedBuffer<float> logits_;      // [outputs][vocabulary]
+  AlignedBuffer<float> scores_;      // [outputs][vocabulary] of the sketch
+  AlignedBuffer<int8_t> quantized_;  // [outputs][embedding, padded]
+  std::vector<QuantizedRow> quantized_rows_;
+  std::vector<int32_t> sums_;
+  std::vector<float> chunk_maxima_, chunk_sums_;
+  std::vector<int32_t> selected_, ids_;
+  std::vector<float> exact_;
+  std::vector<std::vector<int32_t>> found_;  // per chunk
+  size_t outputs_ = 0;
+  std::vector<bool> complete_;  // per output: logits_ holds all of them
+  SketchStats stats_;
+};
+
+}  // namespace bitnet
