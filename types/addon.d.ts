@@ -164,6 +164,8 @@ export interface LoadOptions {
   kernel?: string;
   /** Threads used to repack weights; 1 to 256. */
   threads: number;
+  /** Bytes that streaming kernels prefetch ahead, 0 to 1 MiB; the best is the machine's (see the tuner). Default 2048. */
+  prefetch?: number;
   /**
    * "auto" (default): a large head gets a 2-bit sketch (a 16th of f16), which finds the candidates; their logits are
    * exact, and so is the choice of them (see native/engine/head_sketch.h). "full": every logit is computed each time.

@@ -34,6 +34,8 @@ Napi::Value ModelObject::load(const Napi::CallbackInfo& info) {
     const Napi::Object options = as_object(info[1], "options");
     const auto threads = static_cast<unsigned>(as_integer(options.Get("threads"), "threads", 1, 256));
     const std::string kernel = present(options, "kernel") ? as_string(options.Get("kernel"), "kernel") : "";
+    const size_t prefetch =
+        present(options, "prefetch") ? as_integer(options.Get("prefetch"), "prefetch", 0, 1 << 20) : kDefaultPrefetch;
     bool head_sketch = true;
     if (present(options, "head")) {
       const std::string head = as_string(options.Get("head"), "head");
@@ -48,9 +50,10 @@ Napi::Value ModelObject::load(const Napi::CallbackInfo& info) {
     const bool reports = !on_progress.IsEmpty();
     auto task = BackgroundTask::start(
         env, "bitnet load",
-        [spec, threads, kernel, reports, head_sketch](BackgroundTask& self) -> BackgroundTask::Result {
+        [spec, threads, kernel, reports, prefetch, head_sketch](BackgroundTask& self) -> BackgroundTask::Result {
           LoadControl control(self.cancelled());
           control.threads = threads;
+          control.prefetch = prefetch;
           control.head_sketch = head_sketch;
           if (reports) control.on_progress = [&self](double share) { self.progress(share); };
           auto model = std::make_shared<std::shared_ptr<const Model>>(Model::load(std::move(*spec), kernel, control));

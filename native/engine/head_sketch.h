@@ -22,7 +22,8 @@ struct HeadSketch {
   std::vector<float> column_weights;  // [columns] mean square of e in a column over that of all; mean 1
 
   explicit operator bool() const { return kernel != nullptr; }
-  PackedMatrix matrix() const { return {packed.data(), rows, columns}; }
+  size_t prefetch = kDefaultPrefetch;
+  PackedMatrix matrix() const { return {packed.data(), rows, columns, prefetch}; }
   size_t bytes() const { return packed.bytes() + (scales.size() + errors.size()) * sizeof(float); }
 };
 

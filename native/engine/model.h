@@ -21,7 +21,8 @@ struct Linear {
   size_t rows = 0, columns = 0;
   AlignedBuffer<uint8_t> packed;
   std::vector<float> row_scales;  // one per row: parts may differ in scale
-  PackedMatrix matrix() const { return {packed.data(), rows, columns}; }
+  size_t prefetch = kDefaultPrefetch;
+  PackedMatrix matrix() const { return {packed.data(), rows, columns, prefetch}; }
 };
 
 // A matrix multiplied as floats, in the mapped file.
@@ -46,6 +47,7 @@ struct LoadControl {
   explicit LoadControl(const std::atomic<bool>& cancelled_flag) : cancelled(cancelled_flag) {}
   const std::atomic<bool>& cancelled;
   unsigned threads = 1;
+  size_t prefetch = kDefaultPrefetch;  // bytes ahead, of streaming kernels
   bool head_sketch = true;  // for large heads: candidates through a 2-bit sketch, the same ones
   std::function<void(double share)> on_progress;  // from any thread
 };

@@ -133,6 +133,7 @@ void ModelLoader::measure_scales() {
 
 void ModelLoader::plan(Linear& linear, std::vector<TensorRef> parts) {
   linear.columns = parts.front().columns;
+  linear.prefetch = control_.prefetch;
   for (const auto& part : parts) {
     const Format& format = find_format(part.format, part.name);
     const float scale = part.scale ? *part.scale : format.scale(bytes_of(part), part.rows, part.columns);
@@ -229,6 +230,7 @@ void ModelLoader::sketch_head() {
   constexpr size_t kRows = 512, kSampled = 16;  // rows a step; one row in 16 tells the columns' errors
   sketch.rows = rows;
   sketch.columns = columns;
+  sketch.prefetch = control_.prefetch;
   sketch.packed = AlignedBuffer<uint8_t>(kernel->packed_bytes(rows, columns));
   sketch.scales.resize(round_up(rows, kRowTile));
   sketch.errors.resize(round_up(rows, kRowTile));

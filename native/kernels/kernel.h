@@ -36,14 +36,16 @@ struct Activations {
   const void* tables;    // [count] lookup tables of table_bytes each, where the kernel asks for them; else null
 };
 
+constexpr size_t kDefaultPrefetch = 2048;
+
 // A matrix in one kernel's layout.
 struct PackedMatrix {
   const uint8_t* data;  // 64-byte aligned
   size_t rows;
   size_t columns;
   // How many bytes ahead a streaming kernel prefetches. The best distance is a property of the machine (measured: 1-2 KiB
-  // on one CPU, 8 KiB on another, 40 % apart), so the engine measures it: see engine/prefetch_tuner.h.
-  size_t prefetch = 2048;
+  // on one CPU, 8 KiB on another, 40 % apart), so the tuner measures it.
+  size_t prefetch = kDefaultPrefetch;
 };
 
 struct TernaryKernel {
