@@ -16,7 +16,8 @@ export class Model {
   private constructor(private readonly engine: Engine) {}
 
   /**
-   * Loads a GGUF file; without a path, the small model that ships with the package. Never blocks the event loop.
+   * Loads a GGUF file or a Hugging Face folder (config.json, safetensors, tokenizer); without a path, the small model that
+   * ships with the package. Never blocks the event loop.
    * @throws InvalidOptionError, FileError, ModelFormatError, UnsupportedModelError, OutOfMemoryError, KernelError,
    * AddonLoadError, AbortError
    */

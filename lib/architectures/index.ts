@@ -4,6 +4,7 @@ export { architectureNames, describeFolder, describeModel } from "./registry";
 export {
   inspectFile,
   memoryPlan,
+  specTensors,
   type Inspection,
   type MemoryOptions,
   type MemoryPlan,

@@ -101,8 +101,8 @@ export function memoryPlan(spec: ModelSpec, options: MemoryOptions = {}): Memory
   }
   let packedWeights = 0;
   let mapped = 0;
-  for (const tensor of tensorsOf(spec)) {
-    if (tensorTypeByName(tensor.format)?.ternary) packedWeights += packedBytes(tensor);
+  for (const tensor of specTensors(spec)) {
+    if (isTernary(tensor)) packedWeights += packedBytes(tensor);
     else mapped += tensor.byteLength;
   }
   const keys = spec.headCountKv * spec.headDim;
@@ -117,13 +117,21 @@ export function memoryPlan(spec: ModelSpec, options: MemoryOptions = {}): Memory
   return { packedWeights, mapped, kvCache, scratch, total, contextLength, kvType };
 }
 
-function* tensorsOf(spec: ModelSpec): Generator<TensorRef> {
+/** Every tensor of a model. */
+export function* specTensors(spec: ModelSpec): Generator<TensorRef> {
   yield spec.tokenEmbedding;
   yield spec.outputNorm;
   if (spec.output) yield spec.output;
   for (const layer of spec.layers) {
-    for (const tensor of Object.values(layer) as (TensorRef | undefined)[]) if (tensor) yield tensor;
+    for (const tensor of Object.values(layer) as (TensorRef | boolean | undefined)[]) {
+      if (typeof tensor === "object") yield tensor;
+    }
   }
+}
+
+/** Whether a weight is packed: GGUF's ternary types, and the two kinds of Hugging Face folders. */
+function isTernary({ format }: TensorRef): boolean {
+  return tensorTypeByName(format)?.ternary === true || format === "hf_packed_u8" || format.endsWith("_master");
 }
 
 function packedBytes({ rows, columns }: TensorRef): number {

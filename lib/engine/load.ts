@@ -1,15 +1,13 @@
-import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
-import type { LoadTask, ModelSpec, NativeContext, NativeModel } from "../../types/addon";
+import type { LoadTask, NativeContext, NativeModel } from "../../types/addon";
 import { loadAddon } from "../addon";
-import { describeModel } from "../architectures";
 import { fromNative, InvalidOptionError } from "../errors";
 import { BUNDLED_MODEL_PATH } from "../files/bundled";
-import { MetadataView, readGguf, readTokenizerInfo, type GgufFile } from "../files/gguf";
-import { tokenizerFromGguf, type Tokenizer } from "../tokenizer";
+import type { Tokenizer } from "../tokenizer";
 import { describe } from "../validate";
 import { abortError, onAbort, throwIfAborted } from "./abort";
 import { Engine, type ModelInfo } from "./engine";
+import { openModel, type OpenedModel } from "./open";
 import {
   planContext,
   resolveModelOptions,
@@ -19,7 +17,7 @@ import {
 } from "./options";
 
 /**
- * Loads a GGUF file; without a path, the model that ships with the package. The header is read in slices, the vocabulary
+ * Loads a GGUF file or a Hugging Face folder; without a path, the model that ships with the package. The header is read in slices, the vocabulary
  * and the weights on threads of their own: the event loop is never blocked.
  * @throws InvalidOptionError, FileError, ModelFormatError, UnsupportedModelError, OutOfMemoryError, KernelError,
  * AddonLoadError, AbortError
@@ -46,14 +44,12 @@ export async function loadEngine(path: string | undefined, options?: ModelOption
 async function load(path: string, options: ResolvedModelOptions): Promise<Engine> {
   const { signal } = options;
   const addon = loadAddon();
-  await refuseFolder(path);
-  const file = await readGguf(path, signal ? { signal } : {});
-  const spec = describeModel(file);
+  const opened = await openModel(path, signal);
+  const { spec } = opened;
   const plan = planContext(spec, options);
-  const vocabulary = readTokenizerInfo(file);
   throwIfAborted("Model.load", signal);
 
-  const tokenizer = tokenizerFromGguf(vocabulary);
+  const tokenizer = opened.makeTokenizer();
   // A failure is dealt with below; until then it must not count as unhandled.
   tokenizer.catch(() => undefined);
   const held: { close(): void }[] = [];
@@ -64,21 +60,11 @@ async function load(path: string, options: ResolvedModelOptions): Promise<Engine
     );
     held.push(native);
     const parts = { native, context: createContext(native, plan, options), tokenizer: await tokenizer };
-    return makeEngine(parts, { file, spec, plan, options, chatTemplate: vocabulary.chatTemplate });
+    return makeEngine(parts, { opened, plan, options });
   } catch (error) {
     for (const each of held) each.close();
     tokenizer.then((late) => late.close()).catch(() => undefined);
     throw fromNative(error);
-  }
-}
-
-async function refuseFolder(path: string): Promise<void> {
-  const stats = await stat(path).catch(() => undefined);
-  if (stats?.isDirectory()) {
-    throw new InvalidOptionError(
-      `Model.load: "${path}" is a folder; give a .gguf file. A Hugging Face folder is converted with ` +
-        `"node-bitnet convert ${path} model.gguf".`,
-    );
   }
 }
 
@@ -103,25 +89,23 @@ function createContext(native: NativeModel, plan: ContextPlan, options: Resolved
 }
 
 interface LoadedFrom {
-  file: GgufFile;
-  spec: ModelSpec;
+  opened: OpenedModel;
   plan: ContextPlan;
   options: ResolvedModelOptions;
-  chatTemplate: string | undefined;
 }
 
 function makeEngine(
   parts: { native: NativeModel; context: NativeContext; tokenizer: Tokenizer },
-  { file, spec, plan, options, chatTemplate }: LoadedFrom,
+  { opened, plan, options }: LoadedFrom,
 ): Engine {
   const { native, context, tokenizer } = parts;
-  const name = new MetadataView(file).optionalString("general.name");
+  const { path, name, spec, parameters, chatTemplate } = opened;
   const { packedBytes, mappedBytes } = native;
   const info: ModelInfo = {
-    path: file.path,
+    path,
     ...(name === undefined ? {} : { name }),
     architecture: spec.architecture,
-    parameters: file.tensors.reduce((total, { dims }) => total + dims.reduce((a, b) => a * b, 1), 0),
+    parameters,
     contextLength: plan.contextLength,
     modelContextLength: spec.contextLength,
     vocabularySize: spec.vocabularySize,

@@ -11,6 +11,21 @@
 
 namespace bitnet {
 
+// Weights (code - zero) * scale with a scale of their own for each `group` consecutive columns of a row.
+struct GroupScales {
+  size_t group;  // 0: the whole row
+  int bits;      // codes lie below 2^bits
+  int zero;
+
+  // As Format::unpack_codes, codes 0 .. 2^bits - 1.
+  bool (*unpack_codes)(const uint8_t* data, size_t rows, size_t columns, size_t row_begin, size_t count, uint8_t* codes);
+  // [count][columns / group] scales of rows row_begin ..
+  void (*scales)(const uint8_t* data, size_t columns, size_t row_begin, size_t count, float* out);
+  // Whether the row is ternary with one scale, so that it can be multiplied as exact integers. Cheap: compares scales
+  // only, and stops at the first that differs. Null for formats that are never ternary.
+  bool (*one_scale)(const uint8_t* data, size_t columns, size_t row);
+};
+
 struct Format {
   const char* name;  // as in types/addon.d.ts
 
@@ -35,6 +50,9 @@ struct Format {
   // Codes of `count` rows from row_begin, [count][columns].
   void (*quantize_codes)(const uint8_t* data, size_t columns, size_t row_begin, size_t count, float scale,
                          uint8_t* codes) = nullptr;
+
+  // Formats with a scale per row or per group; their `scale` is null.
+  const GroupScales* groups = nullptr;
 };
 
 constexpr int kNoDense = -1;
@@ -49,6 +67,16 @@ extern const Format kFormatHfPackedU8;
 extern const Format kFormatF32Master;
 extern const Format kFormatF16Master;
 extern const Format kFormatBf16Master;
+extern const Format kFormatTq1_0;
+extern const Format kFormatTq2_0;
+extern const Format kFormatPtq1_0;
+extern const Format kFormatPq2_0;
+extern const Format kFormatIq1Bn;
+extern const Format kFormatIq2Bn;
+extern const Format kFormatQ1_0;
+extern const Format kFormatQ2_0G64;
+extern const Format kFormatQ2_0G128;
+extern const Format kFormatQ4_0;
 
 const std::vector<const Format*>& all_formats();
 // Throws Error(kUnsupportedModel) that lists the known ones.
