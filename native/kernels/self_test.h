@@ -9,7 +9,9 @@
 namespace bitnet {
 
 enum class CodeFill { kRandom, kAllMinus, kAllPlus };
-enum class ActivationFill { kRandom, kAllMax, kAllMin };
+// kOutliers: small values and a few large ones, as real activations are; kByteEdge: all -32, so that four of them just fit
+// a signed byte. They matter to families whose work depends on the size of sums.
+enum class ActivationFill { kRandom, kAllMax, kAllMin, kOutliers, kByteEdge };
 
 struct KernelCase {
   size_t rows, columns, tokens;
