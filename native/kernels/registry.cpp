@@ -46,11 +46,12 @@ const std::vector<const TernaryKernel*>& all_kernels() {
 #if defined(__x86_64__) || defined(_M_X64)
       &kAvx512VnniI2s, &kAvxVnniI2s, &kAvx2I2s,
       &kAvx512VbmiT5, &kAvxVnniT5, &kAvx2T5,
+      &kAvx512VbmiTl1, &kAvx2Tl1, &kAvx512VbmiTl2, &kAvx2Tl2, &kAvx512VbmiTmac2, &kAvx2Tmac2,
 #elif defined(__aarch64__) || defined(_M_ARM64)
       &kNeonI8mmI2s, &kNeonDotprodI2s, &kNeonI2s,
       &kNeonI8mmT5, &kNeonDotprodT5, &kNeonT5,
 #endif
-      &kScalarI2s, &kScalarT5,
+      &kScalarI2s, &kScalarT5, &kScalarTl1, &kScalarTl2, &kScalarTmac2,
   };
   return kernels;
 }

@@ -21,4 +21,14 @@ extern const TernaryKernel kNeonT5;
 extern const TernaryKernel kNeonDotprodT5;
 extern const TernaryKernel kNeonI8mmT5;
 
+extern const TernaryKernel kScalarTl1;
+extern const TernaryKernel kAvx2Tl1;
+extern const TernaryKernel kAvx512VbmiTl1;
+extern const TernaryKernel kScalarTl2;
+extern const TernaryKernel kAvx2Tl2;
+extern const TernaryKernel kAvx512VbmiTl2;
+extern const TernaryKernel kScalarTmac2;
+extern const TernaryKernel kAvx2Tmac2;
+extern const TernaryKernel kAvx512VbmiTmac2;
+
 }  // namespace bitnet

@@ -33,6 +33,12 @@ int8_t make_activation(ActivationFill fill, Random& random) {
   switch (fill) {
     case ActivationFill::kAllMax: return 127;
     case ActivationFill::kAllMin: return -128;
+    case ActivationFill::kByteEdge: return -32;
+    case ActivationFill::kOutliers: {
+      const uint32_t bits = random.next();
+      const auto value = static_cast<int8_t>(bits & 0xff);
+      return static_cast<int8_t>(bits >> 8 & 63 ? value / 8 : value);
+    }
     default: return static_cast<int8_t>(random.next() & 0xff);
   }
 }
@@ -112,6 +118,7 @@ std::string self_test(const TernaryKernel& kernel) {
       {17, 640, 3, CodeFill::kRandom, ActivationFill::kRandom},
       {20, 2816, 17, CodeFill::kAllPlus, ActivationFill::kAllMin},
       {36, 2690, 14, CodeFill::kRandom, ActivationFill::kRandom},
+      {40, 2690, 3, CodeFill::kRandom, ActivationFill::kOutliers},
   };
   for (const auto& c : cases) {
     if (c.codes == CodeFill::kAllThree && !kernel.four_levels) continue;

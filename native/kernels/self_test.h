@@ -10,7 +10,9 @@ namespace bitnet {
 
 // kAllThree: the fourth level, for kernels with four_levels.
 enum class CodeFill { kRandom, kAllMinus, kAllPlus, kAllThree };
-enum class ActivationFill { kRandom, kAllMax, kAllMin };
+// kOutliers: small values and a few large ones, as real activations are; kByteEdge: all -32, so that four of them just fit
+// a signed byte. They matter to families whose work depends on the size of sums.
+enum class ActivationFill { kRandom, kAllMax, kAllMin, kOutliers, kByteEdge };
 
 struct KernelCase {
   size_t rows, columns, tokens;

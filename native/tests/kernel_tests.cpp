@@ -30,8 +30,10 @@ void test_kernels(bool quick, TestResult& result) {
       for (size_t tokens : batches) {
         for (auto codes : {CodeFill::kRandom, CodeFill::kAllMinus, CodeFill::kAllPlus, CodeFill::kAllThree}) {
           if (codes == CodeFill::kAllThree && !kernel->four_levels) continue;
-          for (auto activations : {ActivationFill::kRandom, ActivationFill::kAllMax, ActivationFill::kAllMin}) {
+          for (auto activations : {ActivationFill::kRandom, ActivationFill::kAllMax, ActivationFill::kAllMin,
+                                   ActivationFill::kOutliers, ActivationFill::kByteEdge}) {
             if (quick && codes != CodeFill::kRandom && tokens > 2 && tokens != 13) continue;
+            if (activations >= ActivationFill::kOutliers && !kernel->build_table) continue;  // no work depends on sums
             const auto difference = compare_with_scalar(*kernel, {shape.rows, shape.columns, tokens, codes, activations});
             result.check(difference.empty(), difference);
           }

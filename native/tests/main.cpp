@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
   TestResult result;
   test_kernels(quick, result);
   test_float_ops(quick, result);
+  test_group_kernels(quick, result);
   test_thread_pool(quick, result);
   std::printf("%d passed, %d failed, %d skipped\n", result.passed, result.failed, result.skipped);
   return result.failed ? 1 : 0;

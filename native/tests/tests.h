@@ -11,4 +11,5 @@ struct TestResult {
 // `quick` keeps to small shapes, for emulators and sanitisers.
 void test_kernels(bool quick, TestResult& result);
 void test_float_ops(bool quick, TestResult& result);
+void test_group_kernels(bool quick, TestResult& result);
 void test_thread_pool(bool quick, TestResult& result);

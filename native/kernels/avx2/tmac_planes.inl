@@ -1,0 +1,153 @@
+// T-MAC's bit planes with AVX2, for codes of 1 to 4 bits.
+//
+// Two planes of a row share a 16-bit lane, so that one vpmaddubsw with the planes' factors both widens the look-ups and
+// combines the planes: per 32 look-ups (64 weights of two planes) 0.5 loads, 1.5 index, 1 pshufb, 1 vpmaddubsw, 1 vpaddw
+// = 4.5, dense 2 more (high parts are added as bytes). The last plane of an odd number holds two rows in a lane and
+// takes two vpmaddubsw. Table loads are shared by R tiles.
+// Overflow: a lane takes 2 look-ups of each plane per block: 2 * 128 * (2^Planes - 1) a block; high parts are at most 2,
+// so 31 blocks fit a signed byte.
+#include "kernels/avx2/tmac_table.h"
+#include "kernels/avx2/ymm.h"
+#include "kernels/tmac_gemm.inl"
+
+namespace bitnet {
+namespace {
+
+template <int Planes>
+struct Avx2Planes {
+  using Groups = Fours;
+  static constexpr int kTiles = 2, kBatchTiles = 1, kBatchTokens = 2;
+  static constexpr int kVectors = Planes;  // 32-byte vectors of a block: two per pair of planes, one for an odd plane
+  static constexpr size_t kHighFlush = 31;
+  static constexpr size_t kLowFlush = 32767 / (256 * ((1 << Planes) - 1));
+
+  static BITNET_INLINE size_t tile_bytes(size_t columns) { return tmac_tile_bytes(columns, Planes); }
+
+  static BITNET_INLINE Ymm nibble(Ymm v, bool high) {
+    return _mm256_and_si256(high ? _mm256_srli_epi16(v, 4) : v, _mm256_set1_epi8(15));
+  }
+
+  // Adds look-ups of vector V to the sums of rows 0-7 and 8-15.
+  template <int V>
+  static BITNET_INLINE void add(Ymm (&sums)[2], Ymm e) {
+    if constexpr (V == Planes - 1 && Planes % 2) {
+      constexpr int factor = 1 << (Planes - 1);
+      sums[0] = _mm256_add_epi16(sums[0], _mm256_maddubs_epi16(_mm256_set1_epi16(factor), e));
+      sums[1] = _mm256_add_epi16(sums[1], _mm256_maddubs_epi16(_mm256_set1_epi16(factor << 8), e));
+    } else {
+      constexpr int factors = (1 << (V / 2 * 2)) | (2 << (V / 2 * 2)) << 8;
+      sums[V % 2] = _mm256_add_epi16(sums[V % 2], _mm256_maddubs_epi16(_mm256_set1_epi16(factors), e));
+    }
+  }
+
+  static BITNET_INLINE Ymm fold(Ymm v) {
+    return _mm256_add_epi32(_mm256_cvtepi16_epi32(_mm256_castsi256_si128(v)),
+                            _mm256_cvtepi16_epi32(_mm256_extracti128_si256(v, 1)));
+  }
+
+  static BITNET_INLINE void flush_high(Ymm (&total)[2], const Ymm (&high)[kVectors]) {
+    Ymm sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    unroll<kVectors>([&](auto v) BITNET_INLINE_LAMBDA { add<decltype(v)::value>(sums, high[v]); });
+    unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
+      total[h] = _mm256_add_epi32(total[h], _mm256_slli_epi32(fold(sums[h]), 8));
+    });
+  }
+
+  // Adds blocks b0 to b1 to total, exactly; groups with scales of their own may call it group by group.
+  template <int R, int T, bool Dense>
+  static BITNET_INLINE void sweep(const uint8_t* w, size_t tile_bytes, size_t first, size_t last, const LutTable* tables,
+                                  Ymm (&total)[T][R][2]) {
+    constexpr size_t kFlush = Dense && kHighFlush < kLowFlush ? kHighFlush : kLowFlush;
+    const Ymm zero = _mm256_setzero_si256();
+    const uint8_t* p = w + first * 32 * Planes;
+    for (size_t b0 = first; b0 < last; b0 += kFlush) {
+      const size_t b1 = last < b0 + kFlush ? last : b0 + kFlush;
+      Ymm low[T][R][2], high[T][R][kVectors];
+      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+        unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
+          low[t][r][0] = low[t][r][1] = zero;
+          unroll<kVectors>([&](auto v) BITNET_INLINE_LAMBDA { high[t][r][v] = zero; });
+        });
+      });
+      for (size_t b = b0; b < b1; b++, p += 32 * Planes) {
+        unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(p + r * tile_bytes + 2048); });
+        unroll<2>([&](auto n) BITNET_INLINE_LAMBDA {
+          Ymm low_table[T], high_table[T];
+          unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+            low_table[t] = load(tables[t].low + b * 64 + 32 * n);
+            if constexpr (Dense) high_table[t] = load(tables[t].high + b * 64 + 32 * n);
+          });
+          unroll<kVectors>([&](auto v) BITNET_INLINE_LAMBDA {
+            unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
+              const Ymm index = nibble(load(p + r * tile_bytes + 32 * v), decltype(n)::value);
+              unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+                add<decltype(v)::value>(low[t][r], _mm256_shuffle_epi8(low_table[t], index));
+                if constexpr (Dense) {
+                  high[t][r][v] = _mm256_add_epi8(high[t][r][v], _mm256_shuffle_epi8(high_table[t], index));
+                }
+              });
+            });
+          });
+        });
+      }
+      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+        unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
+          unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
+            total[t][r][h] = _mm256_add_epi32(total[t][r][h], fold(low[t][r][h]));
+          });
+          if constexpr (Dense) flush_high(total[t][r], high[t][r]);
+        });
+      });
+    }
+  }
+
+  // High parts of the blocks that have any.
+  static BITNET_INLINE void sparse(const uint8_t* w, const LutTable& table, Ymm (&total)[2]) {
+    for (size_t i0 = 0; i0 < table.wide_count; i0 += kHighFlush) {
+      const size_t i1 = table.wide_count < i0 + kHighFlush ? table.wide_count : i0 + kHighFlush;
+      Ymm high[kVectors];
+      unroll<kVectors>([&](auto v) BITNET_INLINE_LAMBDA { high[v] = _mm256_setzero_si256(); });
+      for (size_t i = i0; i < i1; i++) {
+        const size_t b = table.wide[i];
+        const Ymm t0 = load(table.high + b * 64), t1 = load(table.high + b * 64 + 32);
+        unroll<kVectors>([&](auto v) BITNET_INLINE_LAMBDA {
+          const Ymm c = load(w + b * 32 * Planes + 32 * v);
+          high[v] = _mm256_add_epi8(high[v], _mm256_add_epi8(_mm256_shuffle_epi8(t0, nibble(c, false)),
+                                                             _mm256_shuffle_epi8(t1, nibble(c, true))));
+        });
+      }
+      flush_high(total, high);
+    }
+  }
+
+  template <int R, int T>
+  static BITNET_INLINE void run(const uint8_t* w, size_t tile_bytes, size_t blocks, const LutTable* tables,
+                                const int32_t* sums, int32_t* y, size_t ldy) {
+    Ymm total[T][R][2];
+    bool dense = false;
+    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+      unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
+        total[t][r][0] = total[t][r][1] = _mm256_set1_epi32(-sums[t]);
+      });
+      dense |= tables[t].dense;
+    });
+    if (dense) {
+      sweep<R, T, true>(w, tile_bytes, 0, blocks, tables, total);
+    } else {
+      sweep<R, T, false>(w, tile_bytes, 0, blocks, tables, total);
+      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+        unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { sparse(w + r * tile_bytes, tables[t], total[t][r]); });
+      });
+    }
+    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+      unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
+        auto* out = reinterpret_cast<Ymm*>(y + t * ldy + 16 * r);
+        _mm256_storeu_si256(out, total[t][r][0]);
+        _mm256_storeu_si256(out + 1, total[t][r][1]);
+      });
+    });
+  }
+};
+
+}  // namespace
+}  // namespace bitnet

@@ -1,0 +1,50 @@
+// Look-up tables with AVX2: 16 entries of a group are one register of int16, summed with vpsignw. Used by AVX-512 too.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/tmac_lut.h"
+
+namespace bitnet {
+namespace {
+
+// Bias: 0, or 0x80 for kernels that want low parts as unsigned bytes, 128 too large.
+template <int Bias>
+struct LutTableAvx2 {
+  template <class G>
+  static BITNET_INLINE __m256i group(const int8_t* x) {
+    __m256i sum = _mm256_setzero_si256();
+    unroll<static_cast<int>(G::kGroup)>([&](auto i) BITNET_INLINE_LAMBDA {
+      constexpr size_t n = decltype(i)::value;
+      const __m256i c = _mm256_setr_epi16(
+          G::coefficient(n, 0), G::coefficient(n, 1), G::coefficient(n, 2), G::coefficient(n, 3), G::coefficient(n, 4),
+          G::coefficient(n, 5), G::coefficient(n, 6), G::coefficient(n, 7), G::coefficient(n, 8), G::coefficient(n, 9),
+          G::coefficient(n, 10), G::coefficient(n, 11), G::coefficient(n, 12), G::coefficient(n, 13),
+          G::coefficient(n, 14), G::coefficient(n, 15));
+      sum = _mm256_add_epi16(sum, _mm256_sign_epi16(_mm256_set1_epi16(x[n]), c));
+    });
+    return sum;
+  }
+
+  template <class G>
+  static BITNET_INLINE bool entries(const int8_t* x, uint8_t* low, uint8_t* high) {
+    const __m256i byte = _mm256_set1_epi16(0xff), half = _mm256_set1_epi16(128);
+    __m256i any = _mm256_setzero_si256();
+    for (size_t g = 0; g < G::kGroups; g += 2) {
+      const __m256i a = group<G>(x + g * G::kGroup), b = group<G>(x + (g + 1) * G::kGroup);
+      __m256i lo = _mm256_packus_epi16(_mm256_and_si256(a, byte), _mm256_and_si256(b, byte));
+      __m256i hi = _mm256_packs_epi16(_mm256_srai_epi16(_mm256_add_epi16(a, half), 8),
+                                      _mm256_srai_epi16(_mm256_add_epi16(b, half), 8));
+      if (Bias) lo = _mm256_xor_si256(lo, _mm256_set1_epi8(static_cast<char>(Bias)));
+      lo = _mm256_permute4x64_epi64(lo, 0xd8);
+      hi = _mm256_permute4x64_epi64(hi, 0xd8);
+      any = _mm256_or_si256(any, hi);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(low + 16 * g), lo);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(high + 16 * g), hi);
+    }
+    return !_mm256_testz_si256(any, any);
+  }
+};
+
+}  // namespace
+}  // namespace bitnet

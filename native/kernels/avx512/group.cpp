@@ -1,0 +1,74 @@
+// avx512-vnni-group: codes of 2, 4 or 8 bits with a scale per group, vpdpbusd on 64-byte registers, one row a lane.
+//
+// Per line of 64 bytes (256, 128 or 64 weights): 1 load, 1 prefetch, 4 + 3, 2 + 1 or 0 ands and shifts, and 4, 2 or 1
+// vpdpbusd per token with four activations broadcast from memory. Per group and token: 1 multiply-free correction by the
+// zero, 1 conversion, 1 fused multiply-add.
+#include "kernels/avx512/zmm.h"
+
+#include <cstring>
+
+#include "kernels/group_gemm.inl"
+
+namespace bitnet {
+namespace {
+
+struct Avx512 {
+  using Ints = Zmm;
+  using Floats = __m512;
+  static constexpr int kTokens = 8;
+  static constexpr int32_t kBias8 = 0;
+
+  static BITNET_INLINE Ints zero() { return _mm512_setzero_si512(); }
+  static BITNET_INLINE Floats zero_floats() { return _mm512_setzero_ps(); }
+  static BITNET_INLINE Floats load_floats(const void* p) { return _mm512_loadu_ps(p); }
+  static BITNET_INLINE void prefetch_line(const uint8_t* p) { prefetch(p); }
+  static BITNET_INLINE Ints add(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
+  static BITNET_INLINE Ints sub(Ints a, int32_t b) { return _mm512_sub_epi32(a, _mm512_set1_epi32(b)); }
+  static BITNET_INLINE Ints sub_zeros(Ints a, const uint8_t* zeros, int32_t bias, int32_t sum) {
+    const Zmm z = _mm512_sub_epi32(load(zeros), _mm512_set1_epi32(bias));
+    return _mm512_sub_epi32(a, _mm512_mullo_epi32(z, _mm512_set1_epi32(sum)));
+  }
+  static BITNET_INLINE Floats multiply_add(Ints a, Floats scale, Floats f) {
+    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(a), scale, f);
+  }
+  static BITNET_INLINE void store(Floats f, float scale, float* y) {
+    _mm512_storeu_ps(y, _mm512_mul_ps(f, _mm512_set1_ps(scale)));
+  }
+
+  static BITNET_INLINE void dot_broadcast(Zmm& sum, Zmm codes, const int8_t* x) {
+#if defined(__GNUC__) && !defined(__clang__)
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*reinterpret_cast<const int32_t(*)>(x)));
+#else
+    int32_t four;
+    std::memcpy(&four, x, 4);
+    sum = _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(four));
+#endif
+  }
+
+  template <int Bits, int T>
+  static BITNET_INLINE void step(const uint8_t* w, const int8_t* x, size_t stride, Ints a[T][2]) {
+    constexpr int kFields = 8 / Bits;
+    const Zmm mask = _mm512_set1_epi8(static_cast<char>((1 << Bits) - 1));
+    unroll<4 / kFields>([&](auto line) BITNET_INLINE_LAMBDA {
+      const Zmm v = load(w + 64 * line);
+      unroll<kFields>([&](auto field) BITNET_INLINE_LAMBDA {
+        constexpr int kLine = decltype(line)::value, kField = decltype(field)::value, kPart = kLine * kFields + kField;
+        Zmm codes = v;
+        if constexpr (kField > 0) codes = _mm512_srli_epi16(v, Bits * kField);
+        if constexpr (Bits < 8) codes = _mm512_and_si512(codes, mask);
+        unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { dot_broadcast(a[t][kPart % 2], codes, x + t * stride + 4 * kPart); });
+      });
+    });
+  }
+};
+
+}  // namespace
+
+extern const GroupKernel kAvx512VnniGroup = {
+    "avx512-vnni-group", "group", "avx512-vnni",
+    "Codes of 2, 4 or 8 bits with a scale per group, vpdpbusd on 64-byte registers, one row a lane.",
+    kAvx512Level, grouped::supports, grouped::packed_bytes, grouped::pack, group_scratch<Avx512>, group_gemm<Avx512>,
+    nullptr, nullptr,
+};
+
+}  // namespace bitnet

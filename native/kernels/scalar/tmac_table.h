@@ -1,0 +1,33 @@
+// Look-up tables, slow and obvious: the specification of their contents.
+#pragma once
+
+#include "kernels/tmac_lut.h"
+
+namespace bitnet {
+namespace {
+
+struct LutTableScalar {
+  template <class G>
+  static bool entries(const int8_t* x, uint8_t* low, uint8_t* high) {
+    bool wide = false;
+    for (size_t g = 0; g < G::kGroups; g++) {
+      for (int e = 0; e < 16; e++) {
+        int sum = 0;
+        for (size_t i = 0; i < G::kGroup; i++) sum += G::coefficient(i, e) * x[g * G::kGroup + i];
+        const int low_part = ((sum + 128) & 0xff) - 128, high_part = (sum - low_part) / 256;
+        low[16 * g + e] = static_cast<uint8_t>(low_part);
+        high[16 * g + e] = static_cast<uint8_t>(high_part);
+        wide |= high_part != 0;
+      }
+    }
+    return wide;
+  }
+};
+
+// Entry `index` of a group's table.
+inline int32_t lut_entry(const LutTable& table, size_t group, size_t index) {
+  return static_cast<int8_t>(table.low[16 * group + index]) + 256 * static_cast<int8_t>(table.high[16 * group + index]);
+}
+
+}  // namespace
+}  // namespace bitnet

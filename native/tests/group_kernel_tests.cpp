@@ -1,0 +1,92 @@
+// Kernels for group-scaled weights: the scalar one against double precision on the weights themselves, all others against
+// the scalar one, bit for bit.
+#include <cmath>
+#include <cstdio>
+#include <random>
+#include <vector>
+
+#include "aligned_buffer.h"
+#include "kernels/group_kernel.h"
+#include "tests/tests.h"
+
+using namespace bitnet;
+
+namespace {
+
+// sum of (code - zero) * scale * q * s in double, against the packed product.
+void test_definition(const GroupShape& s, TestResult& result) {
+  std::mt19937 rng(7);
+  const size_t groups = s.groups(), stride = round_up(s.columns, kActivationPad), ldy = round_up(s.rows, kRowTile);
+  std::vector<uint8_t> codes(s.rows * s.columns), zeros(s.rows * groups);
+  std::vector<float> scales(s.rows * groups);
+  std::uniform_real_distribution<float> uniform(0.5f, 1.5f);
+  for (auto& c : codes) c = static_cast<uint8_t>(rng() & ((1u << s.bits) - 1));
+  for (auto& z : zeros) z = static_cast<uint8_t>(rng() & ((1u << s.bits) - 1));
+  for (auto& f : scales) f = uniform(rng);
+  AlignedBuffer<int8_t> q(stride);
+  int32_t sum = 0;
+  for (size_t k = 0; k < stride; k++) {
+    q[k] = k < s.columns ? static_cast<int8_t>(rng()) : 0;
+    sum += q[k];
+  }
+  AlignedBuffer<uint8_t> packed(kScalarGroup.packed_bytes(s));
+  kScalarGroup.pack(s, codes.data(), scales.data(), zeros.data(), 0, s.rows, packed.data());
+  std::vector<float> y(ldy);
+  const float token_scale = 0.01f;
+  kScalarGroup.gemm({s, packed.data(), 0}, {q.data(), stride, &sum, 1, nullptr}, &token_scale, y.data(), ldy, 0, s.rows,
+                    nullptr);
+  for (size_t r = 0; r < s.rows; r++) {
+    double expected = 0, magnitude = 0;
+    for (size_t k = 0; k < s.columns; k++) {
+      const size_t g = r * groups + k / s.group;
+      const double term = (codes[r * s.columns + k] - (s.zero_points ? zeros[g] : s.zero)) * double(scales[g]) * q[k] * 0.01f;
+      expected += term;
+      magnitude += std::fabs(term);
+    }
+    result.check(std::fabs(y[r] - expected) <= 1e-6 * magnitude + 1e-6,
+                 "scalar-group row " + std::to_string(r) + ": " + std::to_string(y[r]) + " instead of " + std::to_string(expected));
+  }
+}
+
+}  // namespace
+
+void test_group_kernels(bool quick, TestResult& result) {
+  for (const int bits : {2, 4, 8}) {
+    for (const bool zero_points : {false, true}) test_definition({19, 300, 32, bits, 1, zero_points}, result);
+  }
+  struct Shape {
+    size_t rows, columns, group;
+  };
+  std::vector<Shape> shapes = {{1, 1, 16}, {17, 100, 32}, {33, 640, 64}, {40, 1281, 128}};
+  if (!quick) {
+    for (Shape s : {Shape{64, 2560, 256}, {641, 2561, 128}, {48, 8640, 32}, {16, 4096, 4096}, {100, 300, 304}}) {
+      shapes.push_back(s);
+    }
+  }
+  for (const auto* kernel : all_group_kernels()) {
+    if (kernel->required & ~cpu_features()) {
+      result.skipped++;
+      std::printf("skip %s: the CPU lacks features it needs\n", kernel->name);
+      continue;
+    }
+    const int before = result.failed;
+    const std::string self = self_test(*kernel);
+    result.check(self.empty(), self);
+    for (const auto& s : shapes) {
+      for (const int bits : {2, 4, 8}) {
+        for (const size_t tokens : {1, 2, 5, 8, 13}) {
+          for (const bool zero_points : {false, true}) {
+            for (const bool extreme : {false, true}) {
+              if (quick && tokens > 5 && extreme) continue;
+              const GroupShape shape{s.rows, s.columns, s.group, bits, 1 << (bits - 1), zero_points};
+              if (!kernel->supports(shape)) continue;
+              const std::string difference = compare_with_scalar(*kernel, {shape, tokens, extreme});
+              result.check(difference.empty(), difference);
+            }
+          }
+        }
+      }
+    }
+    std::printf("%s %s\n", result.failed == before ? "ok  " : "FAIL", kernel->name);
+  }
+}
