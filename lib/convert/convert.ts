@@ -1,19 +1,28 @@
 import { resolve } from "node:path";
+import type { ModelSpec } from "../../types/addon";
+import { describeFolder, describeModel } from "../architectures";
 import { InvalidOptionError } from "../errors";
 import { readGguf, writeGguf, type GgufValue } from "../files/gguf";
-import { readSafetensorsFolder } from "../files/safetensors";
-import { describeModel } from "../architectures";
-import { readHfConfig, type HfConfig } from "./config";
+import { readHfFolder } from "../files/hf_folder";
+import { readHfSettings, type Pooling } from "../files/hf_settings";
+import { hyperParameters } from "./metadata";
+import { PACKINGS, type TernaryFormat } from "./packing";
 import { readHfTokenizer } from "./tokenizer";
 import { WeightConverter, type DenseFormat, type WeightReport } from "./weights";
 
-/** `general.file_type` of I2_S files in bitnet.cpp. */
-const FILE_TYPE_I2S = 40;
+const DENSE_FORMATS: readonly DenseFormat[] = ["f32", "f16", "bf16"];
 
 /** Options of `convertToGguf`. */
 export interface ConvertOptions {
-  /** Format of embedding and head; default "f16". */
+  /**
+   * Type of the ternary matrices; default "i2_s". "tq1_0" and "tq2_0" are llama.cpp's: blocks of 256 with a scale in half
+   * precision, which rounds it.
+   */
+  type?: TernaryFormat;
+  /** Format of the embedding; default "f16". */
   embeddingType?: DenseFormat;
+  /** Format of a head of its own; default that of the embedding. */
+  headType?: DenseFormat;
   /** `general.name`; absent: none. */
   name?: string;
   /** `general.license`, an SPDX identifier; absent: none. */
@@ -40,9 +49,9 @@ export interface ConversionReport extends WeightReport {
 }
 
 /**
- * Converts a Hugging Face BitNet folder (config.json, tokenizer.json, safetensors with master or packed weights) to one
- * GGUF file with I2_S weights, all hyper-parameters and the tokenizer. Memory stays below the largest packed tensor plus a
- * few megabytes. The file appears complete or not at all.
+ * Converts a Hugging Face folder (config.json, tokenizer, safetensors with master or packed weights) to one GGUF file with
+ * all hyper-parameters and the tokenizer. Memory stays below the largest packed tensor plus a few megabytes. The file
+ * appears complete or not at all.
  * @throws ModelFormatError, UnsupportedModelError, FileError, ConversionError, AbortError, InvalidOptionError.
  */
 export async function convertToGguf(
@@ -50,26 +59,33 @@ export async function convertToGguf(
   outputFile: string,
   options: ConvertOptions = {},
 ): Promise<ConversionReport> {
-  const embeddingType = options.embeddingType ?? "f16";
-  if (!["f32", "f16", "bf16"].includes(embeddingType)) {
+  const ternaryType = options.type ?? "i2_s";
+  if (!Object.hasOwn(PACKINGS, ternaryType)) {
     throw new InvalidOptionError(
-      `Option "embeddingType" is ${JSON.stringify(embeddingType)}; choose f16, bf16 or f32.`,
+      `Option "type" is ${JSON.stringify(ternaryType)}; choose ${Object.keys(PACKINGS).join(", ")}.`,
     );
   }
-  const config = await readHfConfig(inputFolder);
-  const tokenizer = await readHfTokenizer(inputFolder, config, options.chatTemplate);
-  const converter = new WeightConverter(
-    await readSafetensorsFolder(inputFolder),
-    config.storage,
+  const embeddingType = denseFormat("embeddingType", options.embeddingType ?? "f16");
+  const headType = denseFormat("headType", options.headType ?? embeddingType);
+  const folder = await readHfFolder(inputFolder);
+  const spec = describeFolder(folder);
+  const settings = await readHfSettings(folder);
+  const chatTemplate = options.chatTemplate ?? settings.chatTemplate;
+  const tokenizer = await readHfTokenizer(folder.path, spec.vocabularySize, { ...settings, chatTemplate });
+  // llama.cpp knows the sub-norms only as "bitnet"; the activation is stated besides.
+  const architecture = ternaryType !== "i2_s" && spec.architecture === "bitnet-b1.58" ? "bitnet" : spec.architecture;
+  const converter = new WeightConverter(spec, {
+    ternaryType,
     embeddingType,
-    options.signal,
-  );
-  const tensors = converter.plan(config);
-  // SiLU models are "bitnet" for every reader; the activation is stated besides, because readers differ in what they assume.
-  const architecture = config.activation === "relu2" ? "bitnet-b1.58" : "bitnet";
+    headType,
+    permute: architecture === "llama",
+    signal: options.signal,
+  });
+  const tensors = converter.plan();
   const metadata = new Map([
-    ...generalMetadata(architecture, options),
-    ...hyperParameters(architecture, config),
+    ...generalMetadata(architecture, PACKINGS[ternaryType].fileType, options),
+    ...hyperParameters(architecture, spec),
+    ...poolingMetadata(architecture, settings.pooling),
     ...tokenizer,
   ]);
   const path = resolve(outputFile);
@@ -84,14 +100,26 @@ export async function convertToGguf(
   // What was written must be what the engine reads: cheap, and it turns a converter's mistake into an error here.
   describeModel(await readGguf(path));
   const { report } = converter;
-  return { path, bytes, tensors: tensors.length, architecture, ...report, notes: notes(report, embeddingType) };
+  return {
+    path,
+    bytes,
+    tensors: tensors.length,
+    architecture,
+    ...report,
+    notes: notes(report, spec, architecture, options),
+  };
 }
 
-function generalMetadata(architecture: string, options: ConvertOptions): [string, GgufValue][] {
+function denseFormat(option: string, value: DenseFormat): DenseFormat {
+  if (DENSE_FORMATS.includes(value)) return value;
+  throw new InvalidOptionError(`Option "${option}" is ${JSON.stringify(value)}; choose f16, bf16 or f32.`);
+}
+
+function generalMetadata(architecture: string, fileType: number, options: ConvertOptions): [string, GgufValue][] {
   const entries: [string, GgufValue][] = [
     ["general.architecture", { type: "string", value: architecture }],
     ["general.type", { type: "string", value: "model" }],
-    ["general.file_type", { type: "uint32", value: FILE_TYPE_I2S }],
+    ["general.file_type", { type: "uint32", value: fileType }],
     ["general.quantization_version", { type: "uint32", value: 2 }],
   ];
   for (const key of ["name", "license", "description"] as const) {
@@ -101,37 +129,27 @@ function generalMetadata(architecture: string, options: ConvertOptions): [string
   return entries;
 }
 
-function hyperParameters(architecture: string, config: HfConfig): [string, GgufValue][] {
-  const count = (key: string, value: number): [string, GgufValue] => [
-    `${architecture}.${key}`,
-    { type: "uint32", value },
-  ];
-  const real = (key: string, value: number): [string, GgufValue] => [
-    `${architecture}.${key}`,
-    { type: "float32", value },
-  ];
-  return [
-    count("vocab_size", config.vocabularySize),
-    count("context_length", config.contextLength),
-    count("embedding_length", config.embeddingLength),
-    count("block_count", config.layerCount),
-    count("feed_forward_length", config.ffnLength),
-    [`${architecture}.hidden_activation`, { type: "string", value: config.activation }],
-    count("attention.head_count", config.headCount),
-    count("attention.head_count_kv", config.headCountKv),
-    count("attention.key_length", config.headDim),
-    count("attention.value_length", config.headDim),
-    real("attention.layer_norm_rms_epsilon", config.rmsNormEpsilon),
-    count("rope.dimension_count", config.headDim),
-    real("rope.freq_base", config.ropeTheta),
-  ];
+const POOLING_TYPES: Readonly<Record<Pooling, number>> = { mean: 1, first: 2, last: 3 };
+
+function poolingMetadata(architecture: string, pooling: Pooling | undefined): [string, GgufValue][] {
+  if (pooling === undefined) return [];
+  return [[`${architecture}.pooling_type`, { type: "uint32", value: POOLING_TYPES[pooling] }]];
 }
 
-function notes(report: WeightReport, embeddingType: DenseFormat): string[] {
+function notes(report: WeightReport, spec: ModelSpec, architecture: string, options: ConvertOptions): string[] {
+  const list: string[] = [];
   const { inexact, maxError } = report.rounding;
-  if (inexact === 0) return [];
-  return [
-    `${inexact} embedding values are not exact in ${embeddingType}; the largest difference is ${maxError.toExponential(2)}. ` +
-      `With the embedding type f32 all are exact.`,
-  ];
+  if (inexact > 0) {
+    list.push(
+      `${inexact} embedding values are not exact in ${options.embeddingType ?? "f16"}; the largest difference is ` +
+        `${maxError.toExponential(2)}. With the embedding type f32 all are exact.`,
+    );
+  }
+  if ((options.type ?? "i2_s") !== "i2_s") {
+    list.push("Scales are rounded to half precision, as the type demands; i2_s keeps them.");
+    if (architecture === "bitnet" && spec.activation === "relu2") {
+      list.push("The model uses squared ReLU, which the file says; llama.cpp computes SiLU for every bitnet file.");
+    }
+  }
+  return list;
 }

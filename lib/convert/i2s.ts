@@ -27,20 +27,3 @@ export function i2sTail(scale: number): Uint8Array {
   new DataView(tail.buffer).setFloat32(0, scale, true);
   return tail;
 }
-
-/** Packs a stream of codes whose pieces need not end at block borders, then the scale. */
-export async function* i2sStream(codes: AsyncIterable<Uint8Array>, scale: () => number): AsyncGenerator<Uint8Array> {
-  let rest = new Uint8Array(0);
-  for await (const piece of codes) {
-    let joined = piece;
-    if (rest.length > 0) {
-      joined = new Uint8Array(rest.length + piece.length);
-      joined.set(rest);
-      joined.set(piece, rest.length);
-    }
-    const whole = joined.length - (joined.length % I2S_BLOCK);
-    yield packI2sCodes(joined.subarray(0, whole));
-    rest = joined.slice(whole);
-  }
-  yield i2sTail(scale());
-}

@@ -3,19 +3,38 @@ import { ConversionError } from "../errors";
 /** Smallest scale, as transformers' BitNet code clamps it: a matrix of zeros must not divide by zero. */
 const MIN_SCALE = 1e-5;
 
-/** mean|W| over pieces of a matrix, accumulated in double precision. */
+/** Partial sums of a row. */
+const LANES = 16;
+
+/**
+ * mean|W| of a matrix that comes in pieces of whole rows. Each row is added up in 16 partial sums in double precision,
+ * value i going to sum i % 16, and rows in rising order: what the engine does where it reads master weights itself
+ * (native/formats/master.cpp), so that a folder and the file made of it give the same bits.
+ */
 export class AbsMean {
   private sum = 0;
   private count = 0;
+  private readonly lanes = new Float64Array(LANES);
+
+  /** @param columns values in a row */
+  constructor(private readonly columns: number) {}
 
   add(weights: Float32Array): void {
-    let sum = 0;
-    for (const weight of weights) sum += Math.abs(weight);
-    this.sum += sum;
+    const { lanes, columns } = this;
+    for (let row = 0; row < weights.length; row += columns) {
+      lanes.fill(0);
+      for (let i = 0; i < columns; i++) {
+        const lane = i & (LANES - 1);
+        lanes[lane] = (lanes[lane] ?? 0) + Math.abs(weights[row + i] ?? 0);
+      }
+      let total = 0;
+      for (const lane of lanes) total += lane;
+      this.sum += total;
+    }
     this.count += weights.length;
   }
 
-  /** @throws ConversionError when a weight was infinite or not a number. */
+  /** In single precision. @throws ConversionError when a weight was infinite or not a number. */
   scale(what: string): number {
     const mean = this.sum / this.count;
     if (!Number.isFinite(mean)) {
@@ -23,16 +42,18 @@ export class AbsMean {
         `Tensor "${what}" holds an infinite weight or one that is no number. The model is damaged.`,
       );
     }
-    return Math.max(mean, MIN_SCALE);
+    return Math.fround(Math.max(mean, MIN_SCALE));
   }
 }
 
 /** Ternary codes 0, 1, 2 of master weights: clip(round(W / scale), -1, 1) + 1, halves to even (which 0.5 makes zero). */
 export function quantiseTernary(weights: Float32Array, scale: number): Uint8Array {
   const codes = new Uint8Array(weights.length);
+  // Exact in double precision, other than a quotient.
+  const half = scale / 2;
   for (let i = 0; i < weights.length; i++) {
-    const share = (weights[i] ?? 0) / scale;
-    codes[i] = share > 0.5 ? 2 : share < -0.5 ? 0 : 1;
+    const weight = weights[i] ?? 0;
+    codes[i] = weight > half ? 2 : weight < -half ? 0 : 1;
   }
   return codes;
 }

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { ModelFormatError, UnsupportedModelError } from "../errors";
 import { TokenType, type GgufValue } from "../files/gguf";
-import { fileExists, isRecord, readJson } from "../files/safetensors";
-import type { HfConfig } from "./config";
+import { isRecord, readJson } from "../files/safetensors";
+import type { HfSettings } from "../files/hf_settings";
 import { findUnreachableToken } from "./merges";
 
 const MAX_TOKENIZER_BYTES = 256 * 1024 * 1024;
@@ -29,18 +29,18 @@ const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
  */
 export async function readHfTokenizer(
   folder: string,
-  config: HfConfig,
-  chatTemplate: string | undefined,
+  vocabularySize: number,
+  settings: HfSettings,
 ): Promise<Map<string, GgufValue>> {
   const path = join(folder, "tokenizer.json");
   const json = await readJson(path, MAX_TOKENIZER_BYTES);
   const model = isRecord(json) ? json.model : undefined;
   if (!isRecord(json) || !isRecord(model)) throw new ModelFormatError(`"${path}" has no object "model".`);
   const pre = preTokenizer(path, json);
-  const { tokens, types } = readTokens(path, json, model, config.vocabularySize);
+  const { tokens, types } = readTokens(path, json, model, vocabularySize);
   const merges = readMerges(path, model, new Set(tokens));
   checkIgnoreMerges(path, model, pre, tokens, types, merges);
-  const bosId = config.bosId;
+  const bosId = settings.bosId;
   const metadata = new Map<string, GgufValue>([
     ["tokenizer.ggml.model", text("gpt2")],
     ["tokenizer.ggml.pre", text(pre.name)],
@@ -55,14 +55,13 @@ export async function readHfTokenizer(
     metadata.set(`tokenizer.ggml.${key}`, { type: "uint32", value });
   };
   id("bos_token_id", bosId);
-  id("eos_token_id", config.eosIds[0]);
-  id("eot_token_id", config.eosIds[1]);
-  id("eom_token_id", config.eosIds[2]);
-  if (config.eosIds.length > 3)
+  id("eos_token_id", settings.eosIds[0]);
+  id("eot_token_id", settings.eosIds[1]);
+  id("eom_token_id", settings.eosIds[2]);
+  if (settings.eosIds.length > 3)
     throw new UnsupportedModelError(`"${folder}" names more than three end-of-text tokens.`);
-  id("padding_token_id", config.padId);
-  const template = chatTemplate ?? (await folderTemplate(folder));
-  if (template !== undefined) metadata.set("tokenizer.chat_template", text(template));
+  id("padding_token_id", settings.padId);
+  if (settings.chatTemplate !== undefined) metadata.set("tokenizer.chat_template", text(settings.chatTemplate));
   return metadata;
 }
 
@@ -198,12 +197,4 @@ function addsBos(path: string, json: Record<string, unknown>, bosId: number | un
     adds = true;
   }
   return adds;
-}
-
-async function folderTemplate(folder: string): Promise<string | undefined> {
-  const path = join(folder, "tokenizer_config.json");
-  if (!(await fileExists(path))) return undefined;
-  const json = await readJson(path, MAX_TOKENIZER_BYTES);
-  const template = isRecord(json) ? json.chat_template : undefined;
-  return typeof template === "string" ? template : undefined;
 }

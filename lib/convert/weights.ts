@@ -1,13 +1,14 @@
 import { open, type FileHandle } from "node:fs/promises";
-import { AbortError, ConversionError, FileError, ModelFormatError, UnsupportedModelError } from "../errors";
+import type { ModelSpec, TensorRef } from "../../types/addon";
+import { ggufName, LAYER_ROLES, type LayerRole, type ModelRole } from "../architectures";
+import { AbortError, FileError, ModelFormatError, UnsupportedModelError } from "../errors";
 import type { TensorSource } from "../files/gguf";
-import type { SafetensorsTensor } from "../files/safetensors";
-import type { HfConfig, WeightStorage } from "./config";
 import { decodeFloats, encodeFloats, type FloatDtype, type RoundingReport } from "./floats";
-import { i2sStream } from "./i2s";
+import { checkPacking, packStream, type TernaryFormat } from "./packing";
+import { permutedRow } from "./permutation";
 import { AbsMean, quantiseTernary, unpackStackedQuarters } from "./ternary";
 
-/** Bytes read at a time; a multiple of every dtype's size. Quantising one piece takes a few milliseconds. */
+/** Bytes read at a time. Quantising one piece takes a few milliseconds. */
 const PIECE_BYTES = 1 << 19;
 
 /** Largest packed tensor: four output quarters are interleaved in it, so it is held whole. */
@@ -25,131 +26,112 @@ export interface WeightReport {
   rounding: RoundingReport;
 }
 
-/** Turns the tensors of a Hugging Face BitNet model into those of a GGUF file, and notices what is left over. */
+/** What is to be written. */
+export interface WeightOptions {
+  ternaryType: TernaryFormat;
+  embeddingType: DenseFormat;
+  /** Format of a head of its own. */
+  headType: DenseFormat;
+  /** Rows of q and k are to be stored interleaved, as llama-type GGUF files have them. */
+  permute: boolean;
+  signal: AbortSignal | undefined;
+}
+
+const FLOAT_DTYPES: Readonly<Record<string, FloatDtype>> = { f32: "F32", f16: "F16", bf16: "BF16" };
+
+/** Turns the tensors of a Hugging Face folder, described for the engine, into those of a GGUF file. */
 export class WeightConverter {
   readonly report: WeightReport = { ternaryWeights: 0, zeros: 0, rounding: { inexact: 0, maxError: 0 } };
-  private readonly taken = new Set<string>();
 
   constructor(
-    private readonly tensors: ReadonlyMap<string, SafetensorsTensor>,
-    private readonly storage: WeightStorage,
-    private readonly embeddingFormat: DenseFormat,
-    private readonly signal: AbortSignal | undefined,
+    private readonly spec: ModelSpec,
+    private readonly options: WeightOptions,
   ) {}
 
   /** All tensors, in the order in which a decoder reads them. */
-  plan(config: HfConfig): TensorSource[] {
-    const { embeddingLength: width, ffnLength, headCount, headCountKv, headDim, vocabularySize } = config;
-    const queries = headCount * headDim;
-    const keys = headCountKv * headDim;
-    const out = [this.dense("token_embd", "model.embed_tokens", vocabularySize, width)];
-    for (let i = 0; i < config.layerCount; i++) {
-      const to = `blk.${i}.`;
-      const from = `model.layers.${i}.`;
-      out.push(
-        this.norm(`${to}attn_norm`, `${from}input_layernorm`, width),
-        this.linear(`${to}attn_q`, `${from}self_attn.q_proj`, queries, width),
-        this.linear(`${to}attn_k`, `${from}self_attn.k_proj`, keys, width),
-        this.linear(`${to}attn_v`, `${from}self_attn.v_proj`, keys, width),
-        this.norm(`${to}attn_sub_norm`, `${from}self_attn.attn_sub_norm`, queries),
-        this.linear(`${to}attn_output`, `${from}self_attn.o_proj`, width, queries),
-        this.norm(`${to}ffn_norm`, `${from}post_attention_layernorm`, width),
-        this.linear(`${to}ffn_gate`, `${from}mlp.gate_proj`, ffnLength, width),
-        this.linear(`${to}ffn_up`, `${from}mlp.up_proj`, ffnLength, width),
-        this.norm(`${to}ffn_sub_norm`, `${from}mlp.ffn_sub_norm`, ffnLength),
-        this.linear(`${to}ffn_down`, `${from}mlp.down_proj`, width, ffnLength),
-      );
+  plan(): TensorSource[] {
+    const { spec, options } = this;
+    const named = (role: ModelRole): string => ggufName(role, 0);
+    const out = [this.dense(named("tokenEmbedding"), spec.tokenEmbedding, options.embeddingType)];
+    const { factors } = spec.rope;
+    if (factors) {
+      const bytes = new Uint8Array(Float32Array.from(factors).buffer);
+      out.push({ name: named("ropeFactors"), dims: [factors.length], format: "f32", data: () => [bytes] });
     }
-    out.push(this.norm("output_norm", "model.norm", width));
-    if (!config.tiedHead) out.push(this.dense("output", "lm_head", vocabularySize, width));
-    this.refuseLeftovers();
+    spec.layers.forEach((layer, i) => {
+      for (const [role, ref] of Object.entries(layer) as [string, TensorRef | boolean][]) {
+        if (typeof ref === "boolean" || !(role in LAYER_ROLES)) continue;
+        const name = ggufName(role as LayerRole, i);
+        out.push(ref.rows === 1 ? this.vector(name, ref) : this.linear(name, ref, role as LayerRole));
+      }
+    });
+    out.push(this.vector(named("outputNorm"), spec.outputNorm));
+    if (spec.output) out.push(this.dense(named("output"), spec.output, options.headType));
     return out;
   }
 
-  private dense(to: string, from: string, rows: number, columns: number): TensorSource {
-    const tensor = this.take(`${from}.weight`, [rows, columns]);
-    return this.floats(`${to}.weight`, tensor, [columns, rows], this.embeddingFormat, this.report.rounding);
-  }
-
-  private norm(to: string, from: string, length: number): TensorSource {
-    const tensor = this.take(`${from}.weight`, [length]);
-    return this.floats(`${to}.weight`, tensor, [length], "f32", { inexact: 0, maxError: 0 });
-  }
-
-  private floats(
-    name: string,
-    tensor: SafetensorsTensor,
-    dims: number[],
-    format: DenseFormat,
-    rounding: RoundingReport,
-  ): TensorSource {
-    const dtype = floatDtype(tensor);
-    const pieces = (): AsyncGenerator<Buffer> => this.pieces(tensor);
+  private dense(name: string, ref: TensorRef, format: DenseFormat): TensorSource {
+    const dtype = floatDtype(ref);
+    const { rounding } = this.report;
+    const pieces = (): AsyncGenerator<Buffer> => this.rows(ref);
     return {
       name,
-      dims,
+      dims: [ref.columns, ref.rows],
       format,
       async *data() {
-        for await (const piece of pieces())
-          yield encodeFloats(decodeFloats(dtype, piece), format, rounding, tensor.name);
+        for await (const piece of pieces()) yield encodeFloats(decodeFloats(dtype, piece), format, rounding, ref.name);
       },
     };
   }
 
-  private linear(to: string, from: string, rows: number, columns: number): TensorSource {
-    if ((rows * columns) % 128 !== 0) {
-      throw new UnsupportedModelError(
-        `Tensor "${from}.weight" has ${rows * columns} weights; I2_S needs a multiple of 128.`,
-      );
-    }
-    const target = { name: `${to}.weight`, dims: [columns, rows], format: "i2_s" };
-    if (this.storage === "master") {
-      const tensor = this.take(`${from}.weight`, [rows, columns]);
-      floatDtype(tensor);
-      return { ...target, data: () => this.fromMaster(tensor) };
-    }
-    if (rows % 4 !== 0)
-      throw new ModelFormatError(`Tensor "${from}.weight" is packed, but has ${rows} rows: not four quarters.`);
-    const tensor = this.take(`${from}.weight`, [rows / 4, columns]);
-    const scale = this.take(`${from}.weight_scale`, [1], []);
-    if (tensor.dtype !== "U8") {
-      throw new ModelFormatError(
-        `Tensor "${tensor.name}" is ${tensor.dtype}, but quantization_config says that weights are packed (U8). Correct ` +
-          `config.json, or use the "online" form for master weights.`,
-      );
-    }
-    if (tensor.byteLength > MAX_PACKED_BYTES) throw new UnsupportedModelError(`Tensor "${tensor.name}" is over 1 GiB.`);
-    return { ...target, data: () => this.fromPacked(tensor, scale) };
+  private vector(name: string, ref: TensorRef): TensorSource {
+    const dtype = floatDtype(ref);
+    const pieces = (): AsyncGenerator<Buffer> => this.rows(ref);
+    const { add = 0 } = ref;
+    return {
+      name,
+      dims: [ref.columns],
+      format: "f32",
+      async *data() {
+        for await (const piece of pieces()) {
+          const floats = decodeFloats(dtype, piece).map((value) => value + add);
+          yield encodeFloats(floats, "f32", { inexact: 0, maxError: 0 }, ref.name);
+        }
+      },
+    };
   }
 
-  private async *fromMaster(tensor: SafetensorsTensor): AsyncGenerator<Uint8Array> {
-    const dtype = floatDtype(tensor);
-    const mean = new AbsMean();
-    for await (const piece of this.pieces(tensor)) mean.add(decodeFloats(dtype, piece));
-    const scale = mean.scale(tensor.name);
-    const pieces = this.pieces(tensor);
+  private linear(name: string, ref: TensorRef, role: LayerRole): TensorSource {
+    const { ternaryType, permute } = this.options;
+    const { rows, columns } = ref;
+    checkPacking(ternaryType, ref.name, rows, columns);
+    const heads = permute && role === "q" ? this.spec.headCount : permute && role === "k" ? this.spec.headCountKv : 0;
+    const target = { name, dims: [columns, rows], format: ternaryType };
+    if (ref.format === "hf_packed_u8") {
+      if (ref.byteLength > MAX_PACKED_BYTES) throw new UnsupportedModelError(`Tensor "${ref.name}" is over 1 GiB.`);
+      return { ...target, data: () => this.fromPacked(ref, heads) };
+    }
+    return { ...target, data: () => this.fromMaster(ref, heads) };
+  }
+
+  private async *fromMaster(ref: TensorRef, heads: number): AsyncGenerator<Uint8Array> {
+    const dtype = floatDtype({ ...ref, format: ref.format.replace(/_master$/, "") });
+    const mean = new AbsMean(ref.columns);
+    for await (const piece of this.rows(ref)) mean.add(decodeFloats(dtype, piece));
+    const scale = mean.scale(ref.name);
+    const pieces = this.rows(ref);
     const codes = async function* (): AsyncGenerator<Uint8Array> {
       for await (const piece of pieces) yield quantiseTernary(decodeFloats(dtype, piece), scale);
     };
-    yield* i2sStream(this.counted(codes()), () => scale);
+    yield* packStream(permuted(this.counted(codes()), ref, heads), this.options.ternaryType, () => scale);
   }
 
-  private async *fromPacked(tensor: SafetensorsTensor, scaleTensor: SafetensorsTensor): AsyncGenerator<Uint8Array> {
-    const scale = await this.scale(scaleTensor);
-    const packed = Buffer.alloc(tensor.byteLength);
+  private async *fromPacked(ref: TensorRef, heads: number): AsyncGenerator<Uint8Array> {
+    const packed = Buffer.alloc(ref.byteLength);
     let at = 0;
-    for await (const piece of this.pieces(tensor)) at += piece.copy(packed, at);
-    yield* i2sStream(this.counted(unpackStackedQuarters(packed, tensor.name)), () => scale);
-  }
-
-  private async scale(tensor: SafetensorsTensor): Promise<number> {
-    let stored = NaN;
-    for await (const piece of this.pieces(tensor)) stored = decodeFloats(floatDtype(tensor), piece)[0] ?? NaN;
-    const scale = this.storage === "packed-divide" ? 1 / stored : stored;
-    if (scale > 0 && Number.isFinite(Math.fround(scale))) return scale;
-    throw new ConversionError(
-      `Tensor "${tensor.name}" holds the scale ${stored}; it must be positive. The model is damaged.`,
-    );
+    for await (const piece of this.pieces(ref, PIECE_BYTES)) at += piece.copy(packed, at);
+    const codes = this.counted(unpackStackedQuarters(packed, ref.name));
+    yield* packStream(permuted(codes, ref, heads), this.options.ternaryType, () => ref.scale ?? NaN);
   }
 
   private async *counted(codes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -162,14 +144,21 @@ export class WeightConverter {
     }
   }
 
-  /** The tensor's bytes in pieces that hold whole values. */
-  private async *pieces(tensor: SafetensorsTensor): AsyncGenerator<Buffer> {
-    const handle = await openForReading(tensor.path);
+  /** The tensor's bytes in pieces of whole rows. */
+  private rows(ref: TensorRef): AsyncGenerator<Buffer> {
+    const rowBytes = ref.byteLength / ref.rows;
+    return this.pieces(ref, rowBytes * Math.max(1, Math.floor(PIECE_BYTES / rowBytes)));
+  }
+
+  private async *pieces(ref: TensorRef, size: number): AsyncGenerator<Buffer> {
+    const path = this.spec.files[ref.file] ?? "";
+    const handle = await openForReading(path);
+    const { signal } = this.options;
     try {
-      for (let at = 0; at < tensor.byteLength;) {
-        if (this.signal?.aborted) throw new AbortError("Conversion was aborted.", { cause: this.signal.reason });
-        const piece = Buffer.alloc(Math.min(PIECE_BYTES, tensor.byteLength - at));
-        await readFully(handle, piece, tensor.offset + at, tensor.path);
+      for (let at = 0; at < ref.byteLength;) {
+        if (signal?.aborted) throw new AbortError("Conversion was aborted.", { cause: signal.reason });
+        const piece = Buffer.alloc(Math.min(size, ref.byteLength - at));
+        await readFully(handle, piece, ref.offset + at, path);
         yield piece;
         at += piece.length;
       }
@@ -177,40 +166,35 @@ export class WeightConverter {
       await handle.close();
     }
   }
+}
 
-  private take(name: string, ...shapes: (readonly number[])[]): SafetensorsTensor {
-    const tensor = this.tensors.get(name);
-    if (tensor === undefined) throw new ModelFormatError(`Tensor "${name}" is missing from the model folder.`);
-    this.taken.add(name);
-    const same = (shape: readonly number[]): boolean =>
-      shape.length === tensor.shape.length && shape.every((size, i) => size === tensor.shape[i]);
-    if (shapes.some(same)) return tensor;
-    throw new ModelFormatError(
-      `"${tensor.path}": tensor "${name}" has shape [${tensor.shape.join(", ")}], but config.json asks for ` +
-        `[${shapes[0]?.join(", ")}].`,
-    );
+/** The rows in the order in which llama-type files store them; as they come where there are no `heads`. */
+async function* permuted(
+  codes: AsyncIterable<Uint8Array>,
+  { rows, columns }: TensorRef,
+  heads: number,
+): AsyncGenerator<Uint8Array> {
+  if (heads === 0) {
+    yield* codes;
+    return;
   }
-
-  private refuseLeftovers(): void {
-    const left = [...this.tensors.keys()].filter(
-      (name) => !this.taken.has(name) && !name.endsWith("rotary_emb.inv_freq"),
-    );
-    if (left.length === 0) return;
-    const shown = left.slice(0, 5).join('", "');
-    throw new UnsupportedModelError(
-      `The model folder has tensors that a BitNet GGUF has no place for: "${shown}"${left.length > 5 ? " and more" : ""}. ` +
-        `Leaving them out would change the model's results.`,
-    );
+  // One byte a weight of one matrix: the largest is 16 MB in an 8B model.
+  const whole = new Uint8Array(rows * columns);
+  let at = 0;
+  for await (const piece of codes) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  for (let row = 0; row < rows; row++) {
+    const from = permutedRow(row, rows / heads);
+    yield whole.subarray(from * columns, (from + 1) * columns);
   }
 }
 
-function floatDtype(tensor: SafetensorsTensor): FloatDtype {
-  const { dtype } = tensor;
-  if (dtype === "F32" || dtype === "F16" || dtype === "BF16") return dtype;
-  throw new ModelFormatError(
-    `Tensor "${tensor.name}" is ${dtype}; F32, F16 or BF16 is needed. If the weights are packed, config.json must say so ` +
-      `(quantization_mode "offline").`,
-  );
+function floatDtype({ format, name }: TensorRef): FloatDtype {
+  const dtype = Object.hasOwn(FLOAT_DTYPES, format) ? FLOAT_DTYPES[format] : undefined;
+  if (dtype !== undefined) return dtype;
+  throw new UnsupportedModelError(`Tensor "${name}" is ${format}; only f32, f16 and bf16 can be converted.`);
 }
 
 async function openForReading(path: string): Promise<FileHandle> {

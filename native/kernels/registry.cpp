@@ -50,6 +50,7 @@ const std::vector<const TernaryKernel*>& all_kernels() {
 #elif defined(__aarch64__) || defined(_M_ARM64)
       &kNeonI8mmI2s, &kNeonDotprodI2s, &kNeonI2s,
       &kNeonI8mmT5, &kNeonDotprodT5, &kNeonT5,
+      &kNeonTl1, &kNeonTl2, &kNeonTmac2,
 #endif
       &kScalarI2s, &kScalarT5, &kScalarTl1, &kScalarTl2, &kScalarTmac2,
   };

@@ -24,11 +24,14 @@ extern const TernaryKernel kNeonI8mmT5;
 extern const TernaryKernel kScalarTl1;
 extern const TernaryKernel kAvx2Tl1;
 extern const TernaryKernel kAvx512VbmiTl1;
+extern const TernaryKernel kNeonTl1;
 extern const TernaryKernel kScalarTl2;
 extern const TernaryKernel kAvx2Tl2;
 extern const TernaryKernel kAvx512VbmiTl2;
+extern const TernaryKernel kNeonTl2;
 extern const TernaryKernel kScalarTmac2;
 extern const TernaryKernel kAvx2Tmac2;
 extern const TernaryKernel kAvx512VbmiTmac2;
+extern const TernaryKernel kNeonTmac2;
 
 }  // namespace bitnet

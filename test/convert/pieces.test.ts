@@ -1,5 +1,7 @@
 import { fromFloat16, toBfloat16, toFloat16 } from "../../lib/convert/floats";
-import { i2sStream, packI2sCodes } from "../../lib/convert/i2s";
+import { packI2sCodes } from "../../lib/convert/i2s";
+import { packStream } from "../../lib/convert/packing";
+import { permutedRow } from "../../lib/convert/permutation";
 import { findUnreachableToken } from "../../lib/convert/merges";
 import { AbsMean, quantiseTernary, unpackStackedQuarters } from "../../lib/convert/ternary";
 import { ConversionError } from "../../lib/errors";
@@ -23,7 +25,7 @@ describe("I2_S", () => {
       yield codes.subarray(5, 200);
       yield codes.subarray(200);
     }
-    const bytes = await collect(i2sStream(pieces(), () => 0.5));
+    const bytes = await collect(packStream(pieces(), "i2_s", () => 0.5));
     expect(bytes.length).toBe(96);
     expect([...bytes.subarray(0, 4)]).toEqual([0x24, 0x49, 0x92, 0x24]);
     expect(bytes.readFloatLE(64)).toBe(0.5);
@@ -35,6 +37,56 @@ describe("I2_S", () => {
     [block[7], block[39], block[71], block[103]] = [2, 1, 0, 2];
     expect(packI2sCodes(block)[7]).toBe(0b10_01_00_10);
   });
+});
+
+describe("llama.cpp's ternary types", () => {
+  const codes = Uint8Array.from({ length: 512 }, (_, i) => (i * 7 + (i >> 4)) % 3);
+  const pack = (format: "tq1_0" | "tq2_0"): Promise<Buffer> => {
+    async function* pieces(): AsyncGenerator<Uint8Array> {
+      await Promise.resolve();
+      yield codes.subarray(0, 100);
+      yield codes.subarray(100);
+    }
+    return collect(packStream(pieces(), format, () => 0.5));
+  };
+
+  test("TQ2_0: value p + 32 n of a group of 128 is the bit pair 2 n of byte p, then a half-precision scale", async () => {
+    const bytes = await pack("tq2_0");
+    expect(bytes.length).toBe(132);
+    const decoded = Array.from(codes, (_, i) => {
+      const byte = bytes[Math.floor(i / 256) * 66 + Math.floor((i % 256) / 128) * 32 + (i % 32)]!;
+      return (byte >> (2 * Math.floor((i % 128) / 32))) & 3;
+    });
+    expect(decoded).toEqual([...codes]);
+    expect([halfToNumber(bytes.readUInt16LE(64)), halfToNumber(bytes.readUInt16LE(130))]).toEqual([0.5, 0.5]);
+  });
+
+  test("TQ1_0: trit n of a byte is found by multiplying with 3^n and looking at what leaves the byte", async () => {
+    const bytes = await pack("tq1_0");
+    expect(bytes.length).toBe(108);
+    // ggml's decoder: q * 3^n in eight bits, times three, shifted down by eight.
+    const trit = (byte: number, n: number): number => (((byte * 3 ** n) & 255) * 3) >> 8;
+    const decoded = [0, 54].flatMap((at) => [
+      ...Array.from({ length: 160 }, (_, i) => trit(bytes[at + (i % 32)]!, Math.floor(i / 32))),
+      ...Array.from({ length: 80 }, (_, i) => trit(bytes[at + 32 + (i % 16)]!, Math.floor(i / 16))),
+      ...Array.from({ length: 16 }, (_, i) => trit(bytes[at + 48 + (i % 4)]!, Math.floor(i / 4))),
+    ]);
+    expect(decoded).toEqual([...codes]);
+    expect(halfToNumber(bytes.readUInt16LE(52))).toBe(0.5);
+  });
+
+  test("a scale beyond half precision is refused", async () => {
+    async function* one(): AsyncGenerator<Uint8Array> {
+      await Promise.resolve();
+      yield codes.subarray(0, 256);
+    }
+    await expect(collect(packStream(one(), "tq2_0", () => 1e9))).rejects.toThrow(ConversionError);
+  });
+});
+
+test("interleaved rows: rotating neighbours there is rotating halves here", () => {
+  // Heads of 6 rows: stored row 2 i is row i of the head, stored row 2 i + 1 row i + 3.
+  expect(Array.from({ length: 12 }, (_, row) => permutedRow(row, 6))).toEqual([0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11]);
 });
 
 test("Hugging Face's packed form stacks quarters of the rows", () => {
@@ -59,20 +111,20 @@ describe("ternaries of master weights", () => {
   });
 
   test("the scale is the mean magnitude, and never zero", () => {
-    const mean = new AbsMean();
+    const mean = new AbsMean(1);
     mean.add(Float32Array.of(1, -2));
     mean.add(Float32Array.of(3));
     expect(mean.scale("w")).toBe(2);
-    const zero = new AbsMean();
+    const zero = new AbsMean(2);
     zero.add(new Float32Array(4));
     expect(zero.scale("w")).toBeGreaterThan(0);
-    const damaged = new AbsMean();
+    const damaged = new AbsMean(1);
     damaged.add(Float32Array.of(NaN));
     expect(() => damaged.scale("w")).toThrow(ConversionError);
   });
 
   test("the mean of many equal weights is exact", () => {
-    const mean = new AbsMean();
+    const mean = new AbsMean(1 << 8);
     for (let i = 0; i < 64; i++) mean.add(new Float32Array(1 << 16).fill(0.1));
     expect(mean.scale("w")).toBeCloseTo(Math.fround(0.1), 9);
   });

@@ -65,7 +65,7 @@ describe("Model.load", () => {
 
   test("refuses what is no file", async () => {
     await expect(Model.load(join(folder, "absent.gguf"))).rejects.toBeInstanceOf(FileError);
-    await expect(Model.load(folder)).rejects.toThrow(/is a folder.*convert/);
+    await expect(Model.load(folder)).rejects.toThrow(/config\.json/);
     await expect(Model.load("")).rejects.toBeInstanceOf(InvalidOptionError);
     await expect(Model.load(7 as unknown as string)).rejects.toBeInstanceOf(InvalidOptionError);
   });

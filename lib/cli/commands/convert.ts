@@ -1,5 +1,5 @@
 import { Option, type Command } from "commander";
-import { convertToGguf, type DenseFormat } from "../../convert";
+import { convertToGguf, type DenseFormat, type TernaryFormat } from "../../convert";
 import { formatBytes } from "../../engine";
 import { readTextFile } from "../input";
 import { interruptSignal } from "../interrupt";
@@ -7,7 +7,9 @@ import { print, printJson } from "../output";
 import { Progress } from "../progress";
 
 interface Flags {
+  type: TernaryFormat;
   embeddingType: DenseFormat;
+  headType?: DenseFormat;
   name?: string;
   license?: string;
   chatTemplate?: string;
@@ -18,13 +20,21 @@ interface Flags {
 export function addConvert(program: Command): void {
   program
     .command("convert")
-    .description("Convert a Hugging Face BitNet folder (safetensors) to a GGUF file")
+    .description("Convert a Hugging Face folder (safetensors) to a GGUF file")
     .argument("<folder>", "folder with config.json, tokenizer.json and safetensors")
     .argument("<file>", "GGUF file to write; it appears complete or not at all")
     .addOption(
-      new Option("--embedding-type <type>", "format of embedding and head")
-        .choices(["f16", "bf16", "f32"])
-        .default("f16"),
+      new Option("--type <type>", "format of the ternary matrices").choices(["i2_s", "tq1_0", "tq2_0"]).default("i2_s"),
+    )
+    .addOption(
+      new Option("--embedding-type <type>", "format of the embedding").choices(["f16", "bf16", "f32"]).default("f16"),
+    )
+    .addOption(
+      new Option("--head-type <type>", "format of a head of its own (default: the embedding's)").choices([
+        "f16",
+        "bf16",
+        "f32",
+      ]),
     )
     .option("--name <text>", "the model's name")
     .option("--license <id>", "the model's licence, an SPDX identifier")
@@ -34,11 +44,13 @@ export function addConvert(program: Command): void {
 }
 
 async function convert(folder: string, file: string, flags: Flags): Promise<void> {
-  const { embeddingType, name, license, chatTemplate } = flags;
+  const { type, embeddingType, headType, name, license, chatTemplate } = flags;
   const progress = new Progress("converting");
   try {
     const report = await convertToGguf(folder, file, {
+      type,
       embeddingType,
+      ...(headType === undefined ? {} : { headType }),
       ...(name === undefined ? {} : { name }),
       ...(license === undefined ? {} : { license }),
       ...(chatTemplate === undefined ? {} : { chatTemplate: await readTextFile(chatTemplate) }),
