@@ -2,7 +2,8 @@
 //
 // Isa provides, all over the g4 layout:
 //   kTokens                         most tokens of a register tile
-//   gemv(w, x, sum, y, r0, r1)      one token, whole groups of four rows
+//   kRowLists, gemv                 one token, four rows at a time: from a RowGroup each (row_group.h), so that a list of
+//                                   rows is served too; or, where false, gemv(w, x, sum, y, r0, r1) for a range only
 //   tile_packed<T>(...)             T tokens x 4 rows, codes decoded in the loop (small batches)
 //   unpack(group, bytes, stride, blocks, ahead)  four rows' blocks to one byte a code, in the order that Tile wants
 //   Tile                            how unpacked codes are multiplied (byte_gemm.inl)
@@ -11,6 +12,7 @@
 // memory. Larger ones go by bytes.
 #include "kernels/byte_gemm.inl"
 #include "kernels/i2s_layout.h"
+#include "kernels/row_group.h"
 
 namespace bitnet {
 namespace {
@@ -26,7 +28,12 @@ void i2s_gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ld
               void* scratch) {
   row_end = round_up(row_end, kRowTile);
   if (x.count == 1) {
-    Isa::gemv(w, x.values, x.sums[0], y, row_begin, row_end);
+    if constexpr (Isa::kRowLists) {
+      Isa::gemv(w, x.values, x.sums[0], y + row_begin, (row_end - row_begin) / 4,
+                stream_rows(w, i2s::group_bytes(w.columns), row_begin));
+    } else {
+      Isa::gemv(w, x.values, x.sums[0], y, row_begin, row_end);
+    }
     return;
   }
   if (x.count <= 2 * Isa::kTokens) {
@@ -45,6 +52,12 @@ void i2s_gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ld
         Isa::unpack(w.data + row / 4 * i2s::group_bytes(w.columns) + column / i2s::kBlockColumns * 256, bytes, kPanelStride,
                     columns / i2s::kBlockColumns, w.prefetch);
       });
+}
+
+// TernaryKernel::gemv_rows
+template <class Isa>
+void i2s_gemv_rows(const PackedMatrix& w, const Activations& x, const int32_t* rows, size_t count, int32_t* y) {
+  Isa::gemv(w, x.values, x.sums[0], y, (count + 3) / 4, listed_rows(w, i2s::group_bytes(w.columns), rows, count));
 }
 
 }  // namespace

@@ -76,6 +76,10 @@ struct TernaryKernel {
 
   // Whether codes 0..3 are exact, not only the ternary 0..2: what a two-bit sketch of the head needs.
   bool four_levels = false;
+
+  // y[i] = row rows[i] of W times the one token of x, for a list of rows in rising order: what activation sparsity needs.
+  // y has room for count rounded up to 4. Null where the family has none.
+  void (*gemv_rows)(const PackedMatrix& w, const Activations& x, const int32_t* rows, size_t count, int32_t* y) = nullptr;
 };
 
 // All kernels compiled into this binary, best first within a family.

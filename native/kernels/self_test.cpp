@@ -105,6 +105,21 @@ std::string compare_with_scalar(const TernaryKernel& kernel, const KernelCase& c
   for (size_t i = c.tokens * ldy; i < c.tokens * ldy + 16; i++) {
     if (y[i] != 0x5a5a5a5a) return std::string(kernel.name) + " wrote past the end of its output";
   }
+  if (kernel.gemv_rows && c.tokens == 1) {
+    // Two rows in three, so that lists of every length modulo 4 and rows of every place in their group occur.
+    std::vector<int32_t> rows;
+    for (size_t r = 0; r < c.rows; r++) {
+      if (r % 3 != 1) rows.push_back(static_cast<int32_t>(r));
+    }
+    std::vector<int32_t> listed(round_up(rows.size(), 4) + 4, 0x5a5a5a5a);
+    kernel.gemv_rows(w, x, rows.data(), rows.size(), listed.data());
+    for (size_t i = 0; i < rows.size(); i++) {
+      if (listed[i] != expected[static_cast<size_t>(rows[i])]) {
+        return std::string(kernel.name) + " differs from the reference on a list of rows, row " + std::to_string(rows[i]);
+      }
+    }
+    if (listed[round_up(rows.size(), 4)] != 0x5a5a5a5a) return std::string(kernel.name) + " wrote past a list of rows";
+  }
   return "";
 }
 

@@ -20,6 +20,7 @@ int main(int argc, char** argv) {
   test_float_ops(quick, result);
   test_group_kernels(quick, result);
   test_thread_pool(quick, result);
+  test_columns(quick, result);
   std::printf("%d passed, %d failed, %d skipped\n", result.passed, result.failed, result.skipped);
   return result.failed ? 1 : 0;
 }

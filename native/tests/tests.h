@@ -13,3 +13,4 @@ void test_kernels(bool quick, TestResult& result);
 void test_float_ops(bool quick, TestResult& result);
 void test_group_kernels(bool quick, TestResult& result);
 void test_thread_pool(bool quick, TestResult& result);
+void test_columns(bool quick, TestResult& result);

@@ -9,6 +9,7 @@
 #include "kernels/avx2/byte_tile.h"
 #include "kernels/i2s_gemm.inl"
 #include "kernels/registry.h"
+#include "kernels/row_group.h"
 
 namespace bitnet {
 namespace {
@@ -17,24 +18,28 @@ struct Avx2 {
   using Tile = MaddubsByteTile;
   static constexpr int kTokens = Tile::kTokens;
 
-  static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
-    const size_t blocks = i2s::blocks(w.columns), ahead = w.prefetch;
+  static constexpr bool kRowLists = true;
+
+  template <class Rows>
+  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t fours,
+                                 Rows&& rows) {
+    const size_t blocks = i2s::blocks(w.columns);
     constexpr size_t kFlushBlocks = 2;
     const Ymm low = _mm256_set1_epi8(0x03), high = _mm256_set1_epi8(0x0c);
-    const uint8_t* p = w.data + r0 / 4 * blocks * 256;
-    for (size_t row = r0; row < r1; row += 4) {
+    for (size_t i = 0; i < fours; i++) {
+      const RowGroup g = rows(i);
       Ymm total[4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[r] = _mm256_setzero_si256(); });
       for (size_t b0 = 0; b0 < blocks; b0 += kFlushBlocks) {
         const size_t b1 = min_size(blocks, b0 + kFlushBlocks);
         Ymm ones[4], fours[4];
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { ones[r] = fours[r] = _mm256_setzero_si256(); });
-        for (size_t b = b0; b < b1; b++, p += 256) {
+        for (size_t b = b0; b < b1; b++) {
           const int8_t* xb = x + b * 256;
           unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-            prefetch(p + 64 * r + ahead);
+            prefetch(g.next[r] + b * 256);
             unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
-              const Ymm v = load(p + 64 * r + 32 * h), s = _mm256_srli_epi16(v, 4);
+              const Ymm v = load(g.row[r] + b * 256 + 32 * h), s = _mm256_srli_epi16(v, 4);
               const Ymm f0 = _mm256_maddubs_epi16(_mm256_and_si256(v, low), load(xb + 32 * h));
               const Ymm f1 = _mm256_maddubs_epi16(_mm256_and_si256(v, high), load(xb + 64 + 32 * h));
               const Ymm f2 = _mm256_maddubs_epi16(_mm256_and_si256(s, low), load(xb + 128 + 32 * h));
@@ -48,7 +53,7 @@ struct Avx2 {
           total[r] = _mm256_add_epi32(total[r], _mm256_add_epi32(widen(ones[r]), _mm256_srai_epi32(widen(fours[r]), 2)));
         });
       }
-      store4(y + row, sum4(total[0], total[1], total[2], total[3]), sum, true);
+      store4(y + 4 * i, sum4(total[0], total[1], total[2], total[3]), sum, true);
     }
   }
 
@@ -103,6 +108,7 @@ extern const TernaryKernel kAvx2I2s = {
     "avx2-i2s", "i2s", "avx2",
     "2-bit codes with vpmaddubsw into int16, widened to int32 before it can overflow.",
     kAvx2Level, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<Avx2>, nullptr, nullptr, true,
+    i2s_gemv_rows<Avx2>,
 };
 
 }  // namespace bitnet

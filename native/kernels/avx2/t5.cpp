@@ -13,6 +13,7 @@ namespace bitnet {
 namespace {
 
 struct Avx2 {
+  static constexpr bool kRowLists = false;
   using Tile = MaddubsByteTile;
 
   static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {

@@ -7,6 +7,7 @@
 #include "kernels/avx512/zmm.h"
 #include "kernels/i2s_gemm.inl"
 #include "kernels/registry.h"
+#include "kernels/row_group.h"
 
 namespace bitnet {
 namespace {
@@ -22,25 +23,29 @@ struct Avx512 {
   using Tile = ZmmByteTile;
   static constexpr int kTokens = Tile::kTokens;
 
-  static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
-    const size_t blocks = i2s::blocks(w.columns), ahead = w.prefetch;
+  static constexpr bool kRowLists = true;
+
+  template <class Rows>
+  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t fours,
+                                 Rows&& rows) {
+    const size_t blocks = i2s::blocks(w.columns);
     const Zmm m0 = _mm512_set1_epi8(0x03), m1 = _mm512_set1_epi8(0x0c), m2 = _mm512_set1_epi8(0x30),
               m3 = _mm512_set1_epi8(static_cast<char>(0xc0));
-    const uint8_t* p = w.data + r0 / 4 * blocks * 256;
-    for (size_t row = r0; row < r1; row += 4) {
+    for (size_t i = 0; i < fours; i++) {
+      const RowGroup g = rows(i);
       Zmm a[4][4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
         unroll<4>([&](auto f) BITNET_INLINE_LAMBDA { a[r][f] = _mm512_setzero_si512(); });
       });
-      for (size_t b = 0; b < blocks; b++, p += 256) {
+      for (size_t b = 0; b < blocks; b++) {
         const Zmm x0 = load(x + b * 256), x1 = load(x + b * 256 + 64), x2 = load(x + b * 256 + 128),
                   x3 = load(x + b * 256 + 192);
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-          Zmm v = load(p + 64 * r);
+          Zmm v = load(g.row[r] + b * 256);
 #if defined(__GNUC__) && !defined(__clang__)
           __asm__("" : "+v"(v));  // keeps one load instead of four memory operands
 #endif
-          prefetch(p + 64 * r + ahead);
+          prefetch(g.next[r] + b * 256);
           dot(a[r][0], _mm512_and_si512(v, m0), x0);
           dot(a[r][1], _mm512_and_si512(v, m1), x1);
           dot(a[r][2], _mm512_and_si512(v, m2), x2);
@@ -49,7 +54,7 @@ struct Avx512 {
       }
       const __m128i s = sum4(fold(a[0][0], a[0][1], a[0][2], a[0][3]), fold(a[1][0], a[1][1], a[1][2], a[1][3]),
                              fold(a[2][0], a[2][1], a[2][2], a[2][3]), fold(a[3][0], a[3][1], a[3][2], a[3][3]));
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(y + row), _mm_sub_epi32(s, _mm_set1_epi32(sum)));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(y + 4 * i), _mm_sub_epi32(s, _mm_set1_epi32(sum)));
     }
   }
 
@@ -103,6 +108,7 @@ extern const TernaryKernel kAvx512VnniI2s = {
     "avx512-vnni-i2s", "i2s", "avx512-vnni",
     "2-bit codes multiplied in place by vpdpbusd on 64-byte registers: one AND and one dot product per 64 weights.",
     kAvx512Level, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<Avx512>, nullptr, nullptr, true,
+    i2s_gemv_rows<Avx512>,
 };
 
 }  // namespace bitnet

@@ -8,6 +8,7 @@
 #include "kernels/avx512/zmm.h"
 
 #include "kernels/registry.h"
+#include "kernels/row_group.h"
 #include "kernels/t5_gemm.inl"
 #include "kernels/t5_tables.h"
 
@@ -33,20 +34,24 @@ struct Decoder {
 struct Avx512 {
   using Tile = ZmmByteTile;
 
-  static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
-    const size_t blocks = t5::blocks(w.columns), ahead = w.prefetch;
+  static constexpr bool kRowLists = true;
+
+  template <class Rows>
+  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t fours,
+                                 Rows&& rows) {
+    const size_t blocks = t5::blocks(w.columns);
     const Decoder decoder;
-    const uint8_t* p = w.data + r0 / 4 * blocks * 256;
-    for (size_t row = r0; row < r1; row += 4) {
+    for (size_t i = 0; i < fours; i++) {
+      const RowGroup g = rows(i);
       Zmm ones[4], sixtyfours[4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { ones[r] = sixtyfours[r] = _mm512_setzero_si512(); });
-      for (size_t b = 0; b < blocks; b++, p += 256) {
+      for (size_t b = 0; b < blocks; b++) {
         const int8_t* xb = x + b * t5::kBlockColumns;
         const Zmm x0 = load(xb), x1 = load(xb + 64), x2 = load(xb + 128), x3 = load(xb + 192), x4 = load(xb + 256);
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
           Zmm t[5];
-          prefetch(p + 64 * r + ahead);
-          decoder.decode(load(p + 64 * r), t);
+          prefetch(g.next[r] + b * 256);
+          decoder.decode(load(g.row[r] + b * 256), t);
           dot(ones[r], t[0], x0);
           dot(ones[r], t[1], x1);
           dot(ones[r], t[2], x2);
@@ -58,7 +63,7 @@ struct Avx512 {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
         s[r] = _mm512_add_epi32(ones[r], _mm512_srai_epi32(sixtyfours[r], 6));
       });
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(y + row),
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(y + 4 * i),
                        _mm_sub_epi32(sum4(s[0], s[1], s[2], s[3]), _mm_set1_epi32(sum)));
     }
   }
@@ -84,7 +89,8 @@ struct Avx512 {
 extern const TernaryKernel kAvx512VbmiT5 = {
     "avx512-vbmi-t5", "t5", "avx512-vbmi",
     "Five weights a byte (1.6 bits), decoded by byte permutes and multiplied by vpdpbusd on 64-byte registers.",
-    kAvx512Level, t5::packed_bytes, t5::pack, byte_gemm_scratch, t5_gemm<Avx512>, nullptr, nullptr,
+    kAvx512Level, t5::packed_bytes, t5::pack, byte_gemm_scratch, t5_gemm<Avx512>, nullptr, nullptr, false,
+    t5_gemv_rows<Avx512>,
 };
 
 }  // namespace bitnet

@@ -6,6 +6,7 @@
 #include "kernels/avx_vnni/byte_tile.h"
 #include "kernels/i2s_gemm.inl"
 #include "kernels/registry.h"
+#include "kernels/row_group.h"
 
 namespace bitnet {
 namespace {
@@ -14,19 +15,23 @@ struct AvxVnni {
   using Tile = VnniByteTile;
   static constexpr int kTokens = Tile::kTokens;
 
-  static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
-    const size_t blocks = i2s::blocks(w.columns), ahead = w.prefetch;
+  static constexpr bool kRowLists = true;
+
+  template <class Rows>
+  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t fours,
+                                 Rows&& rows) {
+    const size_t blocks = i2s::blocks(w.columns);
     const Ymm low = _mm256_set1_epi8(0x03), high = _mm256_set1_epi8(0x0c);
-    const uint8_t* p = w.data + r0 / 4 * blocks * 256;
-    for (size_t row = r0; row < r1; row += 4) {
+    for (size_t i = 0; i < fours; i++) {
+      const RowGroup g = rows(i);
       Ymm ones[4], fours[4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { ones[r] = fours[r] = _mm256_setzero_si256(); });
-      for (size_t b = 0; b < blocks; b++, p += 256) {
+      for (size_t b = 0; b < blocks; b++) {
         const int8_t* xb = x + b * 256;
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-          prefetch(p + 64 * r + ahead);
+          prefetch(g.next[r] + b * 256);
           unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
-            const Ymm v = load(p + 64 * r + 32 * h), s = _mm256_srli_epi16(v, 4);
+            const Ymm v = load(g.row[r] + b * 256 + 32 * h), s = _mm256_srli_epi16(v, 4);
             dot(ones[r], _mm256_and_si256(v, low), load(xb + 32 * h));
             dot(fours[r], _mm256_and_si256(v, high), load(xb + 64 + 32 * h));
             dot(ones[r], _mm256_and_si256(s, low), load(xb + 128 + 32 * h));
@@ -36,7 +41,7 @@ struct AvxVnni {
       }
       Ymm s[4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { s[r] = _mm256_add_epi32(ones[r], _mm256_srai_epi32(fours[r], 2)); });
-      store4(y + row, sum4(s[0], s[1], s[2], s[3]), sum, true);
+      store4(y + 4 * i, sum4(s[0], s[1], s[2], s[3]), sum, true);
     }
   }
 
@@ -76,6 +81,7 @@ extern const TernaryKernel kAvxVnniI2s = {
     "avx-vnni-i2s", "i2s", "avx-vnni",
     "2-bit codes with vpdpbusd on 32-byte registers, for CPUs with AVX-VNNI but no AVX-512.",
     kAvx2Level | kAvxVnni, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<AvxVnni>, nullptr, nullptr, true,
+    i2s_gemv_rows<AvxVnni>,
 };
 
 }  // namespace bitnet

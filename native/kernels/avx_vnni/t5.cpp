@@ -12,6 +12,7 @@ namespace bitnet {
 namespace {
 
 struct AvxVnni {
+  static constexpr bool kRowLists = false;
   using Tile = VnniByteTile;
 
   static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {

@@ -20,6 +20,8 @@ struct Neon {
   static constexpr int kTokens = Tile::kTokens;
   static constexpr size_t kFlushBlocks = 4;  // 4 blocks * 32 products a lane = 128
 
+  static constexpr bool kRowLists = false;
+
   static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
     const size_t blocks = i2s::blocks(w.columns), ahead = w.prefetch;
     const uint8x16_t m0 = vdupq_n_u8(0x03), m1 = vdupq_n_u8(0x0c), m2 = vdupq_n_u8(0x30);

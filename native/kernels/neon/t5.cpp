@@ -13,6 +13,7 @@ namespace bitnet {
 namespace {
 
 struct Neon {
+  static constexpr bool kRowLists = false;
   using Tile = SmlalByteTile;
   static constexpr size_t kFlushBlocks = 3;
 

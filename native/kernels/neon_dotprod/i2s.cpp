@@ -17,6 +17,8 @@ struct NeonDotprod {
   using Tile = SdotByteTile;
   static constexpr int kTokens = Tile::kTokens;
 
+  static constexpr bool kRowLists = false;
+
   static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
     const size_t blocks = i2s::blocks(w.columns), ahead = w.prefetch;
     const uint8x16_t m0 = vdupq_n_u8(0x03), m1 = vdupq_n_u8(0x0c), m2 = vdupq_n_u8(0x30);

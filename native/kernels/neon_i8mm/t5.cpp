@@ -10,6 +10,7 @@ namespace bitnet {
 namespace {
 
 struct NeonI8mm {
+  static constexpr bool kRowLists = false;
   using Tile = UsmmlaByteTile;
 
   static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {

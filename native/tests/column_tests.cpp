@@ -1,0 +1,34 @@
+// Products that skip zero inputs, against sums taken from the codes: shapes x densities x extremes.
+#include <cstdio>
+
+#include "kernels/column_kernel.h"
+#include "tests/tests.h"
+
+using namespace bitnet;
+
+void test_columns(bool quick, TestResult& result) {
+  std::vector<const ColumnKernel*> kernels = {&kScalarColumns};
+#if defined(__x86_64__) || defined(_M_X64)
+  kernels.push_back(&kAvx2Columns);
+  kernels.push_back(&kAvx512Columns);
+#endif
+  for (const auto* kernel : kernels) {
+    if (kernel->required & ~cpu_features()) {
+      result.skipped++;
+      std::printf("skip %s: the CPU lacks features it needs\n", kernel->name);
+      continue;
+    }
+    const int before = result.failed;
+    for (size_t rows : {1u, 100u, 256u, 257u, 640u, quick ? 700u : 5000u}) {
+      for (size_t columns : {1u, 7u, 64u, 333u, quick ? 400u : 6912u}) {
+        for (unsigned percent : {0u, 3u, 15u, 50u, 100u}) {
+          for (int extreme : {0, 127, -128}) {
+            const auto difference = compare_columns(*kernel, rows, columns, percent, extreme);
+            result.check(difference.empty(), difference);
+          }
+        }
+      }
+    }
+    std::printf("%s %s\n", result.failed == before ? "ok  " : "FAIL", kernel->name);
+  }
+}
