@@ -8,9 +8,10 @@ import { addGenerate } from "./commands/generate";
 import { addInspect } from "./commands/inspect";
 import { addKernels } from "./commands/kernels";
 import { addPerplexity } from "./commands/perplexity";
+import { addServe } from "./commands/serve";
 
 /** Every command; adding one is adding its file and a line here. */
-const COMMANDS = [addGenerate, addChat, addInspect, addPerplexity, addConvert, addBench, addKernels];
+const COMMANDS = [addGenerate, addChat, addServe, addInspect, addPerplexity, addConvert, addBench, addKernels];
 
 const EXIT_CODES = `
 Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.`;

@@ -35,6 +35,7 @@ export class BatchBuilder {
       sequences: Int32Array.from(rows, ({ sequence }) => sequence),
       want: Uint8Array.from(rows, ({ query }) => query?.want ?? 0),
       candidates: queries.reduce((most, { candidates }) => Math.max(most, candidates), 1),
+      logSumExp: queries.some(({ logSumExp = true }) => logSumExp),
       temperatures: Float32Array.from(queries, ({ temperature }) => temperature),
     };
     if (this.extraCount > 0) {
@@ -89,14 +90,15 @@ export class ResultReader {
     }
     const row = this.candidates++;
     const start = row * stride;
-    // Others in the batch may have asked for more: what one request sees must not depend on its company.
+    // Others in the batch may have asked for more candidates, too.
     const end = start + Math.min(query.candidates, stride);
     const extraStart = this.extras;
     this.extras += query.extraIds?.length ?? 0;
     return {
       candidateIds: result.candidateIds.subarray(start, end),
       candidateLogits: result.candidateLogits.subarray(start, end),
-      logSumExp: result.logSumExp[row] ?? NaN,
+      // What one request sees must not depend on what others of the batch needed.
+      logSumExp: query.logSumExp === false ? NaN : (result.logSumExp[row] ?? NaN),
       extraLogits: result.extraLogits.subarray(extraStart, this.extras),
       allLogits: () => context.lastLogits(index),
     };

@@ -6,6 +6,8 @@ export interface Query {
   readonly want: 1 | 2;
   /** How many candidates; 1 to 4096. */
   readonly candidates: number;
+  /** Whether `logSumExp` is wanted; without it a large head is much faster. Default true. */
+  readonly logSumExp?: boolean;
   /** Temperature of `logSumExp`; 1 for greedy. */
   readonly temperature: number;
   /** Ids whose logits are wanted besides the candidates. */
@@ -17,7 +19,7 @@ export interface Output {
   /** Ids by falling logit, as many as were asked for; empty when all logits were wanted. */
   readonly candidateIds: Int32Array;
   readonly candidateLogits: Float32Array;
-  /** log(sum(exp(logit / temperature))) over the whole vocabulary; NaN when all logits were wanted. */
+  /** log(sum(exp(logit / temperature))) over the whole vocabulary; NaN when it was not wanted or all logits were. */
   readonly logSumExp: number;
   /** Logits of `Query.extraIds`. */
   readonly extraLogits: Float32Array;

@@ -61,8 +61,8 @@ export class GenerationRequest implements Request {
   }
 
   query(): Query {
-    const { candidates, temperature, extraIds } = this.chain.requirements();
-    return { want: 1, candidates, temperature, extraIds };
+    const { candidates, logSumExp, temperature, extraIds } = this.chain.requirements();
+    return { want: 1, candidates, logSumExp, temperature, extraIds };
   }
 
   receive(output: Output): boolean {

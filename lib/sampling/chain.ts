@@ -1,27 +1,27 @@
 import { InvalidOptionError } from "../errors";
 import { type Drawn, draw } from "./draw";
 import { greatest, logprobOf, massOf } from "./full";
+import { allowedIds, filterRanked, isAllowed, MOST_LISTED, rank, type TokenMask } from "./mask";
 import { mergeRanked } from "./merge";
-import { minP } from "./min_p";
 import type { ResolvedSamplingOptions } from "./options";
 import { LogitChanges } from "./penalties";
 import { type Candidates, type Mass, Pool } from "./pool";
 import { Random, randomSeed } from "./random";
-import { selectTop } from "./select_top";
+import { type Ranked, selectTop } from "./select_top";
 import type { Stage } from "./stage";
-import { temperature } from "./temperature";
-import { topK } from "./top_k";
-import { topP } from "./top_p";
+import { makeStages } from "./stages";
 
 /** What the engine must deliver for the next token. */
 export interface Requirements {
   /** Number of candidates, 1 to 4096. */
   candidates: number;
+  /** Whether a decision may depend on `logSumExp`: greedy choice and chains that begin with top-k do without. */
+  logSumExp: boolean;
   /** Temperature of `logSumExp`. */
   temperature: number;
   /** Ids whose logits are wanted whether they are among the candidates or not; rising. */
   extraIds: Int32Array;
-  /** Candidates will hardly ever do: ask for all logits at once. */
+  /** Candidates will hardly ever do: ask for all logits at once, and give them to `sampleAll`. */
   needsAllLogits: boolean;
 }
 
@@ -38,9 +38,6 @@ export interface Sampled {
 export interface NeedAll {
   needAll: true;
 }
-
-/** Order of the samplers after penalties and bias, which is llama.cpp's: top-p and min-p see the untempered model. */
-export const defaultOrder = ["topK", "topP", "minP", "temperature"] as const;
 
 /**
  * How far the engine's `logSumExp` may be off: rounding to single precision, plus summation. A decision that depends on
@@ -67,6 +64,9 @@ export class SamplerChain {
   private readonly random: Random;
   /** The step's random number: drawn once, also if `sampleAll` follows. */
   private unit: number | undefined;
+  /** The same for stages that draw one of their own. */
+  private stageUnit: number | undefined;
+  private mask: TokenMask | undefined;
 
   /**
    * @param vocabularySize number of logits, at most 2^21
@@ -81,11 +81,26 @@ export class SamplerChain {
       if (id < vocabularySize) continue;
       throw new InvalidOptionError(`logitBias has token id ${id}; the vocabulary ends at ${vocabularySize - 1}`);
     }
-    this.stages = makeStages(options);
+    this.stages = from ? from.stages.map((stage) => stage.clone?.() ?? stage) : makeStages(options);
     this.changes = new LogitChanges(options, from?.changes);
     this.seed = from?.seed ?? options.seed ?? randomSeed();
     this.random = from?.random.clone() ?? new Random(this.seed);
     this.unit = from?.unit;
+    this.stageUnit = from?.stageUnit;
+    this.mask = from?.mask;
+  }
+
+  /**
+   * Whether what a token needs (`requirements`) depends on those before it. Where it does not, several positions may be
+   * asked for at a time.
+   */
+  get dependsOnHistory(): boolean {
+    return this.changes.dependsOnHistory || this.mask !== undefined;
+  }
+
+  /** Allows some tokens only, until the next call. To be called before `requirements`. */
+  allowOnly(mask: TokenMask | undefined): void {
+    this.mask = mask;
   }
 
   /** A chain in the same state, which goes on independently. */
@@ -104,28 +119,36 @@ export class SamplerChain {
   }
 
   requirements(): Requirements {
-    const extraIds = this.changes.ids();
+    const changed = this.changes.ids();
+    const at = this.massTemperature();
+    const sum = { logSumExp: at !== undefined, temperature: at ?? 1 };
+    if (this.mask && this.mask.count <= MOST_LISTED) {
+      return { ...sum, logSumExp: false, candidates: 1, extraIds: allowedIds(this.mask), needsAllLogits: false };
+    }
     // A changed token may leave the front, so as many more are needed to be sure of the rest.
-    const spare = Math.min(extraIds.length, 256);
+    const spare = Math.min(changed.length, 256) + (this.mask ? 256 : 0);
     let wanted = 256;
     if (this.greedy) wanted = 1;
     else if (this.stages[0]?.name === "topK") wanted = this.options.topK;
     const candidates = Math.min(wanted + spare, MOST_CANDIDATES, this.vocabularySize);
-    return { candidates, temperature: this.massTemperature(), extraIds, needsAllLogits: false };
+    return { ...sum, candidates, extraIds: changed, needsAllLogits: this.needsAll() };
   }
 
   /** Chooses from candidates that meet `requirements`. */
   sample(candidates: Candidates): Sampled | NeedAll {
     const { ids, logits, logSumExp, extraLogits } = candidates;
+    const { mask } = this;
+    if (mask && mask.count <= MOST_LISTED) return this.sampleListed(allowedIds(mask), extraLogits) ?? { needAll: true };
     const at = this.massTemperature();
     const changedIds = this.changes.ids();
     const changed = Float32Array.from(changedIds, (id, i) => this.changes.apply(id, extraLogits[i]!));
     const complete = ids.length >= this.vocabularySize;
-    const ranked = mergeRanked(candidates, changedIds, changed, complete);
+    let ranked = mergeRanked(candidates, changedIds, changed, complete);
+    if (mask) ranked = filterRanked(ranked, mask);
     if (ranked.ids.length === 0 || ranked.logits[0] === -Infinity) return { needAll: true };
     const top = ranked.logits[0]!;
     const total = (now: number): Mass | undefined => {
-      if (now !== at) return undefined;
+      if (now !== at || mask || Number.isNaN(logSumExp)) return undefined;
       const scaled = Math.exp(logSumExp - top / at);
       let mass = scaled;
       for (let i = 0; i < changed.length; i++) {
@@ -137,14 +160,12 @@ export class SamplerChain {
       return { low: mass - error, high: mass + error };
     };
     const floor = complete ? undefined : logits[logits.length - 1]!;
-    const drawn = this.choose(new Pool(ranked.ids, ranked.logits, ranked.ids.length, floor, total));
-    if (!drawn) return { needAll: true };
-    const token = ranked.ids[drawn.index]!;
-    this.unit = undefined;
-    const sampled: Sampled = { token, probability: drawn.probability };
-    if (at !== 1) return sampled;
+    const sampled = this.choose(new Pool(ranked.ids, ranked.logits, ranked.ids.length, floor, total));
+    if (!sampled) return { needAll: true };
+    if (at !== 1 || Number.isNaN(logSumExp)) return sampled;
+    const { token } = sampled;
     const place = changedIds.indexOf(token);
-    sampled.logprob = (place >= 0 ? extraLogits[place]! : ranked.logits[drawn.index]!) - logSumExp;
+    sampled.logprob = (place >= 0 ? extraLogits[place]! : ranked.logits[ranked.ids.indexOf(token)]!) - logSumExp;
     return sampled;
   }
 
@@ -157,8 +178,19 @@ export class SamplerChain {
     if (original.length !== this.vocabularySize) {
       throw new InvalidOptionError(`sampleAll needs ${this.vocabularySize} logits, not ${original.length}`);
     }
+    const { mask } = this;
+    if (mask && mask.count <= MOST_LISTED) {
+      const ids = allowedIds(mask);
+      const listed = this.sampleListed(
+        ids,
+        Float32Array.from(ids, (id) => original[id]!),
+      );
+      if (listed) return { ...listed, logprob: logprobOf(original, listed.token) };
+      throw new InvalidOptionError("logitBias forbids every token that the text's form allows");
+    }
     const logits = original.slice();
     for (const id of this.changes.ids()) logits[id] = this.changes.apply(id, logits[id]!);
+    if (mask) for (let id = 0; id < logits.length; id++) if (!isAllowed(mask, id)) logits[id] = -Infinity;
     const top = greatest(logits);
     if (top === -Infinity) throw new InvalidOptionError("logitBias forbids every token of the vocabulary");
     const masses = new Map<number, Mass>();
@@ -175,46 +207,59 @@ export class SamplerChain {
       const ranked = selectTop(logits, count);
       const all = ranked.ids.length === logits.length;
       const floor = all ? undefined : ranked.logits.at(-1)!;
-      const drawn = this.choose(new Pool(ranked.ids, ranked.logits, ranked.ids.length, floor, total));
-      if (!drawn) continue;
-      this.unit = undefined;
-      const token = ranked.ids[drawn.index]!;
-      return { token, probability: drawn.probability, logprob: logprobOf(original, token) };
+      const sampled = this.choose(new Pool(ranked.ids, ranked.logits, ranked.ids.length, floor, total, () => logits));
+      if (sampled) return { ...sampled, logprob: logprobOf(original, sampled.token) };
     }
+  }
+
+  /** Chooses among a few tokens, which are all that there are. */
+  private sampleListed(ids: Int32Array, original: Float32Array): Sampled | undefined {
+    const isChanged = new Set(this.changes.ids());
+    const logits = original.map((logit, i) => (isChanged.has(ids[i]!) ? this.changes.apply(ids[i]!, logit) : logit));
+    const ranked: Ranked = rank(ids, logits);
+    if (!(ranked.logits[0]! > -Infinity)) return undefined;
+    const pool = new Pool(ranked.ids, ranked.logits, ranked.ids.length, undefined, () => undefined);
+    pool.keep(pool.length);
+    return this.choose(pool);
   }
 
   private get greedy(): boolean {
     return this.options.temperature === 0;
   }
 
-  private choose(pool: Pool): Drawn | undefined {
-    if (this.greedy) return { index: 0, probability: 1 };
+  private choose(pool: Pool): Sampled | undefined {
+    if (this.greedy) return { token: pool.ids[0]!, probability: 1 };
     this.unit ??= this.random.nextUnit();
-    for (const stage of this.stages) if (!stage.apply(pool)) return undefined;
-    return draw(pool, this.unit);
+    // A stage that draws a number of its own takes it behind the choice's, whether it comes to need it or not.
+    const unit = (): number => (this.stageUnit ??= this.random.nextUnit());
+    for (const stage of this.stages) if (!stage.apply(pool, unit)) return undefined;
+    const drawn: Drawn | undefined = draw(pool, this.unit);
+    if (!drawn) return undefined;
+    this.unit = undefined;
+    this.stageUnit = undefined;
+    for (const stage of this.stages) stage.drawn?.(drawn.probability);
+    return { token: pool.ids[drawn.index]!, probability: drawn.probability };
   }
 
-  /** The temperature at which the mass of the whole vocabulary will be asked for, 1 if it will not be. */
-  private massTemperature(): number {
-    if (this.greedy) return 1;
+  /** The temperature at which the mass of the whole vocabulary will be asked for, undefined if it will not be. */
+  private massTemperature(): number | undefined {
+    if (this.greedy) return undefined;
     let at = 1;
     for (const stage of this.stages) {
       if (stage.needs === "mass") return at;
-      // Behind top-k and min-p the pool is closed and its mass a sum over what it lists.
-      if (stage.temperature === undefined) return 1;
-      at *= stage.temperature;
+      // Behind a closing stage the pool's mass is a sum over what it lists.
+      if (stage.closes || stage.needs === "all") return undefined;
+      at *= stage.temperature ?? 1;
     }
     return at;
   }
-}
 
-/** The stages that the options ask for; those that would change nothing are left out. */
-function makeStages(options: ResolvedSamplingOptions): Stage[] {
-  const make: Record<(typeof defaultOrder)[number], () => Stage | undefined> = {
-    topK: () => (options.topK > 0 ? topK(options.topK) : undefined),
-    topP: () => (options.topP < 1 ? topP(options.topP) : undefined),
-    minP: () => (options.minP > 0 ? minP(options.minP) : undefined),
-    temperature: () => (options.temperature > 0 ? temperature(options.temperature) : undefined),
-  };
-  return defaultOrder.map((name) => make[name]()).filter((stage) => stage !== undefined);
+  /** Whether a stage needs to see every logit before another has closed the pool. */
+  private needsAll(): boolean {
+    for (const stage of this.stages) {
+      if (stage.needs === "all") return true;
+      if (stage.closes) return false;
+    }
+    return false;
+  }
 }

@@ -1,4 +1,4 @@
-export { defaultOrder, SamplerChain, type NeedAll, type Requirements, type Sampled } from "./chain";
+export { SamplerChain, type NeedAll, type Requirements, type Sampled } from "./chain";
 export { logprobOf, logSoftmax } from "./full";
 export {
   resolveSamplingOptions,
@@ -7,5 +7,7 @@ export {
   type ResolvedSamplingOptions,
   type SamplingOptions,
 } from "./options";
+export type { TokenMask } from "./mask";
+export { defaultOrder, type SamplerName } from "./order";
 export type { Candidates } from "./pool";
 export { Random, randomSeed } from "./random";

@@ -5,6 +5,7 @@ export function minP(p: number): Stage {
   return {
     name: "minP",
     needs: "floor",
+    closes: true,
     apply(pool) {
       for (let i = 1; i < pool.length; i++) {
         if (pool.weight(i) >= p) continue;

@@ -1,8 +1,9 @@
+import { DryHistory } from "./dry";
 import type { ResolvedSamplingOptions } from "./options";
 
 /**
  * Changes to the logits of single tokens, and the history they depend on. In this order: repetition penalty, frequency
- * and presence penalties, bias; the bias has the last word, as in OpenAI's interface.
+ * and presence penalties, DRY, bias; the bias has the last word, as in OpenAI's interface.
  */
 export class LogitChanges {
   /** Tokens the repetition penalty sees, oldest first, and how often each is among them. */
@@ -11,6 +12,9 @@ export class LogitChanges {
   private readonly recentCounts: Map<number, number>;
   /** How often each token was generated. */
   private readonly generated: Map<number, number>;
+  private readonly dry: DryHistory;
+  /** What DRY takes now, until the next `accept`. */
+  private repeated: Map<number, number> | undefined;
   /** What `ids` answers, until the next `accept`. */
   private current: Int32Array | undefined;
 
@@ -21,11 +25,14 @@ export class LogitChanges {
     this.recent = from ? from.recent.slice(from.start) : [];
     this.recentCounts = new Map(from?.recentCounts);
     this.generated = new Map(from?.generated);
+    this.dry = new DryHistory(options, from?.dry);
   }
 
   /** Notes a token of the prompt or, with `isGenerated`, of the answer. */
   accept(id: number, isGenerated: boolean): void {
     this.current = undefined;
+    this.repeated = undefined;
+    this.dry.accept(id);
     const { repetitionLastN, repetitionPenalty, frequencyPenalty, presencePenalty } = this.options;
     if (repetitionPenalty !== 1 && repetitionLastN !== 0) {
       this.recentCounts.set(id, (this.recentCounts.get(id) ?? 0) + 1);
@@ -42,9 +49,21 @@ export class LogitChanges {
   /** The ids whose logits are changed now, rising. */
   ids(): Int32Array {
     this.current ??= Int32Array.from(
-      new Set([...this.recentCounts.keys(), ...this.generated.keys(), ...this.options.logitBias.keys()]),
+      new Set([
+        ...this.recentCounts.keys(),
+        ...this.generated.keys(),
+        ...this.dryPenalties().keys(),
+        ...this.options.logitBias.keys(),
+      ]),
     ).sort();
     return this.current;
+  }
+
+  /** Whether the changes depend on what was generated. */
+  get dependsOnHistory(): boolean {
+    const { repetitionPenalty, repetitionLastN, frequencyPenalty, presencePenalty, dryMultiplier } = this.options;
+    const repetition = repetitionPenalty !== 1 && repetitionLastN !== 0;
+    return repetition || frequencyPenalty !== 0 || presencePenalty !== 0 || dryMultiplier !== 0;
   }
 
   /** The changed logit, rounded to single precision like the logits themselves. */
@@ -54,7 +73,12 @@ export class LogitChanges {
     if (this.recentCounts.has(id)) changed = changed > 0 ? changed / repetitionPenalty : changed * repetitionPenalty;
     const count = this.generated.get(id);
     if (count !== undefined) changed -= count * frequencyPenalty + presencePenalty;
+    changed -= this.dryPenalties().get(id) ?? 0;
     return Math.fround(changed + (logitBias.get(id) ?? 0));
+  }
+
+  private dryPenalties(): Map<number, number> {
+    return (this.repeated ??= this.dry.penalties());
   }
 
   private forgetOldest(): void {

@@ -27,18 +27,22 @@ export class Pool {
   /** What the logits have been divided by so far. */
   temperature = 1;
   private cut = false;
+  /** The mass after the first tokens were dropped from an open pool; it is known at one temperature only. */
+  private left: (Mass & { at: number }) | undefined;
 
   /**
    * @param length number of listed tokens; those of the arrays behind it do not count
    * @param floor bound of the unlisted logits; undefined when there are none
    * @param total the sum of all weights at a temperature, unlisted tokens included; undefined when it is not known
+   * @param everything the logits of all tokens that the pool stands for, in any order; absent: not known
    */
   constructor(
-    readonly ids: Int32Array,
-    readonly logits: Float32Array,
+    public ids: Int32Array,
+    public logits: Float32Array,
     public length: number,
     private floor: number | undefined,
     private readonly total: (temperature: number) => Mass | undefined,
+    private readonly everything?: () => Float32Array,
   ) {}
 
   get open(): boolean {
@@ -52,6 +56,32 @@ export class Pool {
     this.cut = true;
   }
 
+  /** Keeps the tokens from `start` on; the unlisted ones stay where they were. What is left must not be nothing. */
+  drop(start: number, mass: Mass): void {
+    const dropped = Array.from({ length: start }, (_, i) => this.weight(i));
+    const first = this.logits[start]!;
+    const scale = Math.exp((this.logits[0]! - first) / this.temperature);
+    const gone = dropped.reduce((sum, weight) => sum + weight, 0);
+    this.ids = this.ids.subarray(start);
+    this.logits = this.logits.subarray(start);
+    this.length -= start;
+    if (!this.open) this.cut = true;
+    else this.left = { at: this.temperature, low: (mass.low - gone) * scale, high: (mass.high - gone) * scale };
+  }
+
+  /** Keeps the tokens at these places, which must rise, and nothing else. */
+  select(places: readonly number[]): void {
+    this.ids = Int32Array.from(places, (place) => this.ids[place]!);
+    this.logits = Float32Array.from(places, (place) => this.logits[place]!);
+    this.keep(places.length);
+  }
+
+  /** The logits of all tokens in the pool, unlisted ones included; undefined when they are not known. */
+  allLogits(): Float32Array | undefined {
+    if (!this.open) return this.logits.subarray(0, this.length);
+    return this.cut || this.left ? undefined : this.everything?.();
+  }
+
   weight(index: number): number {
     return this.weightOf(this.logits[index]!);
   }
@@ -63,6 +93,7 @@ export class Pool {
 
   /** The sum of all weights; undefined when it is not known. */
   mass(): Mass | undefined {
+    if (this.left && this.open) return this.left.at === this.temperature ? this.left : undefined;
     if (!this.cut) return this.total(this.temperature);
     let sum = 0;
     for (let i = 0; i < this.length; i++) sum += this.weight(i);

@@ -4,10 +4,20 @@ import type { Pool } from "./pool";
 export interface Stage {
   /** The name of its option. */
   readonly name: string;
-  /** What it needs to know of the tokens that the pool does not list. */
-  readonly needs: "nothing" | "mass" | "floor";
-  /** What it divides the logits by; absent: 1. */
+  /** What it needs to know of the tokens that the pool does not list: "all" is the logit of every one. */
+  readonly needs: "nothing" | "mass" | "floor" | "all";
+  /** Whether nothing unlisted is left behind it. */
+  readonly closes: boolean;
+  /** What it divides the logits by; absent: 1, or (where `needs` is "all") not known beforehand. */
   readonly temperature?: number;
-  /** Narrows the pool. False when the answer depends on tokens that an open pool does not list. */
-  apply(pool: Pool): boolean;
+  /**
+   * Narrows the pool. False when the answer depends on tokens that an open pool does not list.
+   *
+   * @param unit a random number in [0, 1) for stages that draw one; the same for every attempt at a token
+   */
+  apply(pool: Pool, unit: () => number): boolean;
+  /** Notes the probability of the token that was drawn, for stages that learn from it. */
+  drawn?(probability: number): void;
+  /** A stage in the same state; absent where there is none. */
+  clone?(): Stage;
 }

@@ -5,6 +5,7 @@ export function temperature(value: number): Stage {
   return {
     name: "temperature",
     needs: "nothing",
+    closes: false,
     temperature: value,
     apply(pool) {
       pool.temperature *= value;

@@ -5,6 +5,7 @@ export function topK(k: number): Stage {
   return {
     name: "topK",
     needs: "nothing",
+    closes: true,
     apply(pool) {
       if (pool.length < k && pool.open) return false;
       pool.keep(Math.min(k, pool.length));

@@ -8,6 +8,7 @@ export function topP(p: number): Stage {
   return {
     name: "topP",
     needs: "mass",
+    closes: true,
     apply(pool) {
       const mass = pool.mass();
       if (!mass) return false;

@@ -26,7 +26,9 @@ export class Service {
     log: FastifyBaseLogger,
   ) {
     const { maxConcurrent, maxQueue, queueTimeout, rateLimit } = options;
-    this.models = new ModelRegistry(options.models, options.idleUnload, {
+    // An engine that computes fewer at a time would make those that have entered wait once more.
+    const configs = options.models.map((config) => ({ maxConcurrent, ...config }));
+    this.models = new ModelRegistry(configs, options.idleUnload, {
       loaded: (model, milliseconds) => log.info({ model, milliseconds: Math.round(milliseconds) }, "model loaded"),
       unloaded: (model) => log.info({ model }, "model unloaded"),
       failed: (model, error) => log.error({ model, err: error }, "model could not be loaded"),

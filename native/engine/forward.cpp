@@ -51,7 +51,7 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
     s.sums = AlignedBuffer<int32_t>(products);
     s.products = AlignedBuffer<float>(products);
     s.gates = AlignedBuffer<float>(products);
-    s.kernel = AlignedBuffer<uint8_t>(std::max<size_t>(64, kernel_.scratch_bytes(widest)));
+    s.kernel = AlignedBuffer<uint8_t>(std::max(model.group_scratch_bytes(), kernel_.scratch_bytes(widest) + 64));
     s.normed = AlignedBuffer<float>(round_up(widest, 16));
     s.scores = AlignedBuffer<float>(group * round_up(max_positions, 16));
     s.gathered = AlignedBuffer<float>(group * head_stride_);
@@ -79,6 +79,10 @@ size_t Forward::chunk_rows(size_t rows, size_t tokens) const {
 
 void Forward::product(const Linear& linear, const Activations& x, size_t begin, size_t end, size_t step, Scratch& s,
                       float* out) {
+  if (linear.group_kernel) {
+    linear.group_kernel->gemm(linear.grouped(), x, scales_.data(), out - begin, step, begin, end, s.kernel.data());
+    return;
+  }
   int32_t* sums = s.sums.data();
   kernel_.gemm(linear.matrix(), x, sums - begin, step, begin, end, s.kernel.data());
   for (size_t t = 0; t < x.count; t++) {

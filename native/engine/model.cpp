@@ -1,5 +1,7 @@
 #include "engine/model.h"
 
+#include <algorithm>
+
 #include "engine/model_loader.h"
 
 namespace bitnet {
@@ -34,6 +36,16 @@ size_t Model::macs_per_token() const {
     }
   }
   return macs;
+}
+
+size_t Model::group_scratch_bytes() const {
+  size_t bytes = 0;
+  for (const auto& layer : layers_) {
+    for (const auto* linear : {&layer.qkv, &layer.attn_output, &layer.gate, &layer.up, &layer.down}) {
+      if (linear->group_kernel) bytes = std::max(bytes, linear->group_kernel->scratch_bytes(linear->group_shape));
+    }
+  }
+  return bytes;
 }
 
 }  // namespace bitnet

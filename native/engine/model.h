@@ -12,17 +12,22 @@
 #include "engine/model_spec.h"
 #include "formats/format.h"
 #include "kernels/float_ops.h"
+#include "kernels/group_kernel.h"
 #include "kernels/kernel.h"
 
 namespace bitnet {
 
-// One packed matrix, made of one tensor or of several stacked (q, k and v share their input).
+// One packed matrix, made of one tensor or of several stacked (q, k and v share their input): ternary with a scale a row,
+// multiplied as exact integers, or with scales by group.
 struct Linear {
   size_t rows = 0, columns = 0;
   AlignedBuffer<uint8_t> packed;
   std::vector<float> row_scales;  // one per row: parts may differ in scale
   size_t prefetch = kDefaultPrefetch;
   PackedMatrix matrix() const { return {packed.data(), rows, columns, prefetch}; }
+  const GroupKernel* group_kernel = nullptr;  // null: ternary
+  GroupShape group_shape;
+  GroupedMatrix grouped() const { return {group_shape, packed.data(), matrix().prefetch}; }
 };
 
 // A matrix multiplied as floats, in the mapped file.
@@ -70,6 +75,8 @@ class Model {
   size_t mapped_bytes() const;
   size_t bytes_per_token() const;
   size_t macs_per_token() const;
+  // Scratch per thread that the group-scaled products need; 0 without any.
+  size_t group_scratch_bytes() const;
 
  private:
   friend class ModelLoader;

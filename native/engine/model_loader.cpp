@@ -6,6 +6,7 @@
 #include <exception>
 #include <thread>
 
+#include "engine/weight_reader.h"
 #include "error.h"
 
 namespace bitnet {
@@ -40,6 +41,7 @@ std::shared_ptr<const Model> ModelLoader::load() {
   }
   validate(spec, sizes);
   measure_scales();
+  find_groups();
 
   model_->embedding_ = dense(spec.token_embedding);
   model_->head_ = spec.output ? dense(*spec.output) : model_->embedding_;
@@ -131,20 +133,46 @@ void ModelLoader::measure_scales() {
   });
 }
 
+// Tells ternary matrices with one scale a row from group-scaled ones.
+void ModelLoader::find_groups() {
+  std::vector<TensorRef*> linears;
+  for (auto& layer : model_->spec_.layers) {
+    for (auto* t : {&layer.q, &layer.k, &layer.v, &layer.attn_output, &layer.gate, &layer.up, &layer.down}) {
+      if (find_format(t->format, t->name).groups) linears.push_back(t);
+    }
+  }
+  in_parallel(linears.size(), [&](size_t i) {
+    if (control_.cancelled) throw Error(kAborted, "Loading was aborted.");
+    linears[i]->grouped = !WeightReader(*linears[i], model_->files_).find_one_scale();
+  });
+}
+
 void ModelLoader::plan(Linear& linear, std::vector<TensorRef> parts) {
   linear.columns = parts.front().columns;
   linear.prefetch = control_.prefetch;
+  bool grouped = false;
+  std::vector<GroupShape> shapes;
   for (const auto& part : parts) {
-    const Format& format = find_format(part.format, part.name);
-    const float scale = part.scale ? *part.scale : format.scale(bytes_of(part), part.rows, part.columns);
-    if (!std::isfinite(scale)) {
-      throw Error(kModelFormat, "Tensor \"" + part.name + "\" has a scale that is not a finite number: the file is damaged.");
-    }
-    linear.row_scales.insert(linear.row_scales.end(), part.rows, scale);
+    grouped = grouped || part.grouped;
     linear.rows += part.rows;
+    shapes.push_back(WeightReader(part, model_->files_).shape());
   }
-  linear.row_scales.resize(round_up(linear.rows, kRowTile), 0.0f);
-  linear.packed = AlignedBuffer<uint8_t>(model_->kernel_->packed_bytes(linear.rows, linear.columns));
+  if (grouped) {
+    linear.group_shape = common_shape(shapes, linear.rows, linear.columns);
+    linear.group_kernel = &group_kernel(linear.group_shape, parts.front());
+    linear.packed = AlignedBuffer<uint8_t>(linear.group_kernel->packed_bytes(linear.group_shape));
+  } else {
+    std::vector<float> scale;
+    for (const auto& part : parts) {
+      const WeightReader reader(part, model_->files_);
+      for (size_t row = 0; row < part.rows; row++) {
+        reader.scales(row, scale);
+        linear.row_scales.push_back(scale[0]);
+      }
+    }
+    linear.row_scales.resize(round_up(linear.rows, kRowTile), 0.0f);
+    linear.packed = AlignedBuffer<uint8_t>(model_->kernel_->packed_bytes(linear.rows, linear.columns));
+  }
   parts_.push_back(std::make_unique<std::vector<TensorRef>>(std::move(parts)));
   const size_t step = std::max(kRowTile, kChunkCodes / linear.columns / kRowTile * kRowTile);
   for (size_t row = 0; row < linear.rows; row += step) {
@@ -153,42 +181,58 @@ void ModelLoader::plan(Linear& linear, std::vector<TensorRef> parts) {
   widest_ = std::max(widest_, step * linear.columns);
 }
 
+const GroupKernel& ModelLoader::group_kernel(const GroupShape& shape, const TensorRef& tensor) {
+  if (!kScalarGroup.supports(shape)) {
+    throw Error(kUnsupportedModel, "Tensor \"" + tensor.name + "\" has a scale for every " + std::to_string(shape.group) +
+                                       " columns and " + std::to_string(shape.bits) + " bits a weight; groups of 16 to " +
+                                       std::to_string(kMaxGroupColumns) + " columns, in steps of 16, can be computed.");
+  }
+  const GroupKernel& kernel = group_kernel_for(*model_->kernel_, shape);
+  if (&kernel != tested_group_kernel_) {
+    const std::string difference = self_test(kernel);
+    if (!difference.empty()) {
+      throw Error(kKernelError, "The start-up self-test failed: " + difference +
+                                    ". Choose another kernel with the kernel option and please report this CPU.");
+    }
+    tested_group_kernel_ = &kernel;
+  }
+  return kernel;
+}
+
 void ModelLoader::pack(const Chunk& chunk, AlignedBuffer<uint8_t>& codes) const {
+  const Linear& linear = *chunk.linear;
+  const GroupShape& shape = linear.group_shape;
+  const size_t groups = linear.group_kernel ? shape.groups() : 0;
+  std::vector<float> scales((chunk.row_end - chunk.row_begin) * groups), row_scales;
   size_t part_begin = 0;
   for (const auto& part : *chunk.parts) {
     const size_t begin = std::max(chunk.row_begin, part_begin), end = std::min(chunk.row_end, part_begin + part.rows);
     if (begin < end) {
-      const Format& format = find_format(part.format, part.name);
+      const WeightReader reader(part, model_->files_);
       uint8_t* out = codes.data() + (begin - chunk.row_begin) * part.columns;
-      bool valid = true;
-      auto read = [&](size_t row, size_t count) {
-        if (format.quantize_codes) {
-          format.quantize_codes(bytes_of(part), part.columns, row, count, *part.scale, out);
-        } else {
-          valid = format.unpack_codes(bytes_of(part), part.rows, part.columns, row, count, out);
-        }
-      };
-      if (!part.unpermute_heads) {
-        read(begin - part_begin, end - begin);
-      } else {
-        // Stored interleaved (2i, 2i + 1 rotate together), used half-split (i, i + half).
-        const size_t head_rows = part.rows / part.unpermute_heads, half = head_rows / 2;
-        for (size_t row = begin - part_begin; row < end - part_begin && valid; row++, out += part.columns) {
-          const size_t in_head = row % head_rows;
-          read(row - in_head + (in_head < half ? 2 * in_head : 2 * (in_head - half) + 1), 1);
+      reader.codes(begin - part_begin, end - begin, out);
+      if (linear.group_kernel) {
+        const GroupShape own = reader.shape();
+        const auto shift = static_cast<uint8_t>(shape.zero - own.zero);
+        for (size_t i = 0; shift && i < (end - begin) * part.columns; i++) out[i] = static_cast<uint8_t>(out[i] + shift);
+        for (size_t row = begin; row < end; row++) {
+          reader.scales(row - part_begin, row_scales);
+          for (size_t g = 0; g < groups; g++) {
+            scales[(row - chunk.row_begin) * groups + g] = row_scales[own.group ? g * shape.group / own.group : 0];
+          }
         }
       }
-      if (!valid) {
-        throw Error(kModelFormat, "Tensor \"" + part.name + "\" holds the code 3, which no ternary weight has: the file "
-                                      "is damaged or in another layout.");
-      }
-      const uint64_t row_bytes = part.byte_length / part.rows;
-      model_->files_[part.file].release(part.offset + (begin - part_begin) * row_bytes, (end - begin) * row_bytes);
+      reader.release(begin - part_begin, end - begin);
     }
     part_begin += part.rows;
   }
-  model_->kernel_->pack(codes.data(), chunk.row_begin, chunk.row_end - chunk.row_begin, chunk.linear->rows,
-                        chunk.linear->columns, chunk.linear->packed.data());
+  const size_t count = chunk.row_end - chunk.row_begin;
+  uint8_t* packed = chunk.linear->packed.data();
+  if (linear.group_kernel) {
+    linear.group_kernel->pack(shape, codes.data(), scales.data(), nullptr, chunk.row_begin, count, packed);
+  } else {
+    model_->kernel_->pack(codes.data(), chunk.row_begin, count, linear.rows, linear.columns, packed);
+  }
 }
 
 void ModelLoader::pack_all() {

@@ -21,7 +21,9 @@ class ModelLoader {
   };
 
   void measure_scales();
+  void find_groups();
   void plan(Linear& linear, std::vector<TensorRef> parts);
+  const GroupKernel& group_kernel(const GroupShape& shape, const TensorRef& tensor);
   void pack_all();
   void sketch_head();
   void in_parallel(size_t count, const std::function<void(size_t)>& work) const;
@@ -36,6 +38,7 @@ class ModelLoader {
   std::vector<std::unique_ptr<std::vector<TensorRef>>> parts_;
   std::vector<Chunk> chunks_;
   size_t widest_ = 0;  // most codes in a chunk
+  const GroupKernel* tested_group_kernel_ = nullptr;
 };
 
 }  // namespace bitnet

@@ -18,7 +18,7 @@ void check_range(const char* name, size_t value, size_t low, size_t high) {
               std::to_string(high) + ".");
 }
 
-enum class Use { kTernary, kDense, kVector };
+enum class Use { kLinear, kDense, kVector };
 
 struct Checker {
   const ModelSpec& spec;
@@ -30,10 +30,10 @@ struct Checker {
             name + " is " + std::to_string(t.rows) + " x " + std::to_string(t.columns) + ", the model's dimensions ask for " +
                 std::to_string(rows) + " x " + std::to_string(columns) + ".");
     const Format& format = find_format(t.format, t.name);
-    const bool ternary = format.unpack_codes || format.quantize_codes;
-    require(use == Use::kTernary ? ternary : format.dense_type != kNoDense, kUnsupportedModel,
+    const bool linear = format.unpack_codes || format.quantize_codes || format.groups;
+    require(use == Use::kLinear ? linear : format.dense_type != kNoDense, kUnsupportedModel,
             name + " is stored as " + t.format + ", which cannot serve as a " +
-                (use == Use::kTernary ? "ternary matrix" : "dense tensor") + ".");
+                (use == Use::kLinear ? "linear layer's matrix" : "dense tensor") + ".");
     const size_t bytes = format.bytes(rows, columns);
     require(bytes != 0, kModelFormat, name + ": " + t.format + " cannot hold " + std::to_string(columns) + " columns.");
     require(bytes == t.byte_length, kModelFormat,
@@ -42,8 +42,8 @@ struct Checker {
     require(std::isfinite(t.add), kModelFormat, name + " has an addend that is not a number.");
     require(t.offset <= file_sizes[t.file] && t.byte_length <= file_sizes[t.file] - t.offset, kModelFormat,
             name + " ends beyond " + spec.files[t.file] + ": the file is truncated. Get it again.");
-    if (use == Use::kTernary) {
-      const bool own_scale = format.scale || format.row_magnitude;
+    if (use == Use::kLinear) {
+      const bool own_scale = format.scale || format.row_magnitude || format.groups;
       require(t.scale.has_value() != own_scale, kModelFormat,
               name + (t.scale ? " has two scales." : " has no scale."));
       require(!t.scale || std::isfinite(*t.scale), kModelFormat, name + " has a scale that is not a number.");
@@ -116,19 +116,19 @@ void validate(const ModelSpec& spec, const std::vector<uint64_t>& file_sizes) {
   check.vector(spec.output_norm, d);
   for (const auto& layer : spec.layers) {
     check.vector(layer.attn_norm, d);
-    check.tensor(layer.q, q, d, Use::kTernary);
-    check.tensor(layer.k, kv, d, Use::kTernary);
-    check.tensor(layer.v, kv, d, Use::kTernary);
+    check.tensor(layer.q, q, d, Use::kLinear);
+    check.tensor(layer.k, kv, d, Use::kLinear);
+    check.tensor(layer.v, kv, d, Use::kLinear);
     check.vector(layer.q_norm, spec.head_dim);
     check.vector(layer.k_norm, spec.head_dim);
     check.vector(layer.attn_sub_norm, q);
-    check.tensor(layer.attn_output, d, q, Use::kTernary);
+    check.tensor(layer.attn_output, d, q, Use::kLinear);
     check.vector(layer.attn_post_norm, d);
     check.vector(layer.ffn_norm, d);
-    check.tensor(layer.gate, f, d, Use::kTernary);
-    check.tensor(layer.up, f, d, Use::kTernary);
+    check.tensor(layer.gate, f, d, Use::kLinear);
+    check.tensor(layer.up, f, d, Use::kLinear);
     check.vector(layer.ffn_sub_norm, f);
-    check.tensor(layer.down, d, f, Use::kTernary);
+    check.tensor(layer.down, d, f, Use::kLinear);
     check.vector(layer.ffn_post_norm, d);
     check.vector(layer.q_bias, q);
     check.vector(layer.k_bias, kv);

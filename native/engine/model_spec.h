@@ -21,6 +21,7 @@ struct TensorRef {
   std::optional<float> scale;
   size_t unpermute_heads = 0;
   float add = 0;  // to every element of a vector
+  bool grouped = false;  // found while loading: scales differ within a row, or weights aren't ternary
 };
 
 struct LayerSpec {

@@ -14,8 +14,6 @@
 namespace bitnet {
 namespace {
 
-BITNET_INLINE float scalar_sqrt(float x) { return __builtin_sqrtf(x); }
-
 // ---- exp -------------------------------------------------------------------------------------------------------------
 // exp(x) = 2^n * exp(r), n = round(x / ln 2), |r| <= ln 2 / 2, with the polynomial of Cephes' expf (Moshier); about 1 ulp.
 // 0 below -87, clamped above 88.
@@ -83,7 +81,7 @@ BITNET_INLINE float inverse_rms(const float* x, size_t n, float epsilon) {
     const V v = load_n(x + i, count);
     squares = V::fma(v, v, squares);
   });
-  return 1.0f / scalar_sqrt(V::sum(squares) / static_cast<float>(n) + epsilon);
+  return 1.0f / square_root(V::sum(squares) / static_cast<float>(n) + epsilon);
 }
 
 void rms_norm(const float* x, const float* weight, size_t n, float epsilon, float* out) {
@@ -256,8 +254,8 @@ BITNET_INLINE void attend(const AttentionArgs& a, size_t head) {
   const size_t padded = round_up(a.positions, 16);
   for (size_t h = 0; h < H; h++) {
     float* s = scores + h * a.scores_stride;
-    for (size_t p = a.positions; p < padded; p++) s[p] = -__builtin_inff();
-    for (size_t p = 0; p < a.first; p++) s[p] = -__builtin_inff();
+    for (size_t p = a.positions; p < padded; p++) s[p] = -kInfinity;
+    for (size_t p = 0; p < a.first; p++) s[p] = -kInfinity;
     V largest = V::load(s);
     for (size_t p = 16; p < padded; p += 16) largest = V::max(V::load(s + p), largest);
     const V maximum = V::set1(V::maximum(largest));
@@ -308,13 +306,13 @@ BITNET_INLINE float half_to_float(uint16_t h) {
     return sign ? -f : f;
   }
   float f;
-  __builtin_memcpy(&f, &bits, 4);
+  memcpy(&f, &bits, 4);
   return f;
 }
 
 BITNET_INLINE uint16_t load_u16(const uint8_t* p) {
   uint16_t v;
-  __builtin_memcpy(&v, p, 2);
+  memcpy(&v, p, 2);
   return v;
 }
 
@@ -347,7 +345,7 @@ template <DenseType D>
 BITNET_INLINE V plain_partial(const uint8_t* row, size_t i, size_t count) {
   constexpr size_t size = D == DenseType::kF32 ? 4 : 2;
   alignas(64) uint8_t padded[64] = {};
-  __builtin_memcpy(padded, row + i * size, count * size);
+  memcpy(padded, row + i * size, count * size);
   return plain<D>(padded, 0);
 }
 
@@ -504,7 +502,7 @@ void dense_row(DenseType type, const uint8_t* w, size_t n, size_t row_index, flo
 // ---- logits ----------------------------------------------------------------------------------------------------------------
 
 float maximum(const float* x, size_t n) {
-  V largest = V::set1(-__builtin_inff());
+  V largest = V::set1(-kInfinity);
   for_each_16(n, [&](size_t i, auto count) BITNET_INLINE_LAMBDA {
     if (static_cast<size_t>(count) == 16) {
       largest = V::max(V::load(x + i), largest);
@@ -524,7 +522,7 @@ float sum_exp(const float* x, size_t n, float maximum_value, float inverse_tempe
       v = V::load(x + i);
     } else {
       alignas(64) float padded[16];
-      for (size_t j = 0; j < 16; j++) padded[j] = j < static_cast<size_t>(count) ? x[i + j] : -__builtin_inff();
+      for (size_t j = 0; j < 16; j++) padded[j] = j < static_cast<size_t>(count) ? x[i + j] : -kInfinity;
       v = V::load(padded);
     }
     total = V::add(total, exponential(V::mul(V::sub(v, m), s)));
@@ -556,7 +554,7 @@ float sketch_row(const float* x, size_t n, uint8_t* codes, float* error, float* 
     squares = V::fma(v, v, squares);
   });
   // The best uniform four-level quantiser of a normal distribution has steps of 0.9957 standard deviations (Max 1960).
-  const float step = 0.9957f * scalar_sqrt(V::sum(squares) / static_cast<float>(n));
+  const float step = 0.9957f * square_root(V::sum(squares) / static_cast<float>(n));
   const V zero = V::zero(), one = V::set1(1.0f), two = V::set1(2.0f), three = V::set1(3.0f);
   const V high = V::set1(step), low = V::set1(-step);
   V products = V::zero(), norms = V::zero();
@@ -581,7 +579,7 @@ float sketch_row(const float* x, size_t n, uint8_t* codes, float* error, float* 
     errors = V::add(errors, squared);
     if (column_errors) store_n(column_errors + i, V::add(load_n(column_errors + i, count), squared), count);
   });
-  *error = scalar_sqrt(V::sum(errors) / static_cast<float>(n));
+  *error = square_root(V::sum(errors) / static_cast<float>(n));
   return scale;
 }
 
@@ -591,7 +589,7 @@ size_t select_above(const float* x, size_t n, float threshold, int32_t base, int
   for (; i + 16 <= n; i += 16) {
     uint32_t mask = V::mask_gt(V::load(x + i), limit);
     while (mask) {
-      ids[found++] = base + static_cast<int32_t>(i) + __builtin_ctz(mask);
+      ids[found++] = base + static_cast<int32_t>(i) + lowest_bit(mask);
       mask &= mask - 1;
     }
   }

@@ -5,7 +5,15 @@
 // and in the kernels is force-inlined or lives in an anonymous namespace, and standard library templates are avoided.
 #pragma once
 
+#include <math.h>
+#include <string.h>
+
+#include <cstdint>
 #include <utility>
+
+#if defined(_MSC_VER)
+#include <intrin.h>
+#endif
 
 #if defined(_MSC_VER)
 #define BITNET_INLINE __forceinline
@@ -19,6 +27,23 @@
 
 namespace bitnet {
 namespace {
+
+// C's functions and macros rather than std:: templates, which would be weak symbols; GCC and Clang make one instruction of
+// each.
+constexpr float kInfinity = INFINITY;
+
+BITNET_INLINE float square_root(float x) { return sqrtf(x); }
+
+// Position of the lowest set bit; bits must not be 0.
+BITNET_INLINE int lowest_bit(uint32_t bits) {
+#if defined(_MSC_VER) && !defined(__clang__)
+  unsigned long position;
+  _BitScanForward(&position, bits);
+  return static_cast<int>(position);
+#else
+  return __builtin_ctz(bits);
+#endif
+}
 
 template <class F, int... I>
 BITNET_INLINE void unroll_sequence(F& f, std::integer_sequence<int, I...>) {

@@ -47,26 +47,32 @@ BITNET_INLINE size_t lut_blocks(size_t columns) {
   return (columns + G::kColumns * G::kBlocks - 1) / (G::kColumns * G::kBlocks) * G::kBlocks;
 }
 
+// A token's table, and which of a range of blocks have high parts.
 struct LutTable {
-  const uint8_t* low;   // [block][group][16]
+  const uint8_t* low;  // [block][group][16], of all blocks
   const uint8_t* high;
-  const uint32_t* wide;  // numbers of the blocks with high parts, ascending
+  const uint32_t* wide;  // numbers of the range's blocks with high parts, ascending
   size_t wide_count;
   bool dense;
 };
 
 constexpr size_t kLutHeader = 64;
 
+// Blocks first to last (exclusive) of token's table among `tables`.
 template <class G>
-BITNET_INLINE LutTable lut_table(const void* tables, size_t table_bytes, size_t token, size_t blocks) {
+BITNET_INLINE LutTable lut_table(const void* tables, size_t table_bytes, size_t token, size_t blocks, size_t first,
+                                 size_t last) {
   const uint8_t* p = static_cast<const uint8_t*>(tables) + token * table_bytes;
   const size_t part = blocks * G::kGroups * 16;
   LutTable t;
-  t.wide_count = *reinterpret_cast<const uint32_t*>(p);
+  size_t count = *reinterpret_cast<const uint32_t*>(p);
   t.low = p + kLutHeader;
   t.high = t.low + part;
   t.wide = reinterpret_cast<const uint32_t*>(t.high + part);
-  t.dense = 2 * t.wide_count >= blocks;
+  for (; count && *t.wide < first; t.wide++) count--;
+  while (count && t.wide[count - 1] >= last) count--;
+  t.wide_count = count;
+  t.dense = 2 * count >= last - first;
   return t;
 }
 

@@ -205,7 +205,7 @@ export class FakeContext implements NativeContext {
     return {
       candidateIds: Int32Array.from(candidateIds),
       candidateLogits: Float32Array.from(candidateLogits),
-      logSumExp: Float32Array.from(logSumExp),
+      logSumExp: batch.logSumExp === false ? new Float32Array(0) : Float32Array.from(logSumExp),
       extraLogits: Float32Array.from(extraLogits),
       logits: Float32Array.from(full),
       hidden: new Float32Array(0),

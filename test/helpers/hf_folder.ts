@@ -26,7 +26,8 @@ export interface HfTensor {
   bytes: Buffer;
 }
 
-const bfloat = (values: readonly number[]): Buffer => {
+/** Little-endian bfloat16, truncated. */
+export const bfloat = (values: readonly number[]): Buffer => {
   const words = values.map((value) => {
     const bytes = Buffer.alloc(4);
     bytes.writeFloatLE(value);
@@ -44,11 +45,13 @@ function master(codes: readonly number[]): number[] {
   return codes.map((code) => (code === 0 ? 0.0625 : code * size));
 }
 
-function f32(values: readonly number[]): Buffer {
+/** Little-endian float32. */
+export function f32(values: readonly number[]): Buffer {
   return Buffer.from(Float32Array.from(values).buffer);
 }
 
-function packed(codes: readonly number[], rows: number, columns: number): Buffer {
+/** Hugging Face's stacked quarters. */
+export function packed(codes: readonly number[], rows: number, columns: number): Buffer {
   const quarter = rows / 4;
   const bytes = Buffer.alloc(quarter * columns);
   codes.forEach((code, at) => {
@@ -109,14 +112,17 @@ export function writeHfFolder(folder: string, storage: Storage, changes: FolderC
   return codes;
 }
 
-function writeSafetensors(path: string, tensors: Map<string, HfTensor>): void {
+/** Writes a safetensors file. */
+export function writeSafetensors(path: string, tensors: Map<string, HfTensor>): void {
   let at = 0;
   const header: Record<string, unknown> = {};
   for (const [name, { dtype, shape, bytes }] of tensors) {
     header[name] = { dtype, shape, data_offsets: [at, at + bytes.length] };
     at += bytes.length;
   }
-  const text = Buffer.from(JSON.stringify(header));
+  // Padded with spaces, so that tensors are aligned.
+  const json = JSON.stringify(header);
+  const text = Buffer.from(json.padEnd(Math.ceil(json.length / 8) * 8));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(text.length));
   writeFileSync(path, Buffer.concat([length, text, ...[...tensors.values()].map(({ bytes }) => bytes)]));
@@ -147,7 +153,8 @@ function config(storage: Storage): Record<string, unknown> {
   };
 }
 
-function tokenizer(): Record<string, unknown> {
+/** A tokenizer.json of 256 bytes, one merge, and the control tokens 258 and 259. */
+export function tokenizer(): Record<string, unknown> {
   const vocab: Record<string, number> = {};
   for (let byte = 0; byte < 256; byte++) vocab[String.fromCharCode(0x100 + byte)] = byte;
   // Any 256 characters do for a converter; two of them merge.
@@ -177,6 +184,7 @@ function tokenizer(): Record<string, unknown> {
       single: [{ SpecialToken: { id: "<|begin|>", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
       special_tokens: { "<|begin|>": { id: "<|begin|>", ids: [258], tokens: ["<|begin|>"] } },
     },
+    decoder: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
     model: { type: "BPE", ignore_merges: true, vocab, merges: [`${first} ${second}`] },
   };
 }

@@ -24,6 +24,26 @@ export interface LayerWeights {
   /** RMSNorm in front of the down projection. */
   ffnSubNorm?: Float64Array;
   down: TernaryMatrix;
+  /** Biases of query, key and value (qwen2). */
+  queryBias?: Float64Array;
+  keyBias?: Float64Array;
+  valueBias?: Float64Array;
+  /** RMSNorm of each head of query and key, before RoPE (qwen3, gemma3). */
+  queryNorm?: Float64Array;
+  keyNorm?: Float64Array;
+  /** RMSNorm of what attention and FFN add to the hidden state (gemma3). */
+  attentionPostNorm?: Float64Array;
+  ffnPostNorm?: Float64Array;
+  /** RMSNorm of a projection's own on its input, after the block's (BitNet-embedding). */
+  queryInputNorm?: Float64Array;
+  keyInputNorm?: Float64Array;
+  valueInputNorm?: Float64Array;
+  gateInputNorm?: Float64Array;
+  upInputNorm?: Float64Array;
+  /** Positions attended to, the token's own included; absent: all. */
+  window?: number;
+  /** RoPE base of this layer; absent: the model's. */
+  ropeTheta?: number;
 }
 
 /** A whole model. */
@@ -33,7 +53,13 @@ export interface DecoderWeights {
   headDim: number;
   ropeTheta: number;
   epsilon: number;
-  activation: "relu2" | "silu";
+  activation: "relu2" | "silu" | "gelu";
+  /** Multiplies embeddings. */
+  embeddingScale?: number;
+  /** Divides the frequencies of RoPE. */
+  ropeFactors?: readonly number[];
+  /** RoPE turns neighbours (2i, 2i + 1) in place of halves: llama-type GGUF files. */
+  ropeNeighbours?: boolean;
   embedding: DenseMatrix;
   /** The embedding itself where the head is tied. */
   head: DenseMatrix;
@@ -75,6 +101,8 @@ interface LayerCache {
 const activations: Record<DecoderWeights["activation"], (x: number) => number> = {
   relu2: (x) => Math.max(x, 0) ** 2,
   silu: (x) => x / (1 + Math.exp(-x)),
+  // Hendrycks & Gimpel 2016, the tanh form.
+  gelu: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
 };
 
 const kvRounding: Record<NonNullable<DecoderOptions["kv"]>, (x: number) => number> = {
@@ -129,17 +157,32 @@ export function project(matrix: TernaryMatrix, x: QuantisedActivations): Float64
   return result;
 }
 
+/** What RoPE may do besides. */
+export interface RopeOptions {
+  /** Divides frequency i. */
+  factors?: readonly number[];
+  /** Element 2 i turns with 2 i + 1. */
+  neighbours?: boolean;
+}
+
 /** Rotates element i with element i + headDim / 2 of every head by position * theta^(-2 i / headDim). */
-export function rope(x: Float64Array, headDim: number, position: number, theta: number): Float64Array {
+export function rope(
+  x: Float64Array,
+  headDim: number,
+  position: number,
+  theta: number,
+  { factors, neighbours }: RopeOptions = {},
+): Float64Array {
   const half = headDim / 2;
   const result = new Float64Array(x.length);
   for (let start = 0; start < x.length; start += headDim) {
     for (let i = 0; i < half; i++) {
-      const angle = position * theta ** ((-2 * i) / headDim);
-      const first = x[start + i]!;
-      const second = x[start + half + i]!;
-      result[start + i] = first * Math.cos(angle) - second * Math.sin(angle);
-      result[start + half + i] = second * Math.cos(angle) + first * Math.sin(angle);
+      const angle = (position * theta ** ((-2 * i) / headDim)) / (factors?.[i] ?? 1);
+      const [at, to] = neighbours ? [start + 2 * i, start + 2 * i + 1] : [start + i, start + half + i];
+      const first = x[at]!;
+      const second = x[to]!;
+      result[at] = first * Math.cos(angle) - second * Math.sin(angle);
+      result[to] = second * Math.cos(angle) + first * Math.sin(angle);
     }
   }
   return result;
@@ -210,7 +253,8 @@ export class ReferenceSequence {
     if (!Number.isInteger(token) || token < 0 || token >= rows) throw new RangeError(`token ${token} of ${rows}`);
     this.tieDistance = 0.5;
     this.kvTieDistance = 0.5;
-    let hidden: Float64Array = values.slice(token * columns, (token + 1) * columns);
+    const { embeddingScale = 1 } = weights;
+    let hidden = this.store(values.slice(token * columns, (token + 1) * columns).map((x) => x * embeddingScale));
     for (let layer = 0; layer < weights.layers.length; layer++) {
       hidden = this.block(layer, hidden);
       if (this.tieDistance < limits.activations || this.kvTieDistance < (limits.kv ?? 0)) {
@@ -232,23 +276,41 @@ export class ReferenceSequence {
     const { weights, store } = this;
     const w = weights.layers[layer]!;
     const cache = this.caches[layer]!;
-    const { epsilon, headDim, ropeTheta } = weights;
+    const { epsilon, headDim } = weights;
+    const theta = w.ropeTheta ?? weights.ropeTheta;
+    const turn: RopeOptions = { factors: weights.ropeFactors ?? [], neighbours: weights.ropeNeighbours ?? false };
+    const own = (x: Float64Array, norm?: Float64Array): QuantisedActivations =>
+      this.quantise(norm ? store(rmsNorm(x, norm, epsilon)) : x);
+    const heads = (x: Float64Array, norm?: Float64Array): Float64Array => {
+      if (!norm) return x;
+      const parts = Array.from({ length: x.length / headDim }, (_, i) => x.slice(i * headDim, (i + 1) * headDim));
+      return store(Float64Array.from(parts.flatMap((part) => [...rmsNorm(part, norm, epsilon)])));
+    };
 
-    const normed = this.quantise(store(rmsNorm(input, w.attentionNorm, epsilon)));
-    const query = store(rope(store(project(w.query, normed)), headDim, this.count, ropeTheta));
-    const key = store(rope(store(project(w.key, normed)), headDim, this.count, ropeTheta));
-    cache.keys.push(this.storeKv(key));
-    cache.values.push(this.storeKv(store(project(w.value, normed))));
-    let mixed = store(attend(query, cache, weights.headCountKv, headDim));
+    const normed = store(rmsNorm(input, w.attentionNorm, epsilon));
+    const query = store(biased(project(w.query, own(normed, w.queryInputNorm)), w.queryBias));
+    const key = store(biased(project(w.key, own(normed, w.keyInputNorm)), w.keyBias));
+    const value = store(biased(project(w.value, own(normed, w.valueInputNorm)), w.valueBias));
+    const turned = store(rope(heads(query, w.queryNorm), headDim, this.count, theta, turn));
+    cache.keys.push(this.storeKv(store(rope(heads(key, w.keyNorm), headDim, this.count, theta, turn))));
+    cache.values.push(this.storeKv(value));
+    const first = Math.max(0, cache.keys.length - (w.window ?? Infinity));
+    const seen = { keys: cache.keys.slice(first), values: cache.values.slice(first) };
+    let mixed = store(attend(turned, seen, weights.headCountKv, headDim));
     if (w.attentionSubNorm) mixed = store(rmsNorm(mixed, w.attentionSubNorm, epsilon));
-    const middle = store(add(input, project(w.attentionOutput, this.quantise(mixed))));
+    let branch = store(project(w.attentionOutput, this.quantise(mixed)));
+    if (w.attentionPostNorm) branch = store(rmsNorm(branch, w.attentionPostNorm, epsilon));
+    const middle = store(add(input, branch));
 
-    const ffnInput = this.quantise(store(rmsNorm(middle, w.ffnNorm, epsilon)));
-    const up = store(project(w.up, ffnInput));
+    const ffnInput = store(rmsNorm(middle, w.ffnNorm, epsilon));
+    const up = store(project(w.up, own(ffnInput, w.upInputNorm)));
     const activate = activations[weights.activation];
-    let gated = store(store(project(w.gate, ffnInput)).map((gate, i) => activate(gate) * up[i]!));
+    const gates = store(project(w.gate, own(ffnInput, w.gateInputNorm)));
+    let gated = store(gates.map((gate, i) => activate(gate) * up[i]!));
     if (w.ffnSubNorm) gated = store(rmsNorm(gated, w.ffnSubNorm, epsilon));
-    return store(add(middle, project(w.down, this.quantise(gated))));
+    let result = store(project(w.down, this.quantise(gated)));
+    if (w.ffnPostNorm) result = store(rmsNorm(result, w.ffnPostNorm, epsilon));
+    return store(add(middle, result));
   }
 
   private quantise(x: Float64Array): QuantisedActivations {
@@ -263,6 +325,10 @@ export class ReferenceSequence {
     }
     return x.map(kvRounding[this.kv]);
   }
+}
+
+function biased(x: Float64Array, bias?: Float64Array): Float64Array {
+  return bias ? add(x, bias) : x;
 }
 
 function add(a: Float64Array, b: Float64Array): Float64Array {

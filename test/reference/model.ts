@@ -3,7 +3,10 @@ import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { bitnetFromFolder, bitnetFromGguf } from "./bitnet";
 import { ReferenceSequence, type DecoderOptions, type DecoderWeights } from "./decoder";
-import { readGguf } from "./gguf";
+import { gemma3FromFolder, gemma3FromGguf } from "./gemma3";
+import { readGguf, type GgufFile } from "./gguf";
+import { llamaFromFolder, llamaFromGguf } from "./llama";
+import { qwenFromFolder, qwenFromGguf } from "./qwen";
 
 /** A model in float64. */
 export class ReferenceModel {
@@ -49,21 +52,35 @@ export function logSoftmax(logits: Iterable<number> & ArrayLike<number>, target:
   return logits[target]! - highest - Math.log(total);
 }
 
+const FOLDER_READERS: Readonly<Record<string, (folder: string) => DecoderWeights>> = {
+  bitnet: bitnetFromFolder,
+  llama: llamaFromFolder,
+  qwen2: qwenFromFolder,
+  qwen3: qwenFromFolder,
+  gemma3_text: gemma3FromFolder,
+};
+
+const GGUF_READERS: Readonly<Record<string, (file: GgufFile) => DecoderWeights>> = {
+  "bitnet-b1.58": bitnetFromGguf,
+  "bitnet-25": bitnetFromGguf,
+  bitnet: bitnetFromGguf,
+  llama: llamaFromGguf,
+  qwen2: qwenFromGguf,
+  qwen3: qwenFromGguf,
+  gemma3: gemma3FromGguf,
+};
+
 /** Loads a GGUF file or a Hugging Face folder. The options hold for every sequence of the model. */
 export function loadReference(path: string, options: DecoderOptions = {}): ReferenceModel {
   if (statSync(path).isDirectory()) {
     const { model_type: type } = JSON.parse(readFileSync(join(path, "config.json"), "utf8")) as { model_type: string };
-    if (type !== "bitnet") throw new Error(`the reference does not know model type ${type}`);
-    return new ReferenceModel(bitnetFromFolder(path), options);
+    const read = FOLDER_READERS[type];
+    if (!read) throw new Error(`the reference does not know model type ${type}`);
+    return new ReferenceModel(read(path), options);
   }
   const file = readGguf(path);
-  const architecture = file.metadata.get("general.architecture");
-  switch (architecture) {
-    case "bitnet-b1.58":
-    case "bitnet-25":
-    case "bitnet":
-      return new ReferenceModel(bitnetFromGguf(file), options);
-    default:
-      throw new Error(`the reference does not know architecture ${String(architecture)}`);
-  }
+  const architecture = String(file.metadata.get("general.architecture"));
+  const read = GGUF_READERS[architecture];
+  if (!read) throw new Error(`the reference does not know architecture ${architecture}`);
+  return new ReferenceModel(read(file), options);
 }

@@ -22,7 +22,7 @@ struct Avx2Rows {
   static constexpr bool kSigns = G::kGroup == 3;
   static constexpr int kStep = kSigns ? 4 : 1;  // blocks of one round of the loop
   static constexpr size_t kStepBytes = kSigns ? 320 : 64;
-  static constexpr size_t kHighFlush = kSigns ? 12 : 31, kLowFlush = 64;
+  static constexpr size_t kHighFlush = kSigns ? 12 : 30, kLowFlush = 60;
 
   static BITNET_INLINE size_t tile_bytes(size_t columns) {
     return kSigns ? tl2_tile_bytes(columns) : tl1_tile_bytes(columns);
@@ -48,13 +48,13 @@ struct Avx2Rows {
   }
 
   template <int R, int T, bool Dense>
-  static BITNET_INLINE void sweep(const uint8_t* w, size_t tile_bytes, size_t blocks, const LutTable* tables,
+  static BITNET_INLINE void sweep(const uint8_t* w, size_t tile_bytes, size_t first, size_t last, const LutTable* tables,
                                   Ymm (&total)[T][R][2]) {
     constexpr size_t kFlush = Dense ? kHighFlush : kLowFlush;
     const Ymm zero = _mm256_setzero_si256();
-    const uint8_t* p = w;
-    for (size_t b0 = 0; b0 < blocks; b0 += kFlush) {
-      const size_t b1 = blocks < b0 + kFlush ? blocks : b0 + kFlush;
+    const uint8_t* p = w + first / kStep * kStepBytes;
+    for (size_t b0 = first; b0 < last; b0 += kFlush) {
+      const size_t b1 = last < b0 + kFlush ? last : b0 + kFlush;
       Ymm words[T][R], upper[T][R], high[T][R];
       unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
         unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { words[t][r] = upper[t][r] = high[t][r] = zero; });
@@ -138,7 +138,7 @@ struct Avx2Rows {
   }
 
   template <int R, int T>
-  static BITNET_INLINE void run(const uint8_t* w, size_t tile_bytes, size_t blocks, const LutTable* tables,
+  static BITNET_INLINE void run(const uint8_t* w, size_t tile_bytes, size_t first, size_t last, const LutTable* tables,
                                 const int32_t*, int32_t* y, size_t ldy) {
     Ymm total[T][R][2];
     bool dense = false;
@@ -146,19 +146,19 @@ struct Avx2Rows {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { total[t][r][0] = total[t][r][1] = _mm256_setzero_si256(); });
       dense |= tables[t].dense;
     });
-    const uint8_t* first = w + (kSigns ? 64 : 0);
+    const uint8_t* body = w + (kSigns ? 64 : 0);
     if (dense) {
-      sweep<R, T, true>(first, tile_bytes, blocks, tables, total);
+      sweep<R, T, true>(body, tile_bytes, first, last, tables, total);
     } else {
-      sweep<R, T, false>(first, tile_bytes, blocks, tables, total);
+      sweep<R, T, false>(body, tile_bytes, first, last, tables, total);
       unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-        unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { sparse(first + r * tile_bytes, tables[t], total[t][r]); });
+        unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { sparse(body + r * tile_bytes, tables[t], total[t][r]); });
       });
     }
-    const Ymm bias = _mm256_set1_epi32(static_cast<int>(blocks * G::kGroups * 128));
+    const Ymm bias = _mm256_set1_epi32(static_cast<int>((last - first) * G::kGroups * 128));
     unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
       Ymm add0 = _mm256_sub_epi32(_mm256_setzero_si256(), bias), add1 = add0;
-      if constexpr (kSigns) {
+      if (kSigns && first == 0) {
         add0 = _mm256_add_epi32(add0, load(w + r * tile_bytes));
         add1 = _mm256_add_epi32(add1, load(w + r * tile_bytes + 32));
       }
@@ -166,8 +166,14 @@ struct Avx2Rows {
         const Ymm a = _mm256_unpacklo_epi32(total[t][r][0], total[t][r][1]);
         const Ymm b = _mm256_unpackhi_epi32(total[t][r][0], total[t][r][1]);
         auto* out = reinterpret_cast<Ymm*>(y + t * ldy + 16 * r);
-        _mm256_storeu_si256(out, _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), add0));
-        _mm256_storeu_si256(out + 1, _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x31), add1));
+        Ymm y0 = _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x20), add0);
+        Ymm y1 = _mm256_add_epi32(_mm256_permute2x128_si256(a, b, 0x31), add1);
+        if (first) {
+          y0 = _mm256_add_epi32(y0, load(out));
+          y1 = _mm256_add_epi32(y1, load(out + 1));
+        }
+        _mm256_storeu_si256(out, y0);
+        _mm256_storeu_si256(out + 1, y1);
       });
     });
   }

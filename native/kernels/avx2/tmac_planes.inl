@@ -18,8 +18,8 @@ struct Avx2Planes {
   using Groups = Fours;
   static constexpr int kTiles = 2, kBatchTiles = 1, kBatchTokens = 2;
   static constexpr int kVectors = Planes;  // 32-byte vectors of a block: two per pair of planes, one for an odd plane
-  static constexpr size_t kHighFlush = 31;
-  static constexpr size_t kLowFlush = 32767 / (256 * ((1 << Planes) - 1));
+  static constexpr size_t kHighFlush = 30;
+  static constexpr size_t kLowFlush = Planes == 1 ? 120 : Planes == 2 ? 40 : 32767 / (256 * ((1 << Planes) - 1));
 
   static BITNET_INLINE size_t tile_bytes(size_t columns) { return tmac_tile_bytes(columns, Planes); }
 
@@ -121,20 +121,22 @@ struct Avx2Planes {
   }
 
   template <int R, int T>
-  static BITNET_INLINE void run(const uint8_t* w, size_t tile_bytes, size_t blocks, const LutTable* tables,
+  static BITNET_INLINE void run(const uint8_t* w, size_t tile_bytes, size_t first, size_t last, const LutTable* tables,
                                 const int32_t* sums, int32_t* y, size_t ldy) {
     Ymm total[T][R][2];
     bool dense = false;
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
-        total[t][r][0] = total[t][r][1] = _mm256_set1_epi32(-sums[t]);
+        const auto* out = reinterpret_cast<const Ymm*>(y + t * ldy + 16 * r);
+        total[t][r][0] = first ? load(out) : _mm256_set1_epi32(-sums[t]);
+        total[t][r][1] = first ? load(out + 1) : total[t][r][0];
       });
       dense |= tables[t].dense;
     });
     if (dense) {
-      sweep<R, T, true>(w, tile_bytes, 0, blocks, tables, total);
+      sweep<R, T, true>(w, tile_bytes, first, last, tables, total);
     } else {
-      sweep<R, T, false>(w, tile_bytes, 0, blocks, tables, total);
+      sweep<R, T, false>(w, tile_bytes, first, last, tables, total);
       unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
         unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { sparse(w + r * tile_bytes, tables[t], total[t][r]); });
       });

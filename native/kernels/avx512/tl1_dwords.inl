@@ -38,7 +38,7 @@ struct Avx512Dwords {
   static BITNET_INLINE Zmm negate(Zmm e, __mmask64 k) { return _mm512_mask_sub_epi8(e, k, _mm512_setzero_si512(), e); }
 
   template <int R, int T, bool Dense>
-  static BITNET_INLINE void sweep(const uint8_t* w, size_t tile_bytes, size_t blocks, const LutTable* tables,
+  static BITNET_INLINE void sweep(const uint8_t* w, size_t tile_bytes, size_t first, size_t last, const LutTable* tables,
                                   Zmm (&total)[T][R]) {
     const Zmm ones = _mm512_set1_epi8(1), all = _mm512_set1_epi8(-1);
     Zmm low[T][R][2], high[T][R];
@@ -47,7 +47,8 @@ struct Avx512Dwords {
         low[t][r][0] = low[t][r][1] = high[t][r] = _mm512_setzero_si512();
       });
     });
-    for (size_t b = 0; b < blocks; b += kStep, w += kStepBytes) {
+    w += first / kStep * kStepBytes;
+    for (size_t b = first; b < last; b += kStep, w += kStepBytes) {
       unroll<kStep>([&](auto q) BITNET_INLINE_LAMBDA {
         Zmm v[R];
         unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
@@ -113,22 +114,22 @@ struct Avx512Dwords {
   }
 
   template <int R, int T>
-  static BITNET_INLINE void run(const uint8_t* w, size_t tile_bytes, size_t blocks, const LutTable* tables,
+  static BITNET_INLINE void run(const uint8_t* w, size_t tile_bytes, size_t first, size_t last, const LutTable* tables,
                                 const int32_t*, int32_t* y, size_t ldy) {
     Zmm total[T][R];
     bool dense = false;
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
-        total[t][r] = kSigns ? load(w + r * tile_bytes) : _mm512_setzero_si512();
+        total[t][r] = first ? load(y + t * ldy + 16 * r) : kSigns ? load(w + r * tile_bytes) : _mm512_setzero_si512();
       });
       dense |= tables[t].dense;
     });
-    const uint8_t* first = w + (kSigns ? 64 : 0);
+    const uint8_t* body = w + (kSigns ? 64 : 0);
     if (dense) {
-      sweep<R, T, true>(first, tile_bytes, blocks, tables, total);
+      sweep<R, T, true>(body, tile_bytes, first, last, tables, total);
     } else {
-      sweep<R, T, false>(first, tile_bytes, blocks, tables, total);
-      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { sparse<R>(first, tile_bytes, tables[t], total[t]); });
+      sweep<R, T, false>(body, tile_bytes, first, last, tables, total);
+      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { sparse<R>(body, tile_bytes, tables[t], total[t]); });
     }
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { _mm512_storeu_si512(y + t * ldy + 16 * r, total[t][r]); });

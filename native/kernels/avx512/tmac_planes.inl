@@ -97,18 +97,20 @@ struct Avx512Planes {
   }
 
   template <int R, int T>
-  static BITNET_INLINE void run(const uint8_t* w, size_t tile_bytes, size_t blocks, const LutTable* tables,
+  static BITNET_INLINE void run(const uint8_t* w, size_t tile_bytes, size_t first, size_t last, const LutTable* tables,
                                 const int32_t* sums, int32_t* y, size_t ldy) {
     Zmm total[T][R];
     bool dense = false;
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { total[t][r] = _mm512_set1_epi32(-sums[t]); });
+      unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { 
+        total[t][r] = first ? load(y + t * ldy + 16 * r) : _mm512_set1_epi32(-sums[t]);
+      });
       dense |= tables[t].dense;
     });
     if (dense) {
-      sweep<R, T, true>(w, tile_bytes, 0, blocks, tables, total);
+      sweep<R, T, true>(w, tile_bytes, first, last, tables, total);
     } else {
-      sweep<R, T, false>(w, tile_bytes, 0, blocks, tables, total);
+      sweep<R, T, false>(w, tile_bytes, first, last, tables, total);
       unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { sparse<R>(w, tile_bytes, tables[t], total[t]); });
     }
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {

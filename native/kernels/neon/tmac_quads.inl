@@ -51,7 +51,7 @@ struct NeonQuads {
   static constexpr int kQuads = kFours ? Planes : 2;
   static constexpr size_t kStepBytes = kSigns ? 320 : kQuads * 32;
   static constexpr size_t kTableBytes = G::kGroups * 16;
-  static constexpr size_t kLowFlush = kSigns ? 28 : kFours ? 63 : 31;
+  static constexpr size_t kLowFlush = kSigns ? 20 : kFours ? 60 : 30;
   static constexpr size_t kHighFlush = kSigns ? 4 : 15;
 
   struct Sums {
@@ -187,14 +187,16 @@ struct NeonQuads {
   }
 
   template <int R, int T>
-  static BITNET_INLINE void run(const uint8_t* w, size_t tile_bytes, size_t blocks, const LutTable* tables,
+  static BITNET_INLINE void run(const uint8_t* w, size_t tile_bytes, size_t first, size_t last, const LutTable* tables,
                                 const int32_t* sums, int32_t* y, size_t ldy) {
     Sums total[T][R];
     bool dense = false;
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
         unroll<4>([&](auto i) BITNET_INLINE_LAMBDA {
-          if constexpr (kSigns) {
+          if (first) {
+            total[t][r].rows[i] = vld1q_s32(y + t * ldy + 16 * r + 4 * i);
+          } else if constexpr (kSigns) {
             total[t][r].rows[i] = vld1q_s32(reinterpret_cast<const int32_t*>(w + r * tile_bytes) + 4 * i);
           } else {
             total[t][r].rows[i] = vdupq_n_s32(kFours ? -sums[t] : 0);
@@ -203,13 +205,13 @@ struct NeonQuads {
       });
       dense |= tables[t].dense;
     });
-    const uint8_t* first = w + (kSigns ? 64 : 0);
+    const uint8_t* body = w + (kSigns ? 64 : 0);
     if (dense) {
-      sweep<R, T, true>(first, tile_bytes, 0, blocks, tables, total);
+      sweep<R, T, true>(body, tile_bytes, first, last, tables, total);
     } else {
-      sweep<R, T, false>(first, tile_bytes, 0, blocks, tables, total);
+      sweep<R, T, false>(body, tile_bytes, first, last, tables, total);
       unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-        unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { sparse(first + r * tile_bytes, tables[t], total[t][r]); });
+        unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { sparse(body + r * tile_bytes, tables[t], total[t][r]); });
       });
     }
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {

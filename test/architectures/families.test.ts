@@ -1,0 +1,118 @@
+/** Random models of every family, from folders and from GGUF files made of them, against the float64 reference. */
+import { join } from "node:path";
+import { convertToGguf, Model } from "../../lib";
+import { maxDifference, rowsOf } from "../helpers/compare";
+import { uniform } from "../helpers/random";
+import { temporaryFolder } from "../helpers/tiny_model";
+import { FOLDER_VOCABULARY, writeTinyFolder, type TinyFolderOptions } from "../helpers/tiny_folder";
+import { loadReference } from "../reference/model";
+import { tieFreePrompt } from "../reference/ties";
+
+// The reference is slow, and a busy machine slower.
+jest.setTimeout(120_000);
+
+const folder = temporaryFolder();
+
+/** What each model is there for stands in its name. `unnamed`: nobody else has names for its tensors in GGUF yet. */
+const MODELS: Record<string, TinyFolderOptions & { length?: number; unnamed?: boolean }> = {
+  "bitnet, float32 master weights": { family: "bitnet" },
+  "bitnet, SiLU": { family: "bitnet", storage: "BF16", config: { hidden_act: "silu" } },
+  "bitnet, packed, scale multiplies": { family: "bitnet", storage: "packed-multiply" },
+  "llama, own head, scale divides": { family: "llama", storage: "packed-divide", tied: false },
+  "llama, one KV head, half-precision weights": { family: "llama", storage: "F16", kvHeads: 1 },
+  "llama, heads wider than the hidden state": { family: "llama", heads: 8, kvHeads: 4, width: 128, ffn: 128 },
+  "llama 3.1's frequencies": {
+    family: "llama",
+    storage: "BF16",
+    config: {
+      rope_theta: 500000,
+      rope_scaling: {
+        rope_type: "llama3",
+        factor: 8,
+        low_freq_factor: 1,
+        high_freq_factor: 4,
+        original_max_position_embeddings: 64,
+      },
+    },
+    length: 12,
+  },
+  "qwen2, biases": { family: "qwen2", config: { use_sliding_window: false, sliding_window: 4, max_window_layers: 2 } },
+  "qwen3, norms per head": { family: "qwen3", storage: "packed-multiply", tied: false },
+  "qwen3, norms on the inputs of projections": { family: "qwen3", inputNorms: true, unnamed: true },
+  "gemma3, a window that ends inside and outside of a block": {
+    family: "gemma3_text",
+    layers: 6,
+    heads: 2,
+    kvHeads: 1,
+    headDim: 64,
+    ffn: 128,
+    storage: "BF16",
+    config: { sliding_window: 3, rope_theta: 1000000 },
+    length: 8,
+  },
+  "gemma3, norms on the inputs of projections": {
+    family: "gemma3_text",
+    inputNorms: true,
+    unnamed: true,
+    config: { sliding_window: 64 },
+  },
+};
+
+async function logitsOf(path: string, tokens: number[]): Promise<Float32Array> {
+  const model = await Model.load(path, { kvType: "f32", threads: 2 });
+  try {
+    return await model.evaluate(tokens);
+  } finally {
+    await model.close();
+  }
+}
+
+function worst(logits: Float32Array, expected: readonly Float64Array[]): number {
+  const rows = rowsOf(logits, FOLDER_VOCABULARY);
+  expect(rows).toHaveLength(expected.length);
+  return Math.max(...rows.map((row, position) => maxDifference(row, expected[position]!)));
+}
+
+test.each(Object.keys(MODELS))("%s", async (name) => {
+  const { length = 6, unnamed = false, ...options } = MODELS[name]!;
+  const path = join(folder, name.replace(/\W+/g, "-"));
+  writeTinyFolder(path, options);
+  const prompt = tieFreePrompt(loadReference(path, { kv: "f32" }), length, uniform(7));
+  const fromFolder = await logitsOf(path, prompt.tokens);
+  expect(worst(fromFolder, prompt.logits)).toBeLessThan(1e-3);
+  const file = `${path}.gguf`;
+  await convertToGguf(path, file, { embeddingType: "bf16" });
+  if (!unnamed) {
+    // An independent reader of the file agrees, which fixes the order of permuted rows and the addends of norms.
+    const stored = loadReference(file, { kv: "f32" }).logits(prompt.tokens);
+    expect(Math.max(...stored.map((row, i) => maxDifference(row, prompt.logits[i]!)))).toBeLessThan(1e-4);
+  }
+  const fromFile = await logitsOf(file, prompt.tokens);
+  expect(Buffer.from(fromFile.buffer).equals(Buffer.from(fromFolder.buffer))).toBe(true);
+});
+
+test("a window of many blocks sees exactly its positions", async () => {
+  // Two layers, the first local: what lies beyond the window still reaches the end through the second one's keys, so the
+  // models differ from each other and each from the reference's other.
+  const length = 70;
+  const tokens = Array.from({ length }, (_, i) => (i * 37 + 11) % 256);
+  const results: Float64Array[] = [];
+  for (const window of [33, 34]) {
+    const path = join(folder, `window-${window}`);
+    writeTinyFolder(path, {
+      family: "gemma3_text",
+      layers: 1,
+      heads: 2,
+      kvHeads: 1,
+      headDim: 64,
+      ffn: 128,
+      config: { sliding_window: window },
+    });
+    const expected = loadReference(path, { kv: "f32" }).logits(tokens).at(-1)!;
+    const actual = rowsOf(await logitsOf(path, tokens), FOLDER_VOCABULARY).at(-1)!;
+    results.push(expected);
+    // Int8 roundings may flip on a prompt that was not searched; a position too many or too few moves logits far more.
+    expect(maxDifference(actual, expected)).toBeLessThan(0.02);
+  }
+  expect(maxDifference(results[0]!, results[1]!)).toBeGreaterThan(0.02);
+});
