@@ -164,6 +164,11 @@ export interface LoadOptions {
   kernel?: string;
   /** Threads used to repack weights; 1 to 256. */
   threads: number;
+  /**
+   * Squared-ReLU models: keep a second copy of the down projections, by input, so that decoding skips zero inputs
+   * (default true; a quarter more packed memory; the same bits either way).
+   */
+  sparsity?: boolean;
   /** Bytes that streaming kernels prefetch ahead, 0 to 1 MiB; the best is the machine's (see the tuner). Default 2048. */
   prefetch?: number;
   /**
@@ -228,6 +233,19 @@ export interface NativeContext {
   sequenceLength(sequence: number): number;
   readonly freeBlocks: number;
   readonly totalBlocks: number;
+  /** What the shortcuts of decoding saw since the context was made; all counts. */
+  readonly statistics: {
+    /** Outputs whose candidates came from the head's sketch; exact rows computed for them; how often the whole head was needed. */
+    sketchOutputs: number;
+    sketchRows: number;
+    sketchFallbacks: number;
+    /** Gates of squared-ReLU layers seen in decoding, and how many were open. */
+    gates: number;
+    liveGates: number;
+    /** Inputs of their down projections, and how many were not zero. */
+    downInputs: number;
+    liveDownInputs: number;
+  };
   /** Bytes of the KV pool and the scratch buffers. */
   readonly memoryBytes: number;
   /**

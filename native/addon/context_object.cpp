@@ -52,6 +52,7 @@ Napi::Function ContextObject::define(Napi::Env env) {
                       InstanceAccessor<&ContextObject::free_blocks>("freeBlocks"),
                       InstanceAccessor<&ContextObject::total_blocks>("totalBlocks"),
                       InstanceAccessor<&ContextObject::memory_bytes>("memoryBytes"),
+                      InstanceAccessor<&ContextObject::statistics>("statistics"),
                       InstanceMethod<&ContextObject::forward>("forward"),
                       InstanceMethod<&ContextObject::cancel>("cancel"),
                       InstanceMethod<&ContextObject::last_logits>("lastLogits"),
@@ -154,6 +155,24 @@ Napi::Value ContextObject::total_blocks(const Napi::CallbackInfo& info) {
 
 Napi::Value ContextObject::memory_bytes(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(context().memory_bytes())); });
+}
+
+Napi::Value ContextObject::statistics(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    const auto& sketch = context().forward_pass().output_head().sketch_stats();
+    const auto& sparsity = context().forward_pass().sparsity();
+    Napi::Object out = Napi::Object::New(env);
+    auto set = [&](const char* name, uint64_t count) { out.Set(name, Napi::Number::New(env, static_cast<double>(count))); };
+    set("sketchOutputs", sketch.outputs);
+    set("sketchRows", sketch.rows_scored);
+    set("sketchFallbacks", sketch.fallbacks);
+    set("gates", sparsity.rows);
+    set("liveGates", sparsity.live_rows);
+    set("downInputs", sparsity.inputs);
+    set("liveDownInputs", sparsity.live_inputs);
+    return out;
+  });
 }
 
 Napi::Value ContextObject::forward(const Napi::CallbackInfo& info) {

@@ -36,6 +36,7 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
   Napi::Value free_blocks(const Napi::CallbackInfo& info);
   Napi::Value total_blocks(const Napi::CallbackInfo& info);
   Napi::Value memory_bytes(const Napi::CallbackInfo& info);
+  Napi::Value statistics(const Napi::CallbackInfo& info);
   Napi::Value forward(const Napi::CallbackInfo& info);
   void cancel(const Napi::CallbackInfo& info);
   Napi::Value last_logits(const Napi::CallbackInfo& info);

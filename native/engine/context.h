@@ -67,6 +67,7 @@ class Context {
   size_t total_blocks() const { return cache_.total_blocks(); }
   size_t memory_bytes() const { return cache_.bytes() + forward_.memory_bytes(); }
   const Model& model() const { return *model_; }
+  const Forward& forward_pass() const { return forward_; }
   size_t jobs_in_flight() const { return in_flight_; }
 
  private:

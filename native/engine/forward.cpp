@@ -42,11 +42,12 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
   sums_.resize(max_batch);
   if (kernel_.table_bytes) tables_ = AlignedBuffer<uint8_t>(max_batch * kernel_.table_bytes(widest));
   const size_t rows = std::max({q_rows_ + 2 * kv_rows_, spec_.embedding_length, spec_.ffn_length});
-  size_t products = 0;
+  size_t products = round_up(spec_.embedding_length, kColumnBlockRows);  // multiply_nonzero's whole blocks
   for (size_t tokens = 1; tokens <= max_batch; tokens++) {
     products = std::max(products, tokens * std::min(chunk_rows(rows, tokens), round_up(rows, kRowTile)));
   }
   scratch_.resize(threads);
+  live_inputs_.resize(spec_.ffn_length + 64);
   for (auto& s : scratch_) {
     s.sums = AlignedBuffer<int32_t>(products);
     s.products = AlignedBuffer<float>(products);
@@ -55,6 +56,9 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
     s.normed = AlignedBuffer<float>(round_up(widest, 16));
     s.scores = AlignedBuffer<float>(group * round_up(max_positions, 16));
     s.gathered = AlignedBuffer<float>(group * head_stride_);
+    s.live.resize(round_up(spec_.ffn_length, 16));
+    s.live_values.resize(round_up(spec_.ffn_length, 16));
+    s.live_scales.resize(round_up(spec_.ffn_length, 16));
     s.keys.resize(max_positions / kKvBlock + 1);
     s.values.resize(max_positions / kKvBlock + 1);
   }
@@ -263,6 +267,10 @@ void Forward::ffn_block(size_t layer) {
       const size_t begin = chunk * step, end = std::min(f, begin + step);
       Scratch& s = scratch_[thread];
       product(l.gate, x, begin, end, step, s, s.gates.data());
+      if (tokens_ == 1 && spec_.activation == Activation::kRelu2) {
+        gated_rows(l, x, begin, end, s, ffn_.data() + begin);
+        return;
+      }
       product(l.up, x, begin, end, step, s, s.products.data());
       for (size_t t = 0; t < tokens_; t++) {
         ops_.gated(spec_.activation, s.gates.data() + t * step, s.products.data() + t * step, end - begin,
@@ -285,12 +293,17 @@ void Forward::ffn_block(size_t layer) {
 
   x = quantize_rows(ffn_.data(), ldf, f, l.ffn_sub_norm);
   if (l.ffn_post_norm.empty()) {
+    if (skips_inputs(l.down) && multiply_nonzero(l.down, x, hidden_.data(), true)) return;
     multiply(l.down, x, [&](size_t t, size_t row, size_t count, const float* values) {
       ops_.add(values, count, hidden_.data() + t * ldh + row);
     });
     return;
   }
   const size_t ld = round_up(std::max(q_rows_, d), 16);
+  if (skips_inputs(l.down) && multiply_nonzero(l.down, x, attended_.data(), false)) {
+    add_normed(attended_.data(), ld, l.ffn_post_norm);
+    return;
+  }
   multiply(l.down, x, [&](size_t t, size_t row, size_t count, const float* values) {
     std::memcpy(attended_.data() + t * ld + row, values, count * sizeof(float));
   });

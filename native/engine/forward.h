@@ -22,6 +22,13 @@ class Forward {
   const OutputHead& output_head() const { return output_head_; }
   size_t memory_bytes() const;
 
+  // What activation sparsity found in decoded tokens, since the context was made.
+  struct SparsityStats {
+    std::atomic<uint64_t> rows{0}, live_rows{0};      // of the gate, where up could be skipped
+    std::atomic<uint64_t> inputs{0}, live_inputs{0};  // of the down projection
+  };
+  const SparsityStats& sparsity() const { return sparsity_; }
+
  private:
   // Per thread.
   struct Scratch {
@@ -30,6 +37,8 @@ class Forward {
     AlignedBuffer<uint8_t> kernel;
     AlignedBuffer<float> normed, scores, gathered;
     std::vector<const uint8_t*> keys, values;
+    std::vector<int32_t> live;                // rows whose gate is open
+    std::vector<float> live_values, live_scales;
   };
   // A token's place: which run, which position.
   struct Place {
@@ -42,6 +51,10 @@ class Forward {
   void attend(size_t layer, size_t token, size_t kv_head, unsigned thread);
   void rotate_and_store(size_t layer, size_t token, size_t kv_head);
   void ffn_block(size_t layer);
+  // Squared ReLU's zeros, exactly (forward_sparse.cpp).
+  void gated_rows(const Layer& layer, const Activations& x, size_t begin, size_t end, Scratch& scratch, float* out);
+  bool skips_inputs(const Linear& linear) const { return tokens_ == 1 && linear.column_kernel; }
+  bool multiply_nonzero(const Linear& linear, const Activations& x, float* out, bool add);
   void add_normed(float* x, size_t ldx, const std::vector<float>& weight);
 
   // Norms (where `weight` isn't empty) and quantises the rows of x, `ldx` floats apart.
@@ -81,6 +94,8 @@ class Forward {
   std::vector<float> scales_;        // [tokens] of the quantised rows
   std::vector<int32_t> sums_;
   std::vector<Scratch> scratch_;
+  std::vector<int32_t> live_inputs_;
+  SparsityStats sparsity_;
   AlignedBuffer<uint8_t> tables_;
 };
 

@@ -14,7 +14,7 @@ size_t Model::packed_bytes() const {
   size_t bytes = 0;
   for (const auto& layer : layers_) {
     for (const auto* linear : {&layer.qkv, &layer.attn_output, &layer.gate, &layer.up, &layer.down}) {
-      bytes += linear->packed.bytes();
+      bytes += linear->packed.bytes() + linear->by_column.bytes();
     }
   }
   return bytes + head_sketch_.bytes();
@@ -25,7 +25,13 @@ size_t Model::mapped_bytes() const {
 }
 
 size_t Model::bytes_per_token() const {
-  return packed_bytes() + (head_sketch_ ? 0 : head_.bytes());
+  size_t bytes = head_sketch_ ? head_sketch_.bytes() : head_.bytes();
+  for (const auto& layer : layers_) {
+    for (const auto* linear : {&layer.qkv, &layer.attn_output, &layer.gate, &layer.up, &layer.down}) {
+      bytes += linear->packed.bytes();
+    }
+  }
+  return bytes;
 }
 
 size_t Model::macs_per_token() const {

@@ -11,6 +11,7 @@
 #include "engine/mapped_file.h"
 #include "engine/model_spec.h"
 #include "formats/format.h"
+#include "kernels/column_kernel.h"
 #include "kernels/float_ops.h"
 #include "kernels/group_kernel.h"
 #include "kernels/kernel.h"
@@ -27,6 +28,9 @@ struct Linear {
   PackedMatrix matrix() const { return {packed.data(), rows, columns, prefetch}; }
   const GroupKernel* group_kernel = nullptr;  // null: ternary
   GroupShape group_shape;
+  // The same codes by input, for products that skip zero inputs; null: there are none.
+  const ColumnKernel* column_kernel = nullptr;
+  AlignedBuffer<uint8_t> by_column;
   GroupedMatrix grouped() const { return {group_shape, packed.data(), matrix().prefetch}; }
 };
 
@@ -53,6 +57,8 @@ struct LoadControl {
   const std::atomic<bool>& cancelled;
   unsigned threads = 1;
   size_t prefetch = kDefaultPrefetch;  // bytes ahead, of streaming kernels
+  // Squared-ReLU models: keep a second copy of the down projections by input, so that a decoded token skips zero inputs.
+  bool sparsity = true;
   bool head_sketch = true;  // for large heads: candidates through a 2-bit sketch, the same ones
   std::function<void(double share)> on_progress;  // from any thread
 };

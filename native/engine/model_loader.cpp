@@ -72,7 +72,7 @@ std::shared_ptr<const Model> ModelLoader::load() {
     plan(out.attn_output, {in.attn_output});
     plan(out.gate, {in.gate});
     plan(out.up, {in.up});
-    plan(out.down, {in.down});
+    plan(out.down, {in.down}, control_.sparsity && spec.activation == Activation::kRelu2);
   }
   pack_all();
   sketch_head();
@@ -147,7 +147,7 @@ void ModelLoader::find_groups() {
   });
 }
 
-void ModelLoader::plan(Linear& linear, std::vector<TensorRef> parts) {
+void ModelLoader::plan(Linear& linear, std::vector<TensorRef> parts, bool by_column) {
   linear.columns = parts.front().columns;
   linear.prefetch = control_.prefetch;
   bool grouped = false;
@@ -172,9 +172,12 @@ void ModelLoader::plan(Linear& linear, std::vector<TensorRef> parts) {
     }
     linear.row_scales.resize(round_up(linear.rows, kRowTile), 0.0f);
     linear.packed = AlignedBuffer<uint8_t>(model_->kernel_->packed_bytes(linear.rows, linear.columns));
+    if (by_column) linear.column_kernel = column_kernel_for(*model_->kernel_);
+    if (linear.column_kernel) linear.by_column = AlignedBuffer<uint8_t>(columns::packed_bytes(linear.rows, linear.columns));
   }
+  const size_t tile = linear.column_kernel ? kColumnBlockRows : kRowTile;
   parts_.push_back(std::make_unique<std::vector<TensorRef>>(std::move(parts)));
-  const size_t step = std::max(kRowTile, kChunkCodes / linear.columns / kRowTile * kRowTile);
+  const size_t step = std::max(tile, kChunkCodes / linear.columns / tile * tile);
   for (size_t row = 0; row < linear.rows; row += step) {
     chunks_.push_back({&linear, parts_.back().get(), row, std::min(linear.rows, row + step)});
   }
@@ -232,6 +235,9 @@ void ModelLoader::pack(const Chunk& chunk, AlignedBuffer<uint8_t>& codes) const 
     linear.group_kernel->pack(shape, codes.data(), scales.data(), nullptr, chunk.row_begin, count, packed);
   } else {
     model_->kernel_->pack(codes.data(), chunk.row_begin, count, linear.rows, linear.columns, packed);
+    if (linear.column_kernel) {
+      columns::pack(codes.data(), chunk.row_begin, count, linear.rows, linear.columns, chunk.linear->by_column.data());
+    }
   }
 }
 

@@ -22,7 +22,7 @@ class ModelLoader {
 
   void measure_scales();
   void find_groups();
-  void plan(Linear& linear, std::vector<TensorRef> parts);
+  void plan(Linear& linear, std::vector<TensorRef> parts, bool by_column = false);
   const GroupKernel& group_kernel(const GroupShape& shape, const TensorRef& tensor);
   void pack_all();
   void sketch_head();

@@ -1,6 +1,8 @@
 // The end of the pass: output norm, head, and what is asked of the scores (candidates, log-sum-exp, all logits, hidden).
 #pragma once
 
+#include <atomic>
+
 #include "engine/batch.h"
 #include "engine/model.h"
 #include "engine/thread_pool.h"
@@ -22,9 +24,9 @@ class OutputHead {
 
   // How the sketch fared, since the context was made.
   struct SketchStats {
-    uint64_t outputs = 0;       // outputs served from the sketch
-    uint64_t rows_scored = 0;   // exact rows computed for them
-    uint64_t fallbacks = 0;     // outputs that needed the whole head after all
+    std::atomic<uint64_t> outputs{0};      // outputs looked for in the sketch
+    std::atomic<uint64_t> rows_scored{0};  // exact rows computed for them
+    std::atomic<uint64_t> fallbacks{0};    // outputs that needed the whole head after all
   };
   const SketchStats& sketch_stats() const { return stats_; }
 
