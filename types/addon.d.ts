@@ -235,8 +235,12 @@ export interface NativeContext {
   readonly totalBlocks: number;
   /** What the shortcuts of decoding saw since the context was made; all counts. */
   readonly statistics: {
-    /** Outputs whose candidates came from the head's sketch; exact rows computed for them; how often the whole head was needed. */
+    /**
+     * Outputs whose candidates came from the head's sketch; rows of its second plane and exact rows computed for them; how
+     * often the whole head was needed.
+     */
     sketchOutputs: number;
+    sketchRowsRefined: number;
     sketchRows: number;
     sketchFallbacks: number;
     /** Gates of squared-ReLU layers seen in decoding, and how many were open. */

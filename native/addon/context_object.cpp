@@ -165,6 +165,7 @@ Napi::Value ContextObject::statistics(const Napi::CallbackInfo& info) {
     Napi::Object out = Napi::Object::New(env);
     auto set = [&](const char* name, uint64_t count) { out.Set(name, Napi::Number::New(env, static_cast<double>(count))); };
     set("sketchOutputs", sketch.outputs);
+    set("sketchRowsRefined", sketch.rows_refined);
     set("sketchRows", sketch.rows_scored);
     set("sketchFallbacks", sketch.fallbacks);
     set("gates", sparsity.rows);

@@ -1,9 +1,10 @@
-// A two-bit sketch of the output head, so that a decoded token reads a sixteenth or an eighth of it.
+// A two-level sketch of the output head, so that a decoded token reads an eighth of an f16 head.
 //
 // Row w is written as scale * c + e with c in {-3, -1, 1, 3} and the least-squares scale, so that for an input x whose
 // direction is not tied to e, x . w = scale * (x . c) + noise, where the noise has mean 0 and variance
-// sum x_i^2 E[e_i^2]. OutputHead computes the sketched scores of all rows, the exact ones of the best, and then the exact
-// ones of every row that the noise could lift into the result (see output_head.cpp for the margin).
+// sum x_i^2 E[e_i^2]. A second plane sketches e in the same way and is read for the promising rows only. OutputHead
+// computes the first plane's scores of all rows, the second's of those that the first's noise could lift into the result,
+// and the exact logits of those that the second's could (see output_head.cpp for the margin).
 #pragma once
 
 #include <vector>
@@ -13,18 +14,24 @@
 
 namespace bitnet {
 
+struct SketchPlane {
+  AlignedBuffer<uint8_t> packed;
+  std::vector<float> scales;          // [rows]
+  std::vector<float> errors;          // [rows] root mean square of what the plane leaves
+  std::vector<float> column_weights;  // [columns] mean square of that in a column over that of all; mean 1
+  size_t bytes() const { return packed.bytes() + (scales.size() + errors.size()) * sizeof(float); }
+};
+
 struct HeadSketch {
   const TernaryKernel* kernel = nullptr;  // an I2_S kernel with four levels; null: no sketch
   size_t rows = 0, columns = 0;
-  AlignedBuffer<uint8_t> packed;
-  std::vector<float> scales;          // [rows]
-  std::vector<float> errors;          // [rows] root mean square of e
-  std::vector<float> column_weights;  // [columns] mean square of e in a column over that of all; mean 1
+  size_t prefetch = kDefaultPrefetch;
+  SketchPlane first;
+  SketchPlane second;  // empty where the kernel cannot multiply lists of rows
 
   explicit operator bool() const { return kernel != nullptr; }
-  size_t prefetch = kDefaultPrefetch;
-  PackedMatrix matrix() const { return {packed.data(), rows, columns, prefetch}; }
-  size_t bytes() const { return packed.bytes() + (scales.size() + errors.size()) * sizeof(float); }
+  PackedMatrix matrix(const SketchPlane& plane) const { return {plane.packed.data(), rows, columns, prefetch}; }
+  size_t bytes() const { return first.bytes() + second.bytes(); }
 };
 
 // Heads smaller than this are read whole: there is little to win.

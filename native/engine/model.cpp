@@ -25,7 +25,7 @@ size_t Model::mapped_bytes() const {
 }
 
 size_t Model::bytes_per_token() const {
-  size_t bytes = head_sketch_ ? head_sketch_.bytes() : head_.bytes();
+  size_t bytes = head_sketch_ ? head_sketch_.first.bytes() : head_.bytes();
   for (const auto& layer : layers_) {
     for (const auto* linear : {&layer.qkv, &layer.attn_output, &layer.gate, &layer.up, &layer.down}) {
       bytes += linear->packed.bytes();

@@ -281,32 +281,49 @@ void ModelLoader::sketch_head() {
   sketch.rows = rows;
   sketch.columns = columns;
   sketch.prefetch = control_.prefetch;
-  sketch.packed = AlignedBuffer<uint8_t>(kernel->packed_bytes(rows, columns));
-  sketch.scales.resize(round_up(rows, kRowTile));
-  sketch.errors.resize(round_up(rows, kRowTile));
-  std::vector<double> column_errors(columns);
+  std::vector<SketchPlane*> planes = {&sketch.first};
+  if (kernel->gemv_rows) planes.push_back(&sketch.second);
+  std::vector<std::vector<double>> column_errors(planes.size(), std::vector<double>(columns));
+  for (auto* plane : planes) {
+    plane->packed = AlignedBuffer<uint8_t>(kernel->packed_bytes(rows, columns));
+    plane->scales.resize(round_up(rows, kRowTile));
+    plane->errors.resize(round_up(rows, kRowTile));
+    plane->column_weights.resize(columns, 1.0f);
+  }
   std::mutex mutex;
   in_parallel((rows + kRows - 1) / kRows, [&](size_t step) {
     if (control_.cancelled) throw Error(kAborted, "Loading was aborted.");
     const size_t begin = step * kRows, count = std::min(kRows, rows - begin);
-    AlignedBuffer<uint8_t> codes(kRows * columns);
-    std::vector<float> row(round_up(columns, 16)), errors(round_up(columns, 16), 0.0f);
+    std::vector<std::vector<uint8_t>> codes(planes.size(), std::vector<uint8_t>(kRows * columns));
+    std::vector<std::vector<float>> errors(planes.size(), std::vector<float>(round_up(columns, 16), 0.0f));
+    std::vector<float> row(round_up(columns, 16));
     for (size_t i = 0; i < count; i++) {
       const size_t r = begin + i;
       model_->ops_->dense_row(w.type, w.data, columns, r, 1.0f, row.data());
-      sketch.scales[r] = model_->ops_->sketch_row(row.data(), columns, codes.data() + i * columns, &sketch.errors[r],
-                                                  r % kSampled ? nullptr : errors.data());
+      for (size_t p = 0; p < planes.size(); p++) {
+        uint8_t* c = codes[p].data() + i * columns;
+        const float scale = model_->ops_->sketch_row(row.data(), columns, c, &planes[p]->errors[r],
+                                                     r % kSampled ? nullptr : errors[p].data());
+        planes[p]->scales[r] = scale;
+        if (p + 1 == planes.size()) break;
+        for (size_t k = 0; k < columns; k++) row[k] -= scale * static_cast<float>(2 * c[k] - 3);
+      }
     }
-    kernel->pack(codes.data(), begin, count, rows, columns, sketch.packed.data());
+    for (size_t p = 0; p < planes.size(); p++) {
+      kernel->pack(codes[p].data(), begin, count, rows, columns, planes[p]->packed.data());
+    }
     model_->files_[tensor.file].release(tensor.offset + begin * row_bytes, count * row_bytes);
     std::lock_guard<std::mutex> lock(mutex);
-    for (size_t i = 0; i < columns; i++) column_errors[i] += errors[i];
+    for (size_t p = 0; p < planes.size(); p++) {
+      for (size_t k = 0; k < columns; k++) column_errors[p][k] += errors[p][k];
+    }
   });
-  double total = 0;
-  for (double e : column_errors) total += e;
-  sketch.column_weights.resize(columns, 1.0f);
-  for (size_t i = 0; i < columns && total > 0; i++) {
-    sketch.column_weights[i] = static_cast<float>(column_errors[i] * static_cast<double>(columns) / total);
+  for (size_t p = 0; p < planes.size(); p++) {
+    double total = 0;
+    for (double e : column_errors[p]) total += e;
+    for (size_t k = 0; k < columns && total > 0; k++) {
+      planes[p]->column_weights[k] = static_cast<float>(column_errors[p][k] * static_cast<double>(columns) / total);
+    }
   }
   sketch.kernel = kernel;
 }

@@ -16,6 +16,9 @@ constexpr size_t kChunk = 1024;
 // Exact rows a thread computes at a time.
 constexpr size_t kListChunk = 32;
 
+// Rows of the second plane a thread looks at at a time.
+constexpr size_t kRefineChunk = 256;
+
 // Rows scored exactly before the margin is known: several times the candidates asked for.
 constexpr size_t kFirstRows = 256;
 
@@ -183,12 +186,12 @@ void OutputHead::sketch_scores(size_t count) {
     thread_local AlignedBuffer<int32_t> y;
     if (panel.size() < scratch) panel = AlignedBuffer<uint8_t>(scratch);
     if (y.size() < count * kChunk) y = AlignedBuffer<int32_t>(count * kChunk);
-    s.kernel->gemm(s.matrix(), x, y.data() - begin, kChunk, begin, end, panel.data());
+    s.kernel->gemm(s.matrix(s.first), x, y.data() - begin, kChunk, begin, end, panel.data());
     for (size_t t = 0; t < count; t++) {
       // The kernel's weights are code - 1, the sketch's levels 2 * code - 3.
       int32_t* row = y.data() + t * kChunk;
       for (size_t i = 0; i < n; i++) row[i] = 2 * row[i] - sums_[t];
-      ops_.dequantize(row, s.scales.data() + begin, quantized_rows_[t].scale, n, scores_.data() + t * ldv + begin);
+      ops_.dequantize(row, s.first.scales.data() + begin, quantized_rows_[t].scale, n, scores_.data() + t * ldv + begin);
     }
   });
 }
@@ -203,6 +206,46 @@ void OutputHead::score_rows(size_t output, size_t begin) {
   });
 }
 
+void OutputHead::refine(size_t output, const float* scores, const std::vector<int32_t>& ids, std::vector<float>& refined) {
+  const HeadSketch& s = model_.head_sketch();
+  const size_t stride = round_up(spec_.embedding_length, kActivationPad);
+  const QuantizedRow& q = quantized_rows_[output];
+  const Activations x{quantized_.data() + output * stride, stride, &sums_[output], 1, nullptr};
+  refined.resize(ids.size());
+  pool_.parallel((ids.size() + kRefineChunk - 1) / kRefineChunk, [&](size_t chunk, unsigned) {
+    const size_t at = chunk * kRefineChunk, count = std::min(kRefineChunk, ids.size() - at);
+    int32_t y[kRefineChunk + 4];
+    s.kernel->gemv_rows(s.matrix(s.second), x, ids.data() + at, count, y);
+    for (size_t i = 0; i < count; i++) {
+      const auto row = static_cast<size_t>(ids[at + i]);
+      refined[at + i] = scores[row] + static_cast<float>(2 * y[i] - q.sum) * (s.second.scales[row] * q.scale);
+    }
+  });
+}
+
+// What a plane leaves unknown of a row's score, in standard deviations: errors[row] * by_error + scales[row] * by_scale,
+// from the row's own error and from what x lost in quantisation; times the margin. The deviation is checked against the
+// rows `ids` whose exact logits are known, and widened where they disagree. Not finite where nothing can be said.
+OutputHead::Noise OutputHead::noise(const SketchPlane& plane, const float* x, float lost, const std::vector<int32_t>& ids,
+                                    const std::vector<float>& sketched) const {
+  const float by_error = std::sqrt(ops_.weighted_squares(x, plane.column_weights.data(), spec_.embedding_length));
+  // The scale of the first plane carries nearly all of a row's norm.
+  const std::vector<float>& scales = model_.head_sketch().first.scales;
+  const float by_scale = lost * kLevelRms;
+  double mean = 0, squares = 0;
+  const auto n = static_cast<double>(ids.size());
+  for (size_t i = 0; i < ids.size(); i++) {
+    const auto row = static_cast<size_t>(ids[i]);
+    const double z = (static_cast<double>(exact_[i]) - sketched[i]) /
+                     (static_cast<double>(plane.errors[row]) * by_error + static_cast<double>(scales[row]) * by_scale + 1e-30);
+    mean += z;
+    squares += z * z;
+  }
+  mean /= n;
+  const auto margin = kMargin * static_cast<float>(std::max(1.0, std::sqrt(std::max(0.0, squares / n - mean * mean))));
+  return {margin * by_error, margin * by_scale};
+}
+
 // The k best exact logits, found through the sketch. False where too many rows would have to be looked at.
 bool OutputHead::from_sketch(const Batch& batch, size_t output, size_t index, BatchResult& result) {
   const HeadSketch& s = model_.head_sketch();
@@ -211,7 +254,7 @@ bool OutputHead::from_sketch(const Batch& batch, size_t output, size_t index, Ba
   const float* x = rows_.data() + output * round_up(d, 16);
   stats_.outputs++;
 
-  // 1. The rows with the best sketched scores, exactly.
+  // 1. The rows with the best scores of the first plane, exactly: their k-th best is the bar.
   chunk_maxima_.resize(chunks);
   pool_.parallel(chunks, [&](size_t chunk, unsigned) {
     const size_t begin = chunk * kChunk;
@@ -221,56 +264,63 @@ bool OutputHead::from_sketch(const Batch& batch, size_t output, size_t index, Ba
   if (select_largest(scores, v, first) < first) return false;  // NaN: the whole head reports it
   ids_.assign(selected_.begin(), selected_.begin() + static_cast<std::ptrdiff_t>(first));
   score_rows(output, 0);
-
-  // 2. The noise: per row, deviation = error * |x| (weighted by the columns' errors) + what x itself lost in quantisation.
-  const QuantizedRow& q = quantized_rows_[output];
-  const int8_t* values = quantized_.data() + output * round_up(d, kActivationPad);
-  double lost = 0;
-  for (size_t i = 0; i < d; i++) {
-    const double e = static_cast<double>(x[i]) - static_cast<double>(q.scale) * values[i];
-    lost += e * e;
-  }
-  const float by_error = std::sqrt(ops_.weighted_squares(x, s.column_weights.data(), d));
-  const float by_scale = static_cast<float>(std::sqrt(lost)) * kLevelRms;
-  double mean = 0, squares = 0;
-  for (size_t i = 0; i < first; i++) {
-    const auto row = static_cast<size_t>(ids_[i]);
-    const double z = (static_cast<double>(exact_[i]) - scores[row]) /
-                     (static_cast<double>(s.errors[row]) * by_error + static_cast<double>(s.scales[row]) * by_scale + 1e-30);
-    mean += z;
-    squares += z * z;
-  }
-  mean /= static_cast<double>(first);
-  const double deviation = std::sqrt(std::max(0.0, squares / static_cast<double>(first) - mean * mean));
-  const float margin = kMargin * static_cast<float>(std::max(1.0, deviation));
-  if (!std::isfinite(margin)) return false;
-
-  // 3. Every other row that could reach the k-th best exact logit.
-  std::vector<float> best(exact_.begin(), exact_.end());
+  std::vector<float> best(exact_);
   std::nth_element(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(k - 1), best.end(), std::greater<float>());
   const float bar = std::nextafter(best[k - 1], -INFINITY);
+
+  // 2. Every other row that the first plane's noise could lift over the bar.
+  const QuantizedRow& q = quantized_rows_[output];
+  const int8_t* values = quantized_.data() + output * round_up(d, kActivationPad);
+  double lost_squares = 0;
+  for (size_t i = 0; i < d; i++) {
+    const double e = static_cast<double>(x[i]) - static_cast<double>(q.scale) * values[i];
+    lost_squares += e * e;
+  }
+  const auto lost = static_cast<float>(std::sqrt(lost_squares));
+  std::vector<float> sketched(first);
+  for (size_t i = 0; i < first; i++) sketched[i] = scores[static_cast<size_t>(ids_[i])];
+  const Noise noise1 = noise(s.first, x, lost, ids_, sketched);
+  if (!std::isfinite(noise1.by_error) || !std::isfinite(noise1.by_scale)) return false;
+  known_.resize(v, false);
+  for (int32_t id : ids_) known_[static_cast<size_t>(id)] = true;
   found_.resize(chunks);
   pool_.parallel(chunks, [&](size_t chunk, unsigned) {
     alignas(64) float upper[kChunk];
     int32_t ids[kChunk];
     const size_t begin = chunk * kChunk, n = std::min(v, begin + kChunk) - begin;
-    ops_.add_scaled(scores + begin, s.errors.data() + begin, margin * by_error, s.scales.data() + begin, margin * by_scale,
-                    n, upper);
+    ops_.add_scaled(scores + begin, s.first.errors.data() + begin, noise1.by_error, s.first.scales.data() + begin,
+                    noise1.by_scale, n, upper);
     const size_t count = ops_.select_above(upper, n, bar, static_cast<int32_t>(begin), ids);
-    found_[chunk].assign(ids, ids + count);
+    auto& list = found_[chunk];
+    list.clear();
+    for (size_t i = 0; i < count; i++) {
+      if (!known_[static_cast<size_t>(ids[i])]) list.push_back(ids[i]);
+    }
   });
-  std::vector<int32_t> known(ids_);
-  std::sort(known.begin(), known.end());
-  for (const auto& list : found_) {
-    for (int32_t id : list) {
-      if (!std::binary_search(known.begin(), known.end(), id)) ids_.push_back(id);
+  for (int32_t id : ids_) known_[static_cast<size_t>(id)] = false;
+  std::vector<int32_t> promising;
+  for (const auto& list : found_) promising.insert(promising.end(), list.begin(), list.end());
+
+  // 3. Of those, every row that the second plane's noise could.
+  if (promising.size() > v / kGiveUpShare) {
+    stats_.fallbacks++;
+    return false;
+  }
+  if (s.second.bytes() && promising.size() > kListChunk) {
+    std::vector<float> refined;
+    refine(output, scores, ids_, refined);
+    const Noise noise2 = noise(s.second, x, lost, ids_, refined);
+    refine(output, scores, promising, refined);
+    for (size_t i = 0; i < promising.size(); i++) {
+      const auto row = static_cast<size_t>(promising[i]);
+      const float upper = refined[i] + s.second.errors[row] * noise2.by_error + s.first.scales[row] * noise2.by_scale;
+      if (!(upper <= bar)) ids_.push_back(promising[i]);
     }
-    if (ids_.size() > v / kGiveUpShare) {
-      stats_.fallbacks++;
-      return false;
-    }
+  } else {
+    ids_.insert(ids_.end(), promising.begin(), promising.end());
   }
   score_rows(output, first);
+  stats_.rows_refined += promising.size();
   stats_.rows_scored += ids_.size();
 
   // 4. The best k of the exact ones.

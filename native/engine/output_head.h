@@ -25,6 +25,7 @@ class OutputHead {
   // How the sketch fared, since the context was made.
   struct SketchStats {
     std::atomic<uint64_t> outputs{0};      // outputs looked for in the sketch
+    std::atomic<uint64_t> rows_refined{0};  // rows of the second plane looked at for them
     std::atomic<uint64_t> rows_scored{0};  // exact rows computed for them
     std::atomic<uint64_t> fallbacks{0};    // outputs that needed the whole head after all
   };
@@ -37,6 +38,13 @@ class OutputHead {
   void log_sum_exp(const float* logits, float temperature, BatchResult& result);
   void head(size_t first, size_t count);
   void sketch_scores(size_t count);
+  // The scores of rows `ids` with the second plane added.
+  void refine(size_t output, const float* scores, const std::vector<int32_t>& ids, std::vector<float>& refined);
+  struct Noise {
+    float by_error, by_scale;
+  };
+  Noise noise(const SketchPlane& plane, const float* x, float lost, const std::vector<int32_t>& ids,
+              const std::vector<float>& sketched) const;
   // The exact logits of rows ids[begin..] of output `output`, appended to exact_.
   void score_rows(size_t output, size_t begin);
   // Ids of the k largest of n values in selected_ (unsorted); chunk maxima are in chunk_maxima_. Returns how many.
@@ -56,6 +64,7 @@ class OutputHead {
   std::vector<int32_t> selected_, ids_;
   std::vector<float> exact_;
   std::vector<std::vector<int32_t>> found_;  // per chunk
+  std::vector<char> known_;  // per row; all false between calls
   size_t outputs_ = 0;
   std::vector<bool> complete_;  // per output: logits_ holds all of them
   SketchStats stats_;
