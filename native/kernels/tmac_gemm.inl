@@ -2,6 +2,7 @@
 //
 // Isa provides
 //   Groups                                   Pairs, Triples or Fours
+//   kUnit                                    groups of a table's unit (tmac_lut.h)
 //   kTiles                                   tiles of 16 rows that share a table load in a GEMV
 //   kBatchTiles, kBatchTokens                tiles x tokens that share indices and tables in a GEMM
 //   tile_bytes(columns)
@@ -35,8 +36,8 @@ BITNET_INLINE void lut_rows(const PackedMatrix& w, const Activations& x, size_t 
   using Groups = typename Isa::Groups;
   LutTable tables[T];
   unroll<T>([&](auto i) BITNET_INLINE_LAMBDA {
-    tables[i] = lut_table<Groups>(x.tables, lut_table_bytes<Groups>(w.columns), t + i, lut_blocks<Groups>(w.columns),
-                                  first, last);
+    tables[i] = lut_table<Groups, Isa::kUnit>(x.tables, lut_table_bytes<Groups>(w.columns), t + i,
+                                              lut_blocks<Groups>(w.columns), first, last);
   });
   for (; r1 - r0 >= 16 * R; r0 += 16 * R) lut_tiles<Isa, R, T>(w, x, first, last, tables, y, ldy, r0, t);
   if constexpr (R > 1) {

@@ -9,7 +9,7 @@ namespace {
 void gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end, void*) {
   const size_t blocks = lut_blocks<Pairs>(w.columns);
   for (size_t t = 0; t < x.count; t++) {
-    const LutTable table = lut_table<Pairs>(x.tables, tl1::table_bytes(w.columns), t, blocks, 0, blocks);
+    const LutTable table = lut_table<Pairs, 1>(x.tables, tl1::table_bytes(w.columns), t, blocks, 0, blocks);
     for (size_t row = row_begin; row < row_end; row++) {
       const uint8_t* tile = w.data + row / 16 * tl1_tile_bytes(w.columns);
       int32_t sum = 0;
