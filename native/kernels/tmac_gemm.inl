@@ -10,9 +10,9 @@
 //                                            R tiles x T tokens over blocks first to last: sets y where first is 0, else
 //                                            adds to it
 //
-// A GEMV streams a few tiles at a time over all columns. A GEMM takes a panel of rows and a chunk of columns, whose weights
-// stay in L2, through all tokens before it goes on, so that weights are streamed once; a chunk's tables stay in L1 for
-// all rows of the panel (7.5 KiB of low parts a token, as much again where high parts are dense).
+// A GEMV streams a few tiles at a time over all columns. A GEMM takes a panel of rows and a chunk of columns, whose
+// weights stay in L2, through all tokens before it goes on, so that weights are streamed once; a chunk's tables stay in
+// L1 for all rows of the panel (7.5 KiB of low parts a token, as much again where high parts are dense).
 #include "kernels/inline.h"
 #include "kernels/tmac_lut.h"
 

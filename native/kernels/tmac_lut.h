@@ -11,8 +11,8 @@
 // A block is what 64 bytes of TL1 or of two-plane T-MAC hold for 16 rows (a tile): `groups` groups of `columns`
 // columns. The tiles of a matrix follow one another, each a stream of its own over all columns.
 //
-// A token's table: [header, 64 bytes][low parts][high parts][numbers of the units with high parts, uint32 each]; the parts
-// are [block][group][16 entries], so that 64 bytes are the tables of four groups: one vpermb operand.
+// A token's table: [header, 64 bytes][low parts][high parts][numbers of the units with high parts, uint32 each]; the
+// parts are [block][group][16 entries], so that 64 bytes are the tables of four groups: one vpermb operand.
 #pragma once
 
 #include <cstddef>
@@ -142,7 +142,8 @@ void pack_dwords(const uint8_t* codes, size_t row_begin, size_t count, size_t ro
 namespace tmac {
 enum class Layout {
   kRows,    // scalar, NEON: per block and plane 32 bytes as a quad of TL1
-  kWords,   // AVX2: per block and pair of planes [h = 0, 1][l][row 8h + i][plane], a last odd plane [l][row 8h + i at 2i + h]
+  kWords,   // AVX2: per block and pair of planes [h = 0, 1][l][row 8h + i][plane]; a last odd plane [l][i][h], the
+            // byte of row 8h + i
   kDwords,  // AVX-512: a slot is 64 nibbles, 4r + j, of one block and plane; slots are numbered block * planes + plane,
             // even ones take the low nibbles of 64 bytes, odd ones the high nibbles
 };

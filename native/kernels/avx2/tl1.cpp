@@ -11,7 +11,8 @@ void build_table(const int8_t* values, size_t columns, void* table) {
 
 extern const TernaryKernel kAvx2Tl1 = {
     "avx2-tl1", "tl1", "avx2", "Pairs looked up with pshufb in tables of 9 exact sums, 16 rows x 2 pairs at a time.",
-    kAvx2Level, tl1::packed_bytes, tl1::pack_rows, lut_no_scratch, lut_gemm<Avx2Rows<Pairs>>, tl1::table_bytes, build_table,
+    kAvx2Level, tl1::packed_bytes, tl1::pack_rows, lut_no_scratch, lut_gemm<Avx2Rows<Pairs>>, tl1::table_bytes,
+    build_table,
 };
 
 }  // namespace bitnet

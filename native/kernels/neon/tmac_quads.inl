@@ -119,13 +119,15 @@ struct NeonQuads {
                 v[r] = vld1q_u8(p + r * tile_bytes + 64 * q + 32 * h + 16 * l);
               });
               unroll<2>([&](auto n) BITNET_INLINE_LAMBDA {
+                if constexpr (kSigns) no_loads_ahead();
                 uint8x16_t index[R];
                 int8x16_t mask[R];
                 unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
                   index[r] = nibble(v[r], decltype(n)::value);
                   if constexpr (kSigns) {
-                    mask[r] = mask_of(vld1q_u8(p + r * tile_bytes + 256 + 32 * (q / 2) + 16 * l),
-                                      4 * (q % 2) + 2 * h + n);
+                    constexpr int slot = 4 * (decltype(q)::value % 2) + 2 * decltype(h)::value + decltype(n)::value;
+                    const uint8x16_t s = vld1q_u8(p + r * tile_bytes + 256 + 32 * (q / 2) + 16 * l);
+                    mask[r] = vreinterpretq_s8_u8(vcltzq_s8(vshlq_n_s8(vreinterpretq_s8_u8(s), slot)));
                   }
                 });
                 unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {

@@ -29,7 +29,8 @@ void build_table(const int8_t* values, size_t columns, void* table) {
 }  // namespace
 
 extern const TernaryKernel kScalarTl1 = {
-    "scalar-tl1", "tl1", "scalar", "Pairs looked up in tables of 9 sums, in plain C++: what the other TL1 kernels must equal.",
+    "scalar-tl1", "tl1", "scalar",
+    "Pairs looked up in tables of 9 sums, in plain C++: what the other TL1 kernels must equal.",
     0, tl1::packed_bytes, tl1::pack_rows, lut_no_scratch, gemm, tl1::table_bytes, build_table,
 };
 

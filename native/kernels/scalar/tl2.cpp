@@ -16,7 +16,8 @@ void gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, s
       for (size_t g = 0; g < blocks * Triples::kGroups; g++) {
         const size_t block = g / 8, h = g / 4 % 2, nibble = g / 2 % 2, l = g % 2;
         const uint8_t* super = tile + block / 4 * 320;
-        const int32_t entry = lut_entry(table, g, super[64 * (block % 4) + 32 * h + 16 * l + row % 16] >> (4 * nibble) & 15);
+        const uint8_t indices = super[64 * (block % 4) + 32 * h + 16 * l + row % 16];
+        const int32_t entry = lut_entry(table, g, indices >> (4 * nibble) & 15);
         const uint8_t signs = super[256 + 32 * (block % 4 / 2) + 16 * l + row % 16];
         sum += signs << (4 * (block % 2) + 2 * h + nibble) & 0x80 ? -entry : entry;
       }
