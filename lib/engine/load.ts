@@ -15,6 +15,7 @@ import {
   type ModelOptions,
   type ResolvedModelOptions,
 } from "./options";
+import { chooseKernel } from "./tuner";
 
 /**
  * Loads a GGUF file or a Hugging Face folder; without a path, the model that ships with the package. The header is read in slices, the vocabulary
@@ -54,8 +55,11 @@ async function load(path: string, options: ResolvedModelOptions): Promise<Engine
   tokenizer.catch(() => undefined);
   const held: { close(): void }[] = [];
   try {
+    const progress = splitProgress(options.onProgress);
+    const choice = await chooseKernel(addon, spec, { ...options, onProgress: progress.tuning });
+    throwIfAborted("Model.load", signal);
     const native = await loadWeights(
-      () => addon.loadModel(spec, { kernel: options.kernel, threads: options.threads, onProgress: options.onProgress }),
+      () => addon.loadModel(spec, { ...choice, threads: options.threads, onProgress: progress.packing }),
       signal,
     );
     held.push(native);
@@ -66,6 +70,21 @@ async function load(path: string, options: ResolvedModelOptions): Promise<Engine
     tokenizer.then((late) => late.close()).catch(() => undefined);
     throw fromNative(error);
   }
+}
+
+/** Share of loading that is shown for timing the kernels, where they are timed. */
+const TUNING_SHARE = 0.3;
+
+/** One progress that rises from 0 to 1, made of those of two steps of which the first may be left out. */
+function splitProgress(onProgress: (share: number) => void): Record<"tuning" | "packing", (share: number) => void> {
+  let before = 0;
+  return {
+    tuning: (share) => {
+      before = TUNING_SHARE;
+      onProgress(share * TUNING_SHARE);
+    },
+    packing: (share) => onProgress(before + share * (1 - before)),
+  };
 }
 
 async function loadWeights(start: () => LoadTask, signal: AbortSignal | undefined): Promise<NativeModel> {
