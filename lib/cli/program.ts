@@ -4,14 +4,31 @@ import { Command } from "commander";
 import { addBench } from "./commands/bench";
 import { addChat } from "./commands/chat";
 import { addConvert } from "./commands/convert";
+import { addEmbed } from "./commands/embed";
 import { addGenerate } from "./commands/generate";
 import { addInspect } from "./commands/inspect";
 import { addKernels } from "./commands/kernels";
+import { addList } from "./commands/list";
 import { addPerplexity } from "./commands/perplexity";
+import { addPull } from "./commands/pull";
+import { addRemove } from "./commands/remove";
 import { addServe } from "./commands/serve";
 
 /** Every command; adding one is adding its file and a line here. */
-const COMMANDS = [addGenerate, addChat, addServe, addInspect, addPerplexity, addConvert, addBench, addKernels];
+const COMMANDS = [
+  addGenerate,
+  addChat,
+  addServe,
+  addInspect,
+  addPerplexity,
+  addConvert,
+  addEmbed,
+  addPull,
+  addList,
+  addRemove,
+  addBench,
+  addKernels,
+];
 
 const EXIT_CODES = `
 Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.`;

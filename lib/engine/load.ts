@@ -3,6 +3,7 @@ import type { LoadTask, NativeContext, NativeModel } from "../../types/addon";
 import { loadAddon } from "../addon";
 import { fromNative, InvalidOptionError } from "../errors";
 import { BUNDLED_MODEL_PATH } from "../files/bundled";
+import { isHubReference, pull } from "../files/hub";
 import type { Tokenizer } from "../tokenizer";
 import { describe } from "../validate";
 import { abortError, onAbort, throwIfAborted } from "./abort";
@@ -18,7 +19,8 @@ import {
 import { chooseKernel } from "./tuner";
 
 /**
- * Loads a GGUF file or a Hugging Face folder; without a path, the model that ships with the package. The header is read in slices, the vocabulary
+ * Loads a GGUF file, a Hugging Face folder, or a model of the Hub ("hf:owner/name"); without a path, the model that ships
+ * with the package. The header is read in slices, the vocabulary
  * and the weights on threads of their own: the event loop is never blocked.
  * @throws InvalidOptionError, FileError, ModelFormatError, UnsupportedModelError, OutOfMemoryError, KernelError,
  * AddonLoadError, AbortError
@@ -30,7 +32,7 @@ export async function loadEngine(path: string | undefined, options?: ModelOption
   const resolved = resolveModelOptions(options, () => loadAddon().cpu());
   const { signal } = resolved;
   throwIfAborted("Model.load", signal);
-  const engine = load(resolve(path ?? BUNDLED_MODEL_PATH), resolved);
+  const engine = locate(path, resolved).then(([found, rest]) => load(found, rest));
   if (!signal) return engine;
   // Whoever aborts gets the answer now; what was under way frees itself when it comes to its end.
   return new Promise((accept, reject) => {
@@ -40,6 +42,28 @@ export async function loadEngine(path: string | undefined, options?: ModelOption
     });
     engine.then(accept, reject).finally(removeListener);
   });
+}
+
+/** Share of loading that a download takes, as far as progress can tell. */
+const DOWNLOAD_SHARE = 0.9;
+
+/** The path of a file or folder on this machine; models of the Hub are fetched where they are not in the cache. */
+async function locate(
+  path: string | undefined,
+  options: ResolvedModelOptions,
+): Promise<[path: string, options: ResolvedModelOptions]> {
+  if (path === undefined || !isHubReference(path)) return [resolve(path ?? BUNDLED_MODEL_PATH), options];
+  const { signal, onProgress } = options;
+  let fetched = 0;
+  const pulled = await pull(path, {
+    cached: true,
+    ...(signal ? { signal } : {}),
+    onProgress({ received, total }) {
+      fetched = DOWNLOAD_SHARE;
+      onProgress((received / Math.max(total, 1)) * DOWNLOAD_SHARE);
+    },
+  });
+  return [pulled.path, { ...options, onProgress: (share) => onProgress(fetched + share * (1 - fetched)) }];
 }
 
 async function load(path: string, options: ResolvedModelOptions): Promise<Engine> {
@@ -133,6 +157,7 @@ function makeEngine(
     headCount: spec.headCount,
     headCountKv: spec.headCountKv,
     ffnLength: spec.ffnLength,
+    ...(opened.pooling === undefined ? {} : { pooling: opened.pooling }),
     kernel: native.kernel,
     floatLevel: native.floatLevel,
     threads: options.threads,
@@ -146,7 +171,9 @@ function makeEngine(
     bytesPerToken: native.bytesPerToken,
     macsPerToken: native.macsPerToken,
   };
-  const { maxBatchTokens, prefillChunk, maxConcurrent } = options;
-  const limits = { vocabularySize: spec.vocabularySize, maxBatchTokens, prefillChunk, maxConcurrent };
+  const { maxBatchTokens, prefillChunk, maxConcurrent, maxQueue } = options;
+  const { cacheBlocks } = plan;
+  const bounds = { maxBatchTokens, prefillChunk, maxConcurrent, maxQueue, cacheBlocks };
+  const limits = { vocabularySize: spec.vocabularySize, ...bounds };
   return new Engine({ native, context, tokenizer, info, limits, chatTemplate });
 }
