@@ -2,16 +2,14 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
 import { addBench } from "./commands/bench";
+import { addBuild } from "./commands/build";
 import { addChat } from "./commands/chat";
 import { addConvert } from "./commands/convert";
-import { addEmbed } from "./commands/embed";
+import { addDoctor } from "./commands/doctor";
 import { addGenerate } from "./commands/generate";
 import { addInspect } from "./commands/inspect";
 import { addKernels } from "./commands/kernels";
-import { addList } from "./commands/list";
 import { addPerplexity } from "./commands/perplexity";
-import { addPull } from "./commands/pull";
-import { addRemove } from "./commands/remove";
 import { addServe } from "./commands/serve";
 
 /** Every command; adding one is adding its file and a line here. */
@@ -22,12 +20,10 @@ const COMMANDS = [
   addInspect,
   addPerplexity,
   addConvert,
-  addEmbed,
-  addPull,
-  addList,
-  addRemove,
   addBench,
   addKernels,
+  addDoctor,
+  addBuild,
 ];
 
 const EXIT_CODES = `
