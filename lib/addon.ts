@@ -1,5 +1,6 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
+import { cpus } from "node:os";
 import { join } from "node:path";
 import nodeGypBuild from "node-gyp-build";
 import type { Addon } from "../types/addon";
@@ -23,6 +24,20 @@ export function loadAddon(): Addon {
   return (loaded ??= loadAddonFrom(PACKAGE_ROOT, packageVersion()));
 }
 
+/** Path of the binary that `loadAddon` takes; undefined if there is none for this system. */
+export function addonPath(): string | undefined {
+  try {
+    return nodeGypBuild.path(PACKAGE_ROOT);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Folder of the installed package, for the commands that look at it or build in it. */
+export function packageRoot(): string {
+  return PACKAGE_ROOT;
+}
+
 /** `loadAddon` without its memory, for a package folder and the version that the binary there must have. */
 export function loadAddonFrom(root: string, version: string): Addon {
   let file: string | undefined;
@@ -37,7 +52,8 @@ export function loadAddonFrom(root: string, version: string): Addon {
   }
 }
 
-function packageVersion(): string {
+/** Version of the package. */
+export function packageVersion(): string {
   const { version } = JSON.parse(readFileSync(join(PACKAGE_ROOT, "package.json"), "utf8")) as { version: string };
   return version;
 }
@@ -45,7 +61,8 @@ function packageVersion(): string {
 function explain(root: string, file: string | undefined, error: unknown): string {
   const platform = `${process.platform}-${process.arch}`;
   const lines = [
-    `The native part of node-bitnet could not be loaded on ${platform}${libc()} with Node ${process.versions.node}.`,
+    `The native part of node-bitnet could not be loaded on ${systemName()} with Node ${process.versions.node}.`,
+    `CPU: ${cpus()[0]?.model.trim() ?? "unknown"}.`,
     file === undefined ? "No binary fits this system. Looked in:" : "Looked in:",
   ];
   for (const folder of ["build/Release", "build/Debug", `prebuilds/${platform}`]) {
@@ -59,10 +76,15 @@ function explain(root: string, file: string | undefined, error: unknown): string
   }
   if (file !== undefined && !file.startsWith(root)) lines.push(`  ${file}: ${oneLine(error)}`);
   lines.push(
-    `Remedy: build it from source with CMake 3.20 or newer and a C++17 compiler: cd "${root}" && npx cmake-js@8 compile`,
+    "Remedy: build it from source, which needs CMake 3.20 or newer and a C++17 compiler: npx node-bitnet build",
     "If node_modules was copied from another system or installed with another architecture's Node, reinstall it here.",
   );
   return lines.join("\n");
+}
+
+/** Platform, architecture and C library, for example "linux-x64 (glibc 2.36)". */
+export function systemName(): string {
+  return `${process.platform}-${process.arch}${libc()}`;
 }
 
 function binariesIn(folder: string): string[] {

@@ -23,6 +23,7 @@ export { type EvaluateOptions, type KvType, type ModelInfo, type ModelOptions } 
 export {
   TextStream,
   type Chunk,
+  type EmbedOptions,
   type FinishReason,
   type GenerationOptions,
   type GenerationResult,
@@ -32,4 +33,5 @@ export {
 } from "./generation";
 export { type SamplingOptions } from "./sampling";
 export { type DecodeOptions, type Detokenizer, type EncodeOptions, type Tokenizer } from "./tokenizer";
+export { pull, type PulledModel, type PullOptions, type PullProgress } from "./files/hub";
 export { convertToGguf, type ConversionReport, type ConvertOptions } from "./convert";

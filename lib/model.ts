@@ -1,8 +1,8 @@
 import "./dispose";
 import { ChatSession, type ChatOptions } from "./chat";
 import { loadEngine, type Engine, type EvaluateOptions, type ModelInfo, type ModelOptions } from "./engine";
-import { collectText, streamText } from "./generation";
-import type { GenerationOptions, GenerationResult, Prompt, TextStream } from "./generation";
+import { collectText, embedTexts, streamText } from "./generation";
+import type { EmbedOptions, GenerationOptions, GenerationResult, Prompt, TextStream } from "./generation";
 import type { Tokenizer } from "./tokenizer";
 import { abortSignal, checkOptions } from "./validate";
 
@@ -16,8 +16,9 @@ export class Model {
   private constructor(private readonly engine: Engine) {}
 
   /**
-   * Loads a GGUF file or a Hugging Face folder (config.json, safetensors, tokenizer); without a path, the small model that
-   * ships with the package. Never blocks the event loop.
+   * Loads a GGUF file, a Hugging Face folder (config.json, safetensors, tokenizer) or a model of the Hub
+   * ("hf:owner/name[/file][@revision]", fetched once); without a path, the small model that ships with the package.
+   * Never blocks the event loop.
    * @throws InvalidOptionError, FileError, ModelFormatError, UnsupportedModelError, OutOfMemoryError, KernelError,
    * AddonLoadError, AbortError
    */
@@ -79,6 +80,14 @@ export class Model {
   async score(tokens: ArrayLike<number>, options?: EvaluateOptions): Promise<Float64Array> {
     const { signal } = checkOptions("model.score", options, evaluateChecks);
     return this.engine.score(tokens, signal);
+  }
+
+  /**
+   * Vectors of texts, for search and comparison, in the order of the texts; they are computed together.
+   * @throws InvalidOptionError, ContextLengthError unless `truncate` is set, ClosedError, AbortError
+   */
+  async embed(texts: Prompt | readonly Prompt[], options?: EmbedOptions): Promise<Float32Array[]> {
+    return embedTexts(this.engine, texts, options);
   }
 
   /** Stops all work with `AbortError`, waits for its end and frees all memory. Idempotent. */

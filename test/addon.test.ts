@@ -31,7 +31,7 @@ describe("an addon that does not load", () => {
     expect(message).toContain(`Node ${process.versions.node}`);
     expect(message).toContain(`${join(root, "build/Release")}: no binary`);
     expect(message).toContain(`${join(root, `prebuilds/${process.platform}-${process.arch}`)}: no binary`);
-    expect(message).toContain("npx cmake-js@8 compile");
+    expect(message).toContain("npx node-bitnet build");
     expect(cause).toBeInstanceOf(Error);
   });
 

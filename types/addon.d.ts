@@ -321,6 +321,104 @@ export interface ProbeResult {
   threads: number;
 }
 
+/** Work on a thread of the addon's own that can be stopped. */
+export interface NativeTask<T> {
+  promise: Promise<T>;
+  /** Makes `promise` reject with ERR_ABORTED soon; no effect afterwards. */
+  cancel(): void;
+}
+
+/** Matrices of one shape in a model. */
+export interface MatrixShape {
+  /** Output features, 1 to 2^24. */
+  rows: number;
+  /** Input features, 1 to 262144. */
+  columns: number;
+  /** How many there are. */
+  count: number;
+}
+
+export interface TuneRequest {
+  shapes: MatrixShape[];
+  /** Threads that will compute, 1 to 256. */
+  threads: number;
+  /** Names of the candidates. Absent: all that are available, scalar ones only where there is no other. */
+  kernels?: string[];
+  /** Most memory in use at a time. Default 384 MiB. */
+  memoryBytes?: number;
+  /** Time after which no further round is started. Default 1500. */
+  milliseconds?: number;
+  /** Called on the JavaScript thread with the share done, 0..1. */
+  onProgress?: (share: number) => void;
+}
+
+/** What a kernel was measured at; without times where a first look ruled it out. */
+export interface TuneMeasurement {
+  kernel: string;
+  /** The best prefetch distance for this kernel, in bytes. */
+  prefetch: number;
+  /** All matrices of the shapes, one token, weights from memory. */
+  decodeMicroseconds?: number;
+  /** All matrices of the shapes, per token of a large batch. */
+  prefillMicroseconds?: number;
+}
+
+export interface TuneResult {
+  /** The kernel with the least decode + prefill time; of those within 3 %, the simplest. */
+  kernel: string;
+  prefetch: number;
+  measurements: TuneMeasurement[];
+}
+
+export interface KernelBenchCase {
+  /** Tokens, 1 to 4096. */
+  batch: number;
+  /** 1 to 256. */
+  threads: number;
+  /** "memory": another copy of the matrix each time; "cache": a few rows of it over and over. */
+  source: "cache" | "memory";
+}
+
+export interface KernelBenchRequest {
+  kernel: string;
+  rows: number;
+  columns: number;
+  cases: KernelBenchCase[];
+  /** Bytes of copies that take turns in "memory" cases. Default 256 MiB. */
+  memoryBytes?: number;
+  /** Bytes of packed weights per thread in "cache" cases. Default 256 KiB. */
+  cacheBytes?: number;
+  /** Bytes ahead; 0 or absent: the best of a few, for each case from memory. */
+  prefetch?: number;
+  /** For each case. Default 50. */
+  milliseconds?: number;
+}
+
+export interface KernelBenchResult {
+  /** Bytes of the packed matrix. */
+  packedBytes: number;
+  /** Whether worst-case inputs and the timed products' own sums equal the reference's. */
+  exact: boolean;
+  /** The first sum that differs, where one does. */
+  difference?: string;
+  /** One per case. */
+  times: {
+    /** Of one product of the whole matrix (scaled up where a part of its rows was timed), tables included; the median. */
+    microseconds: number;
+    /** Of all timed products together, and how many they were. */
+    spentMicroseconds: number;
+    products: number;
+    prefetch: number;
+  }[];
+}
+
+export interface DotProductProbe {
+  isa: string;
+  threads: number;
+  /** 1e9 int8 multiply-adds per second of all threads, best of several runs. */
+  gigamacsPerSecond: number;
+}
+
 export interface Addon {
   /** Version of the package the binary was built from. */
   readonly version: string;
@@ -331,6 +429,12 @@ export interface Addon {
   loadModel(spec: ModelSpec, options: LoadOptions): LoadTask;
   /** Streams over `bytes` of memory with `threads` threads and reports the read bandwidth. */
   probeBandwidth(bytes: number, threads: number): Promise<ProbeResult>;
+  /** Times a loop of nothing but dot products for each instruction set of this CPU that has kernels beyond scalar. */
+  probeDotProducts(threads: number): NativeTask<DotProductProbe[]>;
+  /** Times the kernels on this machine for a model's shapes and chooses one. */
+  tune(request: TuneRequest): NativeTask<TuneResult>;
+  /** Times one kernel on one shape and checks what it computed. */
+  benchKernel(request: KernelBenchRequest): NativeTask<KernelBenchResult>;
   /** Resident set peak of the process in bytes (VmHWM). */
   peakMemoryBytes(): number;
 }

@@ -1,21 +1,11 @@
 import type { ModelSpec, TensorRef } from "../../types/addon";
 import { BitnetError, InvalidOptionError } from "../errors";
-import {
-  readGguf,
-  readTokenizerInfo,
-  tensorTypeByName,
-  type GgufFile,
-  type GgufTensor,
-  type GgufValue,
-} from "../files/gguf";
+import { readGguf, readTokenizerInfo, type GgufFile, type GgufTensor, type GgufValue } from "../files/gguf";
+import { packedBytes } from "./packed_bytes";
 import { describeModel } from "./registry";
 
 /** Positions in one block of the KV cache. */
 const KV_BLOCK = 32;
-
-/** Packed ternary matrices are padded to whole tiles. */
-const PACKED_ROWS = 16;
-const PACKED_COLUMNS = 256;
 
 /** Elements of metadata arrays that `inspect` shows; the rest is counted. */
 const SHOWN_ELEMENTS = 8;
@@ -99,10 +89,11 @@ export function memoryPlan(spec: ModelSpec, options: MemoryOptions = {}): Memory
   if (!Number.isInteger(maxBatchTokens) || maxBatchTokens < 1) {
     throw new InvalidOptionError(`Option "maxBatchTokens" is ${maxBatchTokens}; it must be a positive integer.`);
   }
+  const linear = linearTensors(spec);
   let packedWeights = 0;
   let mapped = 0;
   for (const tensor of specTensors(spec)) {
-    if (isTernary(tensor)) packedWeights += packedBytes(tensor);
+    if (linear.has(tensor)) packedWeights += packedBytes(tensor);
     else mapped += tensor.byteLength;
   }
   const keys = spec.headCountKv * spec.headDim;
@@ -129,14 +120,11 @@ export function* specTensors(spec: ModelSpec): Generator<TensorRef> {
   }
 }
 
-/** Whether a weight is packed: GGUF's ternary types, and the two kinds of Hugging Face folders. */
-function isTernary({ format }: TensorRef): boolean {
-  return tensorTypeByName(format)?.ternary === true || format === "hf_packed_u8" || format.endsWith("_master");
-}
-
-function packedBytes({ rows, columns }: TensorRef): number {
-  const up = (value: number, step: number): number => Math.ceil(value / step) * step;
-  return (up(rows, PACKED_ROWS) * up(columns, PACKED_COLUMNS)) / 4;
+/** The matrices of the linear layers, which are packed. */
+function linearTensors(spec: ModelSpec): Set<TensorRef> {
+  return new Set(
+    spec.layers.flatMap(({ q, k, v, attnOutput, gate, up, down }) => [q, k, v, attnOutput, gate, up, down]),
+  );
 }
 
 function runnable(file: GgufFile, options: MemoryOptions): Pick<Inspection, "memory" | "problem"> {

@@ -35,10 +35,14 @@ export class GgufTensors implements TensorFinder {
 
   ternary(role: Role, rows: number, columns: number, layer = 0): TensorRef {
     const ref = this.take(ggufName(role, layer), [columns, rows]);
-    if (tensorTypeByName(ref.format)?.ternary !== true) {
+    const type = tensorTypeByName(ref.format);
+    if (type?.linear !== true) {
+      const why = type?.ternary
+        ? "whose tile sizes are not in the file, so that it cannot be read"
+        : "which is neither ternary nor made of codes with a scale per group";
       throw new UnsupportedModelError(
-        `"${this.file.path}": tensor "${ref.name}" is ${ref.format}, which is not a ternary type. Convert the original ` +
-          `model with "node-bitnet convert", which writes I2_S.`,
+        `"${this.file.path}": tensor "${ref.name}" is ${ref.format}, ${why}. Use an I2_S file of the model, or convert the ` +
+          `original with "node-bitnet convert".`,
       );
     }
     return ref;

@@ -17,7 +17,10 @@ export interface ModelFlags {
 
 /** Adds `--model`, `--threads` and so on to a command. `threads: false` leaves that one to the command. */
 export function addModelOptions(command: Command, { threads = true } = {}): Command {
-  command.option("-m, --model <file>", "GGUF file (default: the small model that ships with the package)");
+  command.option(
+    "-m, --model <file>",
+    'GGUF file, folder or "hf:owner/name" (default: the model that ships with the package)',
+  );
   if (threads) command.option("-t, --threads <n>", "threads that compute (default: the physical cores)", countArgument);
   return command
     .option("--kernel <name>", "kernel or instruction set; results are the same with each (default: the fastest)")

@@ -2,8 +2,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
 import { addBench } from "./commands/bench";
+import { addBuild } from "./commands/build";
 import { addChat } from "./commands/chat";
 import { addConvert } from "./commands/convert";
+import { addDoctor } from "./commands/doctor";
 import { addGenerate } from "./commands/generate";
 import { addInspect } from "./commands/inspect";
 import { addKernels } from "./commands/kernels";
@@ -11,7 +13,18 @@ import { addPerplexity } from "./commands/perplexity";
 import { addServe } from "./commands/serve";
 
 /** Every command; adding one is adding its file and a line here. */
-const COMMANDS = [addGenerate, addChat, addServe, addInspect, addPerplexity, addConvert, addBench, addKernels];
+const COMMANDS = [
+  addGenerate,
+  addChat,
+  addServe,
+  addInspect,
+  addPerplexity,
+  addConvert,
+  addBench,
+  addKernels,
+  addDoctor,
+  addBuild,
+];
 
 const EXIT_CODES = `
 Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.`;

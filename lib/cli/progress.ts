@@ -9,11 +9,13 @@ export class Progress {
     private readonly stream: NodeJS.WriteStream = process.stderr,
   ) {}
 
-  /** Shows the share done, 0 to 1. */
-  share(share: number): void {
+  /** Shows the share done, 0 to 1, and what there is to say about it. */
+  share(share: number, note = ""): void {
     const full = Math.round(Math.min(Math.max(share, 0), 1) * WIDTH);
     const percent = String(Math.floor(share * 100)).padStart(3);
-    this.show(`${this.label} [${"#".repeat(full)}${" ".repeat(WIDTH - full)}] ${percent} %`);
+    this.show(
+      `${this.label} [${"#".repeat(full)}${" ".repeat(WIDTH - full)}] ${percent} %${note === "" ? "" : `  ${note}`}`,
+    );
   }
 
   /** Shows what is being done. */

@@ -12,7 +12,7 @@ interface Row {
 export class BatchBuilder {
   private readonly rows: Row[] = [];
   private extraCount = 0;
-  /** Positions of which anything is wanted. */
+  /** Positions whose logits are computed. */
   outputs = 0;
 
   get size(): number {
@@ -23,7 +23,7 @@ export class BatchBuilder {
   add(token: number, sequence: number, query: Query | undefined): void {
     this.rows.push({ token, sequence, query });
     this.extraCount += query?.extraIds?.length ?? 0;
-    if (query) this.outputs++;
+    if (query && query.want !== 3) this.outputs++;
   }
 
   /** The batch as the addon takes it. */
@@ -54,11 +54,23 @@ export class BatchBuilder {
 }
 
 const NO_IDS = new Int32Array(0);
-const NO_LOGITS = new Float32Array(0);
+const NO_FLOATS = new Float32Array(0);
+
+/** An output of which nothing was wanted. */
+const NOTHING: Output = {
+  candidateIds: NO_IDS,
+  candidateLogits: NO_FLOATS,
+  logSumExp: NaN,
+  extraLogits: NO_FLOATS,
+  hidden: NO_FLOATS,
+  allLogits: () => NO_FLOATS,
+};
 
 /** Hands out a step's results position by position, in the order in which they were asked for. */
 export class ResultReader {
   private readonly stride: number;
+  private readonly width: number;
+  private states = 0;
   private outputs = 0;
   private candidates = 0;
   private extras = 0;
@@ -71,22 +83,21 @@ export class ResultReader {
     batch: ForwardBatch,
   ) {
     this.stride = Math.min(batch.candidates, vocabularySize);
+    this.width = result.hidden.length / Math.max(1, batch.want.filter((want) => want === 3).length);
   }
 
   /** The output that belongs to `query`. Must be called for every query of the batch, in order. */
   next(query: Query): Output {
     const { context, result, vocabularySize, stride } = this;
+    if (query.want === 3) {
+      const start = this.states++ * this.width;
+      return { ...NOTHING, hidden: result.hidden.subarray(start, start + this.width) };
+    }
     const index = this.outputs++;
     if (query.want === 2) {
       const start = this.full++ * vocabularySize;
       const logits = result.logits.subarray(start, start + vocabularySize);
-      return {
-        candidateIds: NO_IDS,
-        candidateLogits: NO_LOGITS,
-        logSumExp: NaN,
-        extraLogits: NO_LOGITS,
-        allLogits: () => logits,
-      };
+      return { ...NOTHING, allLogits: () => logits };
     }
     const row = this.candidates++;
     const start = row * stride;
@@ -100,6 +111,7 @@ export class ResultReader {
       // What one request sees must not depend on what others of the batch needed.
       logSumExp: query.logSumExp === false ? NaN : (result.logSumExp[row] ?? NaN),
       extraLogits: result.extraLogits.subarray(extraStart, this.extras),
+      hidden: NO_FLOATS,
       allLogits: () => context.lastLogits(index),
     };
   }

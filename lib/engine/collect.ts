@@ -10,7 +10,9 @@ export interface CollectOptions {
   signal: AbortSignal | undefined;
   /** What is wanted of each position. */
   query: (position: number) => Query;
-  /** Called for every position in order, exactly once. */
+  /** The first position whose output is wanted; default 0. */
+  firstOutput?: number;
+  /** Called for every position from there on in order, exactly once. */
   onOutput: (position: number, output: Output) => void;
 }
 
@@ -19,12 +21,12 @@ export interface CollectOptions {
  * Rejects with `AbortError` as soon as the signal is aborted.
  */
 export function collect(scheduler: Scheduler, tokens: ArrayLike<number>, options: CollectOptions): Promise<void> {
-  const { what, signal, query, onOutput } = options;
+  const { what, signal, query, onOutput, firstOutput = 0 } = options;
   throwIfAborted(what, signal);
   if (tokens.length === 0) return Promise.resolve();
   return new Promise((resolve, reject) => {
     const sequence = new Sequence();
-    let position = 0;
+    let position = firstOutput;
     const settle = (error?: Error): void => {
       removeListener();
       scheduler.release(sequence);
@@ -34,7 +36,7 @@ export function collect(scheduler: Scheduler, tokens: ArrayLike<number>, options
     const request: Request = {
       sequence,
       prompt: tokens,
-      firstOutput: 0,
+      firstOutput,
       ready: true,
       begin: () => undefined,
       query,

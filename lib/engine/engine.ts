@@ -1,5 +1,6 @@
 import type { NativeContext, NativeModel } from "../../types/addon";
 import { AbortError, ClosedError, ContextLengthError, InvalidOptionError } from "../errors";
+import type { Pooling } from "../files/hf_settings";
 import type { Tokenizer } from "../tokenizer";
 import { describe } from "../validate";
 import { collect } from "./collect";
@@ -27,6 +28,8 @@ export interface ModelInfo {
   readonly headCount: number;
   readonly headCountKv: number;
   readonly ffnLength: number;
+  /** How the model makes a text's vector of its tokens'; absent: it does not say. */
+  readonly pooling?: Pooling;
   /** The ternary kernel in use, "avx2-i2s" for example. */
   readonly kernel: string;
   /** The instruction set of the float operations. */
@@ -187,6 +190,27 @@ export class Engine {
       },
     });
     return scores;
+  }
+
+  /**
+   * Computes hidden states after the output norm, from position `first` on. The arrays are views: copy what is kept.
+   * @param what for error messages: "model.embed"
+   */
+  async hiddenStates(
+    what: string,
+    tokens: ArrayLike<number>,
+    options: { first: number; signal: AbortSignal | undefined; onState: (state: Float32Array) => void },
+  ): Promise<void> {
+    this.checkOpen();
+    this.checkTokens(what, tokens, this.info.contextLength);
+    const query: Query = { want: 3, candidates: 1, temperature: 1 };
+    await collect(this.scheduler, tokens, {
+      what,
+      signal: options.signal,
+      firstOutput: options.first,
+      query: () => query,
+      onOutput: (_, { hidden }) => options.onState(hidden),
+    });
   }
 
   /** Stops all work with `AbortError`, waits for its end and frees everything. Idempotent. */

@@ -4,4 +4,5 @@ export { loadEngine } from "./load";
 export { estimateMemory, formatBytes, memorySize, type KvType, type MemoryEstimate } from "./memory";
 export type { ModelOptions } from "./options";
 export type { Output, Query, Request } from "./request";
+export type { Pooling } from "../files/hf_settings";
 export { Sequence } from "./sequence";

@@ -3,6 +3,7 @@ import type { LoadTask, NativeContext, NativeModel } from "../../types/addon";
 import { loadAddon } from "../addon";
 import { fromNative, InvalidOptionError } from "../errors";
 import { BUNDLED_MODEL_PATH } from "../files/bundled";
+import { isHubReference, pull } from "../files/hub";
 import type { Tokenizer } from "../tokenizer";
 import { describe } from "../validate";
 import { abortError, onAbort, throwIfAborted } from "./abort";
@@ -15,9 +16,11 @@ import {
   type ModelOptions,
   type ResolvedModelOptions,
 } from "./options";
+import { chooseKernel } from "./tuner";
 
 /**
- * Loads a GGUF file or a Hugging Face folder; without a path, the model that ships with the package. The header is read in slices, the vocabulary
+ * Loads a GGUF file, a Hugging Face folder, or a model of the Hub ("hf:owner/name"); without a path, the model that ships
+ * with the package. The header is read in slices, the vocabulary
  * and the weights on threads of their own: the event loop is never blocked.
  * @throws InvalidOptionError, FileError, ModelFormatError, UnsupportedModelError, OutOfMemoryError, KernelError,
  * AddonLoadError, AbortError
@@ -29,7 +32,7 @@ export async function loadEngine(path: string | undefined, options?: ModelOption
   const resolved = resolveModelOptions(options, () => loadAddon().cpu());
   const { signal } = resolved;
   throwIfAborted("Model.load", signal);
-  const engine = load(resolve(path ?? BUNDLED_MODEL_PATH), resolved);
+  const engine = locate(path, resolved).then(([found, rest]) => load(found, rest));
   if (!signal) return engine;
   // Whoever aborts gets the answer now; what was under way frees itself when it comes to its end.
   return new Promise((accept, reject) => {
@@ -39,6 +42,28 @@ export async function loadEngine(path: string | undefined, options?: ModelOption
     });
     engine.then(accept, reject).finally(removeListener);
   });
+}
+
+/** Share of loading that a download takes, as far as progress can tell. */
+const DOWNLOAD_SHARE = 0.9;
+
+/** The path of a file or folder on this machine; models of the Hub are fetched where they are not in the cache. */
+async function locate(
+  path: string | undefined,
+  options: ResolvedModelOptions,
+): Promise<[path: string, options: ResolvedModelOptions]> {
+  if (path === undefined || !isHubReference(path)) return [resolve(path ?? BUNDLED_MODEL_PATH), options];
+  const { signal, onProgress } = options;
+  let fetched = 0;
+  const pulled = await pull(path, {
+    cached: true,
+    ...(signal ? { signal } : {}),
+    onProgress({ received, total }) {
+      fetched = DOWNLOAD_SHARE;
+      onProgress((received / Math.max(total, 1)) * DOWNLOAD_SHARE);
+    },
+  });
+  return [pulled.path, { ...options, onProgress: (share) => onProgress(fetched + share * (1 - fetched)) }];
 }
 
 async function load(path: string, options: ResolvedModelOptions): Promise<Engine> {
@@ -54,8 +79,11 @@ async function load(path: string, options: ResolvedModelOptions): Promise<Engine
   tokenizer.catch(() => undefined);
   const held: { close(): void }[] = [];
   try {
+    const progress = splitProgress(options.onProgress);
+    const choice = await chooseKernel(addon, spec, { ...options, onProgress: progress.tuning });
+    throwIfAborted("Model.load", signal);
     const native = await loadWeights(
-      () => addon.loadModel(spec, { kernel: options.kernel, threads: options.threads, onProgress: options.onProgress }),
+      () => addon.loadModel(spec, { ...choice, threads: options.threads, onProgress: progress.packing }),
       signal,
     );
     held.push(native);
@@ -66,6 +94,21 @@ async function load(path: string, options: ResolvedModelOptions): Promise<Engine
     tokenizer.then((late) => late.close()).catch(() => undefined);
     throw fromNative(error);
   }
+}
+
+/** Share of loading that is shown for timing the kernels, where they are timed. */
+const TUNING_SHARE = 0.3;
+
+/** One progress that rises from 0 to 1, made of those of two steps of which the first may be left out. */
+function splitProgress(onProgress: (share: number) => void): Record<"tuning" | "packing", (share: number) => void> {
+  let before = 0;
+  return {
+    tuning: (share) => {
+      before = TUNING_SHARE;
+      onProgress(share * TUNING_SHARE);
+    },
+    packing: (share) => onProgress(before + share * (1 - before)),
+  };
 }
 
 async function loadWeights(start: () => LoadTask, signal: AbortSignal | undefined): Promise<NativeModel> {
@@ -114,6 +157,7 @@ function makeEngine(
     headCount: spec.headCount,
     headCountKv: spec.headCountKv,
     ffnLength: spec.ffnLength,
+    ...(opened.pooling === undefined ? {} : { pooling: opened.pooling }),
     kernel: native.kernel,
     floatLevel: native.floatLevel,
     threads: options.threads,
@@ -127,7 +171,9 @@ function makeEngine(
     bytesPerToken: native.bytesPerToken,
     macsPerToken: native.macsPerToken,
   };
-  const { maxBatchTokens, prefillChunk, maxConcurrent } = options;
-  const limits = { vocabularySize: spec.vocabularySize, maxBatchTokens, prefillChunk, maxConcurrent };
+  const { maxBatchTokens, prefillChunk, maxConcurrent, maxQueue } = options;
+  const { cacheBlocks } = plan;
+  const bounds = { maxBatchTokens, prefillChunk, maxConcurrent, maxQueue, cacheBlocks };
+  const limits = { vocabularySize: spec.vocabularySize, ...bounds };
   return new Engine({ native, context, tokenizer, info, limits, chatTemplate });
 }

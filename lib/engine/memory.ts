@@ -1,7 +1,8 @@
 import type { ModelSpec, TensorRef } from "../../types/addon";
+import { packedBytes as packedMatrixBytes } from "../architectures";
 import { InvalidOptionError } from "../errors";
 import { describe } from "../validate";
-import { BLOCK_POSITIONS, blocksFor } from "./kv_pool";
+import { BLOCK_POSITIONS, blocksFor } from "./blocks";
 
 /** Precision of keys and values in the cache. */
 export type KvType = "f32" | "f16";
@@ -36,7 +37,7 @@ export function kvBytesPerPosition(spec: ModelSpec, kvType: KvType): number {
 
 /** The memory that a model needs for one sequence, told from its description alone; exact but for the scratch. */
 export function estimateMemory(spec: ModelSpec, use: MemoryUse): MemoryEstimate {
-  const ternary = spec.layers.flatMap(({ q, k, v, attnOutput, gate, up, down }) => [
+  const linear = spec.layers.flatMap(({ q, k, v, attnOutput, gate, up, down }) => [
     q,
     k,
     v,
@@ -45,7 +46,7 @@ export function estimateMemory(spec: ModelSpec, use: MemoryUse): MemoryEstimate 
     up,
     down,
   ]);
-  const packedBytes = sum(ternary, ({ rows, columns }) => Math.ceil((rows * columns) / 4));
+  const packedBytes = sum(linear, packedMatrixBytes);
   const dense = [spec.tokenEmbedding, spec.outputNorm, ...(spec.output ? [spec.output] : [])];
   const mappedBytes = sum(dense, ({ byteLength }) => byteLength);
   const kvBytes = blocksFor(use.contextLength) * BLOCK_POSITIONS * kvBytesPerPosition(spec, use.kvType);

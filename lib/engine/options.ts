@@ -1,6 +1,6 @@
 import type { CpuInfo, ModelSpec } from "../../types/addon";
 import { InvalidOptionError, OutOfMemoryError } from "../errors";
-import { abortSignal, callback, checkOptions, choice, integer, text } from "../validate";
+import { abortSignal, boolean, callback, checkOptions, choice, integer, text } from "../validate";
 import { blocksFor } from "./kv_pool";
 import { estimateMemory, formatBytes, kvBytesPerPosition, memorySize, type KvType } from "./memory";
 
@@ -18,6 +18,12 @@ export interface ModelOptions {
    * Default: the environment variable BITNET_KERNEL, else "auto", the fastest that this CPU runs.
    */
   kernel?: string;
+  /**
+   * Whether "auto" times the kernels for the model's shapes and number of threads, at its first load on this machine (up
+   * to 2 s, models of 32 MiB and more), and keeps the result in the user's cache folder; see docs/kernels.md. Default:
+   * true, or false where the environment variable BITNET_TUNE is "0".
+   */
+  tune?: boolean;
   /** Precision of keys and values in the cache: "f16" takes half of the memory. Default "f16". */
   kvType?: KvType;
   /** Most tokens in one step of the engine, 1 to 4096. Default 512. */
@@ -42,6 +48,7 @@ export const modelChecks = {
   threads: integer({ min: 1, max: 256 }),
   contextLength: integer({ min: 1 }),
   kernel: text(),
+  tune: boolean(),
   kvType: choice(["f32", "f16"] as const),
   maxBatchTokens: integer({ min: 1, max: 4096 }),
   prefillChunk: integer({ min: 1, max: 4096 }),
@@ -56,6 +63,7 @@ export interface ResolvedModelOptions {
   threads: number;
   contextLength: number | undefined;
   kernel: string;
+  tune: boolean;
   kvType: KvType;
   maxBatchTokens: number;
   prefillChunk: number;
@@ -86,6 +94,7 @@ export function resolveModelOptions(options: ModelOptions | undefined, cpu: () =
     threads: given.threads ?? defaultThreads(cpu()),
     contextLength: given.contextLength,
     kernel: given.kernel ?? kernelFromEnvironment(),
+    tune: given.tune ?? process.env.BITNET_TUNE !== "0",
     kvType: given.kvType ?? "f16",
     maxBatchTokens,
     prefillChunk,

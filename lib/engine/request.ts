@@ -2,8 +2,8 @@ import type { Sequence } from "./sequence";
 
 /** What is wanted of one position. */
 export interface Query {
-  /** 1: candidates and what else this object names; 2: all logits. */
-  readonly want: 1 | 2;
+  /** 1: candidates and what else this object names; 2: all logits; 3: the hidden state. */
+  readonly want: 1 | 2 | 3;
   /** How many candidates; 1 to 4096. */
   readonly candidates: number;
   /** Whether `logSumExp` is wanted; without it a large head is much faster. Default true. */
@@ -23,7 +23,9 @@ export interface Output {
   readonly logSumExp: number;
   /** Logits of `Query.extraIds`. */
   readonly extraLogits: Float32Array;
-  /** All logits of the position. Only while `Request.receive` runs. */
+  /** The last hidden state, after the output norm; empty unless it was wanted. */
+  readonly hidden: Float32Array;
+  /** All logits of the position, unless its hidden state was wanted. Only while `Request.receive` runs. */
   allLogits(): Float32Array;
 }
 

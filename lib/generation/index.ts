@@ -1,3 +1,4 @@
+export { embedTexts, type EmbedOptions } from "./embed";
 export { streamText, type Prompt } from "./generate";
 export { generationChecks, resolveGenerationOptions } from "./options";
 export type { GenerationOptions, ResolvedGenerationOptions } from "./options";

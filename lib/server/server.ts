@@ -14,6 +14,10 @@ import {
 import { addService, bitnetPlugin } from "./plugin";
 import { Service } from "./service";
 
+const CLOSE_AFTER_MS = 1000;
+/** How often Node looks for requests that are late; its own default is 30 s. */
+const LONGEST_CHECK_MS = 5000;
+
 /** A server of its own. */
 export class BitnetServer {
   /** @internal Made by `createServer`. */
@@ -54,7 +58,13 @@ export class BitnetServer {
 
   /** Stops at once: answers under way end with an error. Idempotent. */
   async close(): Promise<void> {
-    await this.app.close();
+    // Connections that carry a last answer have a moment to send it; those that send a request for ever have no more.
+    const timer = setTimeout(() => this.app.server.closeAllConnections(), CLOSE_AFTER_MS);
+    try {
+      await this.app.close();
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** The same as `close`, for `await using`. */
@@ -115,8 +125,13 @@ function makeApp(options: ResolvedServerOptions): FastifyInstance {
     },
     routerOptions: { maxParamLength: 256, ignoreTrailingSlash: true },
   };
-  if (!tls) return Fastify(settings);
-  const https = { cert: readPem("certificate", tls.cert), key: readPem("key", tls.key) };
+  const http = {
+    // Node takes the shorter of the two for the head.
+    headersTimeout: requestTimeout,
+    connectionsCheckingInterval: Math.min(requestTimeout, LONGEST_CHECK_MS),
+  };
+  if (!tls) return Fastify({ ...settings, http });
+  const https = { ...http, cert: readPem("certificate", tls.cert), key: readPem("key", tls.key) };
   return Fastify({ ...settings, https } as FastifyServerOptions);
 }
 

@@ -40,13 +40,13 @@ export async function sendEvents(
       clearTimeout(headTimer);
       if (!(await writer.write(event))) break;
     }
-    writer.end();
+    await writer.end();
   } catch (error) {
     if (!writer.isOpen) throw error;
     settings.onError(error);
     const event = settings.errorEvent?.(error) ?? { data: toApiError(error).body };
     await writer.write(event);
-    writer.end();
+    await writer.end();
   } finally {
     clearTimeout(headTimer);
     clearInterval(keepAlive);
@@ -85,7 +85,7 @@ class EventWriter {
     const { raw } = this.reply;
     if (raw.destroyed) return false;
     if (raw.write(`${event === undefined ? "" : `event: ${event}\n`}data: ${text}\n\n`)) return true;
-    return this.drained();
+    return this.once("drain");
   }
 
   /** A comment, unless the client is behind anyway. */
@@ -94,24 +94,28 @@ class EventWriter {
     if (this.isOpen && !raw.destroyed && !raw.writableNeedDrain) raw.write(": keep-alive\n\n");
   }
 
-  end(): void {
+  /** Ends the answer and waits until the client's system has all of it. */
+  async end(): Promise<void> {
     const { raw } = this.reply;
-    if (this.isOpen && !raw.destroyed) raw.end();
+    if (!this.isOpen || raw.destroyed) return;
+    raw.end();
+    if (!raw.writableFinished) await this.once("finish");
   }
 
-  private drained(): Promise<boolean> {
+  /** Waits for an event; false when the client left, or read nothing for too long. */
+  private once(event: "drain" | "finish"): Promise<boolean> {
     const { raw } = this.reply;
     return new Promise((resolve) => {
       const finish = (alive: boolean) => (): void => {
         clearTimeout(timer);
-        raw.off("drain", onDrain);
+        raw.off(event, onEvent);
         raw.off("close", onClose);
         resolve(alive);
       };
-      const onDrain = finish(true);
+      const onEvent = finish(true);
       const onClose = finish(false);
       const timer = setTimeout(() => raw.destroy(), this.stallTimeout);
-      raw.once("drain", onDrain);
+      raw.once(event, onEvent);
       raw.once("close", onClose);
     });
   }

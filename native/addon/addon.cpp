@@ -3,6 +3,7 @@
 
 #include "addon/context_object.h"
 #include "addon/instance.h"
+#include "addon/measuring.h"
 #include "addon/model_object.h"
 #include "addon/system.h"
 
@@ -24,6 +25,9 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("kernels", Napi::Function::New<kernels>(env, "kernels"));
   exports.Set("loadModel", Napi::Function::New<ModelObject::load>(env, "loadModel"));
   exports.Set("probeBandwidth", Napi::Function::New<probe_bandwidth>(env, "probeBandwidth"));
+  exports.Set("probeDotProducts", Napi::Function::New<probe_dot_products>(env, "probeDotProducts"));
+  exports.Set("tune", Napi::Function::New<tune_kernels>(env, "tune"));
+  exports.Set("benchKernel", Napi::Function::New<bench_kernel_task>(env, "benchKernel"));
   exports.Set("peakMemoryBytes", Napi::Function::New<peak_memory_bytes>(env, "peakMemoryBytes"));
   return exports;
 }

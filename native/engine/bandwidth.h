@@ -5,7 +5,12 @@
 
 namespace bitnet {
 
-// Bytes per second of `threads` threads streaming over their shares of `bytes`, the best of several rounds.
+class ThreadPool;
+
+// Bytes per second of `threads` threads streaming over their shares of `bytes`: the best of several rounds at each of
+// several prefetch distances, since the best distance is the machine's and a plain stream falls short of what a kernel
+// that prefetches reaches.
 double read_bandwidth(size_t bytes, unsigned threads);
+double read_bandwidth(size_t bytes, ThreadPool& pool, int rounds);
 
 }  // namespace bitnet

@@ -2,6 +2,7 @@
 //
 // Isa provides
 //   Groups                                   Pairs, Triples or Fours
+//   kUnit                                    groups of a table's unit (tmac_lut.h)
 //   kTiles                                   tiles of 16 rows that share a table load in a GEMV
 //   kBatchTiles, kBatchTokens                tiles x tokens that share indices and tables in a GEMM
 //   tile_bytes(columns)
@@ -9,9 +10,9 @@
 //                                            R tiles x T tokens over blocks first to last: sets y where first is 0, else
 //                                            adds to it
 //
-// A GEMV streams a few tiles at a time over all columns. A GEMM takes a panel of rows and a chunk of columns, whose weights
-// stay in L2, through all tokens before it goes on, so that weights are streamed once; a chunk's tables stay in L1 for
-// all rows of the panel (7.5 KiB of low parts a token, as much again where high parts are dense).
+// A GEMV streams a few tiles at a time over all columns. A GEMM takes a panel of rows and a chunk of columns, whose
+// weights stay in L2, through all tokens before it goes on, so that weights are streamed once; a chunk's tables stay in
+// L1 for all rows of the panel (7.5 KiB of low parts a token, as much again where high parts are dense).
 #include "kernels/inline.h"
 #include "kernels/tmac_lut.h"
 
@@ -35,8 +36,8 @@ BITNET_INLINE void lut_rows(const PackedMatrix& w, const Activations& x, size_t 
   using Groups = typename Isa::Groups;
   LutTable tables[T];
   unroll<T>([&](auto i) BITNET_INLINE_LAMBDA {
-    tables[i] = lut_table<Groups>(x.tables, lut_table_bytes<Groups>(w.columns), t + i, lut_blocks<Groups>(w.columns),
-                                  first, last);
+    tables[i] = lut_table<Groups, Isa::kUnit>(x.tables, lut_table_bytes<Groups>(w.columns), t + i,
+                                              lut_blocks<Groups>(w.columns), first, last);
   });
   for (; r1 - r0 >= 16 * R; r0 += 16 * R) lut_tiles<Isa, R, T>(w, x, first, last, tables, y, ldy, r0, t);
   if constexpr (R > 1) {

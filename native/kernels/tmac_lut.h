@@ -3,14 +3,15 @@
 // A group of G neighbouring activations has one 16-entry table per token; 4 packed bits of a row index it and give the
 // group's whole contribution to that row's sum. Entries reach 256 (pairs), 384 (triples), 512 (fours), so each is split
 // exactly: e = low + 256 * high, low a signed byte, high in -2..2. High parts are 0 unless a group's sums leave a signed
-// byte: with activations scaled to their row's maximum that is rare. So a table lists the blocks that have any, and the
-// kernels add high parts for those blocks only ("sparse") or, where half of the blocks or more have some, in the same
-// loop ("dense"). Both give the same sums for any input; only the time depends on the activations.
+// byte: with activations scaled to their row's maximum that is rare. So a table lists the units (as many groups as the
+// instruction set looks up at a time) that have any, and the kernels add high parts for those only ("sparse") or, where
+// half of the units or more have some, in the same loop ("dense"). Both give the same sums for any input; only the time
+// depends on the activations.
 //
 // A block is what 64 bytes of TL1 or of two-plane T-MAC hold for 16 rows (a tile): `groups` groups of `columns`
 // columns. The tiles of a matrix follow one another, each a stream of its own over all columns.
 //
-// A token's table: [header, 64 bytes][low parts][high parts][numbers of the blocks with high parts, uint32 each]; the
+// A token's table: [header, 64 bytes][low parts][high parts][numbers of the units with high parts, uint32 each]; the
 // parts are [block][group][16 entries], so that 64 bytes are the tables of four groups: one vpermb operand.
 #pragma once
 
@@ -47,45 +48,46 @@ BITNET_INLINE size_t lut_blocks(size_t columns) {
   return (columns + G::kColumns * G::kBlocks - 1) / (G::kColumns * G::kBlocks) * G::kBlocks;
 }
 
-// A token's table, and which of a range of blocks have high parts.
+// A token's table, and which units of a range of blocks have high parts.
 struct LutTable {
   const uint8_t* low;  // [block][group][16], of all blocks
   const uint8_t* high;
-  const uint32_t* wide;  // numbers of the range's blocks with high parts, ascending
+  const uint32_t* wide;  // numbers of the range's units with high parts, ascending
   size_t wide_count;
   bool dense;
 };
 
 constexpr size_t kLutHeader = 64;
 
-// Blocks first to last (exclusive) of token's table among `tables`.
-template <class G>
+// Blocks first to last (exclusive) of token's table among `tables`. Unit: groups of a unit.
+template <class G, size_t Unit>
 BITNET_INLINE LutTable lut_table(const void* tables, size_t table_bytes, size_t token, size_t blocks, size_t first,
                                  size_t last) {
   const uint8_t* p = static_cast<const uint8_t*>(tables) + token * table_bytes;
-  const size_t part = blocks * G::kGroups * 16;
+  const size_t part = blocks * G::kGroups * 16, units = G::kGroups / Unit;
   LutTable t;
   size_t count = *reinterpret_cast<const uint32_t*>(p);
   t.low = p + kLutHeader;
   t.high = t.low + part;
   t.wide = reinterpret_cast<const uint32_t*>(t.high + part);
-  for (; count && *t.wide < first; t.wide++) count--;
-  while (count && t.wide[count - 1] >= last) count--;
+  for (; count && *t.wide < first * units; t.wide++) count--;
+  while (count && t.wide[count - 1] >= last * units) count--;
   t.wide_count = count;
-  t.dense = 2 * count >= last - first;
+  t.dense = 2 * count >= (last - first) * units;
   return t;
 }
 
 template <class G>
 BITNET_INLINE size_t lut_table_bytes(size_t columns) {
   const size_t blocks = lut_blocks<G>(columns);
-  return (kLutHeader + blocks * (2 * G::kGroups * 16 + 4) + 63) / 64 * 64;
+  return (kLutHeader + blocks * G::kGroups * (2 * 16 + 4) + 4 + 63) / 64 * 64;
 }
 
 // Builds a token's table. Isa::entries<G>(x, low, high) writes the 16 * G::kGroups entries of one block from its columns
-// and returns whether any high part is not 0.
+// and returns which of its units of Isa::kUnit groups have a high part that is not 0, as bits.
 template <class G, class Isa>
 BITNET_INLINE void lut_build_table(const int8_t* values, size_t columns, void* table) {
+  constexpr size_t units = G::kGroups / Isa::kUnit;
   const size_t blocks = lut_blocks<G>(columns), part = blocks * G::kGroups * 16;
   auto* low = static_cast<uint8_t*>(table) + kLutHeader;
   auto* wide = reinterpret_cast<uint32_t*>(low + 2 * part);
@@ -98,8 +100,11 @@ BITNET_INLINE void lut_build_table(const int8_t* values, size_t columns, void* t
       x = last;
     }
     const size_t at = b * G::kGroups * 16;
-    wide[wide_count] = static_cast<uint32_t>(b);
-    wide_count += Isa::template entries<G>(x, low + at, low + part + at) ? 1 : 0;
+    const uint32_t bits = Isa::template entries<G>(x, low + at, low + part + at);
+    for (size_t u = 0; u < units; u++) {  // what is not counted is overwritten by the next
+      wide[wide_count] = static_cast<uint32_t>(b * units + u);
+      wide_count += bits >> u & 1;
+    }
   }
   *static_cast<uint32_t*>(table) = wide_count;
 }
@@ -137,7 +142,8 @@ void pack_dwords(const uint8_t* codes, size_t row_begin, size_t count, size_t ro
 namespace tmac {
 enum class Layout {
   kRows,    // scalar, NEON: per block and plane 32 bytes as a quad of TL1
-  kWords,   // AVX2: per block and pair of planes [h = 0, 1][l][row 8h + i][plane], a last odd plane [l][row 8h + i at 2i + h]
+  kWords,   // AVX2: per block and pair of planes [h = 0, 1][l][row 8h + i][plane]; a last odd plane [l][i][h], the
+            // byte of row 8h + i
   kDwords,  // AVX-512: a slot is 64 nibbles, 4r + j, of one block and plane; slots are numbered block * planes + plane,
             // even ones take the low nibbles of 64 bytes, odd ones the high nibbles
 };

@@ -236,7 +236,7 @@ describe("tensors", () => {
 
   test("dense linear weights and half-precision norms are refused", async () => {
     const replaced = (other: TensorToWrite): TensorToWrite[] => tensors.map((t) => (t.name === other.name ? other : t));
-    await expect(describeWith(replaced(matrix("ffn_up", "F16")))).rejects.toThrow(/ffn_up.*f16.*not a ternary/);
+    await expect(describeWith(replaced(matrix("ffn_up", "F16")))).rejects.toThrow(/ffn_up.*f16.*neither ternary/);
     await expect(describeWith(replaced(norm("blk.0.ffn_norm", "F16")))).rejects.toThrow(/ffn_norm.*f16/);
   });
 });

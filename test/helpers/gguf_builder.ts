@@ -12,8 +12,24 @@ export type MetadataValue =
   | { type: "i32s"; value: readonly number[] }
   | { type: "f32s"; value: readonly number[] };
 
-/** Tensor type ids of ggml.h, and bitnet.cpp's I2_S. */
-export const TENSOR_TYPE_IDS = { F32: 0, F16: 1, Q8_0: 8, Q6_K: 14, BF16: 30, I2_S: 36 } as const;
+/** Tensor type ids of ggml.h, bitnet.cpp (I2_S), ik_llama.cpp (IQ*_BN) and PrismML's fork (PQ2_0, PTQ1_0). */
+export const TENSOR_TYPE_IDS = {
+  F32: 0,
+  F16: 1,
+  Q4_0: 2,
+  Q8_0: 8,
+  Q6_K: 14,
+  BF16: 30,
+  TQ1_0: 34,
+  TQ2_0: 35,
+  I2_S: 36,
+  Q1_0: 41,
+  Q2_0: 42,
+  IQ1_BN: 134,
+  IQ2_BN: 135,
+  PQ2_0: 142,
+  PTQ1_0: 143,
+} as const;
 
 /** A tensor to write. */
 export interface TensorToWrite {

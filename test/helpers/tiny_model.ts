@@ -34,6 +34,8 @@ export interface TinyModelOptions {
   embedding?: DenseFormat;
   /** Format of a head of its own. Default: tied. */
   head?: DenseFormat;
+  /** Writes the matrix of a linear layer. Default: random I2_S. */
+  matrix?: (name: string, rows: number, columns: number, random: () => number) => TensorToWrite;
   /** Metadata to add or replace; undefined drops a key. */
   metadata?: Readonly<Record<string, MetadataValue | undefined>>;
 }
@@ -87,7 +89,7 @@ export function writeTinyModel(path: string, options: TinyModelOptions = {}): vo
     const norm = (role: string, length: number): TensorToWrite =>
       randomNorm(`blk.${layer}.${role}.weight`, length, random);
     const ternary = (role: string, rows: number, columns: number): TensorToWrite =>
-      randomTernary(`blk.${layer}.${role}.weight`, rows, columns, random);
+      (options.matrix ?? randomTernary)(`blk.${layer}.${role}.weight`, rows, columns, random);
     tensors.push(
       norm("attn_norm", width),
       ternary("attn_q", queryWidth, width),

@@ -6,8 +6,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DecoderWeights, LayerWeights } from "./decoder";
 import type { GgufFile } from "./gguf";
+import { decodeLinear } from "./blocks";
 import { readSafetensors } from "./safetensors";
-import { decodeDense, decodeI2S, decodePackedUint8, quantiseMaster, type DenseMatrix } from "./weights";
+import { decodeDense, decodePackedUint8, quantiseMaster, type DenseMatrix } from "./weights";
 import type { StoredTensor, TernaryMatrix } from "./weights";
 
 type Activation = DecoderWeights["activation"];
@@ -59,7 +60,7 @@ export function bitnetFromGguf(file: GgufFile): DecoderWeights {
   };
   const dense = (name: string): DenseMatrix => decodeDense(required(tensors, name));
   const vector = (name: string): Float64Array => dense(name).values;
-  const ternary = (name: string): TernaryMatrix => decodeI2S(required(tensors, name));
+  const ternary = (name: string): TernaryMatrix => decodeLinear(required(tensors, name));
 
   const headCount = number("attention.head_count");
   const embedding = dense("token_embd.weight");

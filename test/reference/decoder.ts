@@ -7,7 +7,7 @@
  * the half-split pairing of GPT-NeoX. Grouped-query attention: Ainslie et al. 2023.
  */
 import { halfTieDistance, roundHalfEven, roundToHalf } from "./numbers";
-import type { DenseMatrix, TernaryMatrix } from "./weights";
+import type { DenseMatrix, GroupedMatrix, TernaryMatrix } from "./weights";
 
 /** One decoder block. */
 export interface LayerWeights {
@@ -141,10 +141,24 @@ export function quantise(x: Float64Array): QuantisedActivations {
   return { codes, scale, tieDistance };
 }
 
+/** The same with a scale for every group of columns. */
+function projectGroups({ rows, columns, codes, groups }: GroupedMatrix, x: QuantisedActivations): Float64Array {
+  const result = new Float64Array(rows);
+  for (let row = 0; row < rows; row++) {
+    let total = 0;
+    for (let column = 0, at = row * columns; column < columns; column++, at++) {
+      total += codes[at]! * x.codes[column]! * groups.scales[Math.floor(at / groups.columns)]!;
+    }
+    result[row] = total / x.scale;
+  }
+  return result;
+}
+
 /** W x over quantised activations: an exact integer sum, then both scales. */
 export function project(matrix: TernaryMatrix, x: QuantisedActivations): Float64Array {
-  const { rows, columns, codes } = matrix;
+  const { rows, columns, codes, groups } = matrix;
   if (x.codes.length !== columns) throw new Error(`a matrix of ${columns} columns meets ${x.codes.length} activations`);
+  if (groups) return projectGroups({ rows, columns, codes, groups }, x);
   const result = new Float64Array(rows);
   for (let row = 0; row < rows; row++) {
     let sum = 0;

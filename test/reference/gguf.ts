@@ -19,6 +19,14 @@ const TENSOR_TYPES: Record<number, { format: string; bytes: (count: number) => n
   14: { format: "Q6_K", bytes: (count) => (count / 256) * 210 },
   30: { format: "BF16", bytes: (count) => count * 2 },
   36: { format: "I2_S", bytes: (count) => count / 4 + 32 },
+  2: { format: "Q4_0", bytes: (count) => (count / 32) * 18 },
+  34: { format: "TQ1_0", bytes: (count) => (count / 256) * 54 },
+  35: { format: "TQ2_0", bytes: (count) => (count / 256) * 66 },
+  41: { format: "Q1_0", bytes: (count) => (count / 128) * 18 },
+  // The layout of llama.cpp; PrismML's blocks of 128 go under PQ2_0's id here.
+  42: { format: "Q2_0", bytes: (count) => (count / 64) * 18 },
+  142: { format: "PQ2_0", bytes: (count) => (count / 128) * 34 },
+  143: { format: "PTQ1_0", bytes: (count) => (count / 128) * 28 },
 };
 
 class Cursor {

@@ -7,7 +7,12 @@ export interface TernaryMatrix {
   columns: number;
   codes: Int8Array;
   scale: number;
+  /** Scales of their own for each `columns` consecutive weights, in place of `scale`; codes may then be any integer. */
+  groups?: { columns: number; scales: Float64Array };
 }
+
+/** A matrix with scales by group. */
+export type GroupedMatrix = Omit<Required<TernaryMatrix>, "scale">;
 
 /** `weight[row][column] = values[row * columns + column]`; a vector has one row. */
 export interface DenseMatrix {

@@ -12,6 +12,8 @@ export interface TensorType {
   readonly name: string;
   /** Whether weights are codes in {-1, 0, 1} with a scale. */
   readonly ternary: boolean;
+  /** Whether it can serve as the matrix of a linear layer: ternary, or codes with a scale per group. */
+  readonly linear: boolean;
   /** Which files the meaning holds in; absent: in all. */
   readonly onlyIn?: "bitnet" | "not-bitnet";
   /** Bytes of a tensor with these rows and columns; undefined where the type cannot have the shape. */
@@ -32,6 +34,7 @@ function blocks(
     id,
     name,
     ternary: false,
+    linear: options.ternary ?? false,
     ...options,
     byteLength: (rows, columns) => (columns % elements === 0 ? rows * (columns / elements) * bytes : undefined),
   };
@@ -43,6 +46,7 @@ function rowScaled(id: number, name: string, elements: number, bytes: number, ro
     id,
     name,
     ternary: true,
+    linear: true,
     byteLength: (rows, columns) =>
       columns % elements === 0 ? rows * (rowHeader + (columns / elements) * bytes) : undefined,
   };
@@ -54,6 +58,7 @@ function twoBit(id: number, name: string, options: Partial<TensorType> = {}): Te
     id,
     name,
     ternary: true,
+    linear: true,
     ...options,
     byteLength: (rows, columns) => ((rows * columns) % 128 === 0 ? (rows * columns) / 4 + SCALE_TAIL : undefined),
   };
@@ -64,6 +69,7 @@ function tl2(id: number): TensorType {
     id,
     name: "tl2",
     ternary: true,
+    linear: false,
     onlyIn: "bitnet",
     byteLength: (rows, columns) => {
       if (columns < 256 || columns % 32 !== 0 || rows % 32 !== 0) return undefined;
@@ -74,16 +80,17 @@ function tl2(id: number): TensorType {
 }
 
 const TERNARY = { ternary: true } as const;
+const LINEAR = { linear: true } as const;
 
 /** Every type known by name. Adding one is adding a line. */
 export const TENSOR_TYPES: readonly TensorType[] = [
   blocks(0, "f32", 1, 4),
   blocks(1, "f16", 1, 2),
-  blocks(2, "q4_0", 32, 18),
+  blocks(2, "q4_0", 32, 18, LINEAR),
   blocks(3, "q4_1", 32, 20),
   blocks(6, "q5_0", 32, 22),
   blocks(7, "q5_1", 32, 24),
-  blocks(8, "q8_0", 32, 34),
+  blocks(8, "q8_0", 32, 34, LINEAR),
   blocks(9, "q8_1", 32, 36),
   blocks(10, "q2_k", 256, 84),
   blocks(11, "q3_k", 256, 110),
@@ -110,11 +117,11 @@ export const TENSOR_TYPES: readonly TensorType[] = [
   blocks(35, "tq2_0", 256, 66, TERNARY),
   twoBit(36, "i2_s"),
   blocks(36, "iq4_nl_4_4", 32, 18, { onlyIn: "not-bitnet" }),
-  twoBit(38, "tl1", { onlyIn: "bitnet" }),
+  twoBit(38, "tl1", { onlyIn: "bitnet", linear: false }),
   blocks(38, "iq4_nl_8_8", 32, 18, { onlyIn: "not-bitnet" }),
   tl2(39),
   blocks(39, "mxfp4", 32, 17),
-  blocks(41, "q1_0", 128, 18),
+  blocks(41, "q1_0", 128, 18, TERNARY),
   tl2(42),
   blocks(42, "q2_0_g64", 64, 18, TERNARY),
   blocks(42, "q2_0_g128", 128, 34, TERNARY),

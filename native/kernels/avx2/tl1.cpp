@@ -5,13 +5,14 @@
 namespace bitnet {
 namespace {
 void build_table(const int8_t* values, size_t columns, void* table) {
-  lut_build_table<Pairs, LutTableAvx2<0x80>>(values, columns, table);
+  lut_build_table<Pairs, LutTableAvx2<0x80, 2>>(values, columns, table);
 }
 }  // namespace
 
 extern const TernaryKernel kAvx2Tl1 = {
     "avx2-tl1", "tl1", "avx2", "Pairs looked up with pshufb in tables of 9 exact sums, 16 rows x 2 pairs at a time.",
-    kAvx2Level, tl1::packed_bytes, tl1::pack_rows, lut_no_scratch, lut_gemm<Avx2Rows<Pairs>>, tl1::table_bytes, build_table,
+    kAvx2Level, tl1::packed_bytes, tl1::pack_rows, lut_no_scratch, lut_gemm<Avx2Rows<Pairs>>, tl1::table_bytes,
+    build_table,
 };
 
 }  // namespace bitnet

@@ -7,7 +7,7 @@
 // share: 1.5 index, 1 pshufb, 3 widening = 5.5; dense 2 more. TL2 (96 weights) needs 3 more for the sign (shift, compare,
 // xor: -e = ~e + 1, the ones are counted per row when packing), dense 4 more.
 // Overflow: a lane takes 4 look-ups of a row per block: 64 blocks * 4 * 255 < 2^16 for low parts. High parts are at most
-// 1 (TL1: 31 blocks fit a signed byte) or 2 (TL2: 15 blocks).
+// 1 (TL1: 31 blocks fit a signed byte) or 2 (TL2: 15 blocks; 63 single look-ups).
 #include "kernels/avx2/tmac_table.h"
 #include "kernels/avx2/ymm.h"
 #include "kernels/tmac_gemm.inl"
@@ -18,11 +18,12 @@ namespace {
 template <class G>
 struct Avx2Rows {
   using Groups = G;
-  static constexpr int kTiles = 2, kBatchTiles = 1, kBatchTokens = 2;
+  static constexpr int kTiles = 1, kBatchTiles = 1, kBatchTokens = 2;
+  static constexpr size_t kUnit = 2;
   static constexpr bool kSigns = G::kGroup == 3;
   static constexpr int kStep = kSigns ? 4 : 1;  // blocks of one round of the loop
   static constexpr size_t kStepBytes = kSigns ? 320 : 64;
-  static constexpr size_t kHighFlush = kSigns ? 12 : 30, kLowFlush = 60;
+  static constexpr size_t kHighFlush = kSigns ? 12 : 30, kLowFlush = 60, kSparseFlush = 60;
 
   static BITNET_INLINE size_t tile_bytes(size_t columns) {
     return kSigns ? tl2_tile_bytes(columns) : tl1_tile_bytes(columns);
@@ -107,33 +108,26 @@ struct Avx2Rows {
     }
   }
 
-  // High parts of the blocks that have any.
+  // High parts of the units that have any: a unit is one nibble of 32 bytes.
   static BITNET_INLINE void sparse(const uint8_t* w, const LutTable& table, Ymm (&total)[2]) {
     const Ymm zero = _mm256_setzero_si256();
-    for (size_t i0 = 0; i0 < table.wide_count; i0 += kHighFlush) {
-      const size_t i1 = table.wide_count < i0 + kHighFlush ? table.wide_count : i0 + kHighFlush;
-      Ymm high[2] = {zero, zero};
+    for (size_t i0 = 0; i0 < table.wide_count; i0 += kSparseFlush) {
+      const size_t i1 = table.wide_count < i0 + kSparseFlush ? table.wide_count : i0 + kSparseFlush;
+      Ymm high = zero;
       for (size_t i = i0; i < i1; i++) {
-        const size_t b = table.wide[i];
-        const uint8_t* p = w + b / kStep * kStepBytes + b % kStep * 64;
-        Ymm signs = zero;
+        const size_t u = table.wide[i], b = u / 4;
+        const uint8_t* p = w + b / kStep * kStepBytes;
+        const Ymm v = _mm256_srl_epi16(load(p + b % kStep * 64 + u / 2 % 2 * 32),
+                                       _mm_cvtsi32_si128(static_cast<int>(u % 2 * 4)));
+        Ymm e = _mm256_shuffle_epi8(load(table.high + u * 32), nibble(v, false));
         if constexpr (kSigns) {
-          signs = _mm256_sll_epi16(load(w + b / 4 * 320 + 256 + b % 4 / 2 * 32),
-                                   _mm_cvtsi32_si128(static_cast<int>(b % 2 * 4)));
+          const Ymm s = _mm256_sll_epi16(load(p + 256 + u / 8 % 2 * 32), _mm_cvtsi32_si128(static_cast<int>(u % 8)));
+          const Ymm mask = _mm256_cmpgt_epi8(zero, s);
+          e = _mm256_sub_epi8(_mm256_xor_si256(e, mask), mask);
         }
-        unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
-          const Ymm v = load(p + 32 * h);
-          unroll<2>([&](auto n) BITNET_INLINE_LAMBDA {
-            Ymm e = _mm256_shuffle_epi8(load(table.high + b * 128 + 64 * h + 32 * n), nibble(v, decltype(n)::value));
-            if constexpr (kSigns) {
-              const Ymm mask = _mm256_cmpgt_epi8(zero, _mm256_slli_epi16(signs, 2 * h + n));
-              e = _mm256_sub_epi8(_mm256_xor_si256(e, mask), mask);
-            }
-            high[n] = _mm256_add_epi8(high[n], e);
-          });
-        });
+        high = _mm256_add_epi8(high, e);
       }
-      flush_high(total, _mm256_add_epi8(high[0], high[1]));
+      flush_high(total, high);
     }
   }
 

@@ -5,7 +5,7 @@
 // = 4.5, dense 2 more (high parts are added as bytes). The last plane of an odd number holds two rows in a lane and
 // takes two vpmaddubsw. Table loads are shared by R tiles.
 // Overflow: a lane takes 2 look-ups of each plane per block: 2 * 128 * (2^Planes - 1) a block; high parts are at most 2,
-// so 31 blocks fit a signed byte.
+// so 31 blocks or 63 single look-ups fit a signed byte.
 #include "kernels/avx2/tmac_table.h"
 #include "kernels/avx2/ymm.h"
 #include "kernels/tmac_gemm.inl"
@@ -18,7 +18,7 @@ struct Avx2Planes {
   using Groups = Fours;
   static constexpr int kTiles = 2, kBatchTiles = 1, kBatchTokens = 2;
   static constexpr int kVectors = Planes;  // 32-byte vectors of a block: two per pair of planes, one for an odd plane
-  static constexpr size_t kHighFlush = 30;
+  static constexpr size_t kHighFlush = 30, kSparseFlush = 60, kUnit = 2;
   static constexpr size_t kLowFlush = Planes == 1 ? 120 : Planes == 2 ? 40 : 32767 / (256 * ((1 << Planes) - 1));
 
   static BITNET_INLINE size_t tile_bytes(size_t columns) { return tmac_tile_bytes(columns, Planes); }
@@ -101,19 +101,19 @@ struct Avx2Planes {
     }
   }
 
-  // High parts of the blocks that have any.
+  // High parts of the units that have any: a unit is one nibble of a block's vectors.
   static BITNET_INLINE void sparse(const uint8_t* w, const LutTable& table, Ymm (&total)[2]) {
-    for (size_t i0 = 0; i0 < table.wide_count; i0 += kHighFlush) {
-      const size_t i1 = table.wide_count < i0 + kHighFlush ? table.wide_count : i0 + kHighFlush;
+    for (size_t i0 = 0; i0 < table.wide_count; i0 += kSparseFlush) {
+      const size_t i1 = table.wide_count < i0 + kSparseFlush ? table.wide_count : i0 + kSparseFlush;
       Ymm high[kVectors];
       unroll<kVectors>([&](auto v) BITNET_INLINE_LAMBDA { high[v] = _mm256_setzero_si256(); });
       for (size_t i = i0; i < i1; i++) {
-        const size_t b = table.wide[i];
-        const Ymm t0 = load(table.high + b * 64), t1 = load(table.high + b * 64 + 32);
+        const size_t u = table.wide[i];
+        const Ymm entries = load(table.high + u * 32);
+        const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(u % 2 * 4));
         unroll<kVectors>([&](auto v) BITNET_INLINE_LAMBDA {
-          const Ymm c = load(w + b * 32 * Planes + 32 * v);
-          high[v] = _mm256_add_epi8(high[v], _mm256_add_epi8(_mm256_shuffle_epi8(t0, nibble(c, false)),
-                                                             _mm256_shuffle_epi8(t1, nibble(c, true))));
+          const Ymm c = _mm256_srl_epi16(load(w + u / 2 * 32 * Planes + 32 * v), shift);
+          high[v] = _mm256_add_epi8(high[v], _mm256_shuffle_epi8(entries, nibble(c, false)));
         });
       }
       flush_high(total, high);

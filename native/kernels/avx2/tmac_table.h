@@ -9,8 +9,11 @@ namespace bitnet {
 namespace {
 
 // Bias: 0, or 0x80 for kernels that want low parts as unsigned bytes, 128 too large.
-template <int Bias>
+// Unit: 2 or 4 groups.
+template <int Bias, size_t Unit>
 struct LutTableAvx2 {
+  static constexpr size_t kUnit = Unit;
+
   template <class G>
   static BITNET_INLINE __m256i group(const int8_t* x) {
     __m256i sum = _mm256_setzero_si256();
@@ -27,9 +30,9 @@ struct LutTableAvx2 {
   }
 
   template <class G>
-  static BITNET_INLINE bool entries(const int8_t* x, uint8_t* low, uint8_t* high) {
+  static BITNET_INLINE uint32_t entries(const int8_t* x, uint8_t* low, uint8_t* high) {
     const __m256i byte = _mm256_set1_epi16(0xff), half = _mm256_set1_epi16(128);
-    __m256i any = _mm256_setzero_si256();
+    uint32_t wide = 0;
     for (size_t g = 0; g < G::kGroups; g += 2) {
       const __m256i a = group<G>(x + g * G::kGroup), b = group<G>(x + (g + 1) * G::kGroup);
       __m256i lo = _mm256_packus_epi16(_mm256_and_si256(a, byte), _mm256_and_si256(b, byte));
@@ -38,11 +41,11 @@ struct LutTableAvx2 {
       if (Bias) lo = _mm256_xor_si256(lo, _mm256_set1_epi8(static_cast<char>(Bias)));
       lo = _mm256_permute4x64_epi64(lo, 0xd8);
       hi = _mm256_permute4x64_epi64(hi, 0xd8);
-      any = _mm256_or_si256(any, hi);
+      wide |= static_cast<uint32_t>(!_mm256_testz_si256(hi, hi)) << g / Unit;
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(low + 16 * g), lo);
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(high + 16 * g), hi);
     }
-    return !_mm256_testz_si256(any, any);
+    return wide;
   }
 };
 

@@ -16,7 +16,8 @@ namespace {
 template <class G>
 struct Avx512Dwords {
   using Groups = G;
-  static constexpr int kTiles = 4, kBatchTiles = 2, kBatchTokens = 2;
+  static constexpr int kTiles = 4, kBatchTiles = 4, kBatchTokens = 2;
+  static constexpr size_t kUnit = 4;
   static constexpr bool kSigns = G::kGroup == 3;
   static constexpr int kStep = kSigns ? 4 : 1;
   static constexpr size_t kStepBytes = kSigns ? 320 : 64;
@@ -87,29 +88,26 @@ struct Avx512Dwords {
     });
   }
 
-  // High parts of the blocks that have any.
+  // High parts of the units that have any: a unit is one nibble of 64 bytes.
   template <int R>
   static BITNET_INLINE void sparse(const uint8_t* w, size_t tile_bytes, const LutTable& table, Zmm (&total)[R]) {
     const Zmm ones = _mm512_set1_epi8(1);
-    Zmm high[R][2];
-    unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { high[r][0] = high[r][1] = _mm512_setzero_si512(); });
+    Zmm high[R];
+    unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { high[r] = _mm512_setzero_si512(); });
     for (size_t i = 0; i < table.wide_count; i++) {
-      const size_t b = table.wide[i];
-      const uint8_t* super = w + b / kStep * kStepBytes;
-      const Zmm t0 = load(table.high + b * 128), t1 = load(table.high + b * 128 + 64);
+      const size_t u = table.wide[i], b = u / 2;
+      const uint8_t* p = w + b / kStep * kStepBytes;
+      const Zmm entries = load(table.high + u * 64);
+      const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(u % 2 * 4));
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
-        const Zmm v = load(super + r * tile_bytes + b % kStep * 64);
-        Zmm e0 = _mm512_permutexvar_epi8(nibble(v, false), t0), e1 = _mm512_permutexvar_epi8(nibble(v, true), t1);
-        if constexpr (kSigns) {
-          e0 = negate(e0, signs(super + r * tile_bytes, b % 4, 0));
-          e1 = negate(e1, signs(super + r * tile_bytes, b % 4, 1));
-        }
-        dot(high[r][0], ones, e0);
-        dot(high[r][1], ones, e1);
+        const Zmm v = _mm512_srl_epi16(load(p + r * tile_bytes + b % kStep * 64), shift);
+        Zmm e = _mm512_permutexvar_epi8(nibble(v, false), entries);
+        if constexpr (kSigns) e = negate(e, signs(p + r * tile_bytes, b % 4, static_cast<int>(u % 2)));
+        dot(high[r], ones, e);
       });
     }
     unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
-      total[r] = _mm512_add_epi32(total[r], _mm512_slli_epi32(_mm512_add_epi32(high[r][0], high[r][1]), 8));
+      total[r] = _mm512_add_epi32(total[r], _mm512_slli_epi32(high[r], 8));
     });
   }
 

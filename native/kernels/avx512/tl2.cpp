@@ -5,7 +5,7 @@
 namespace bitnet {
 namespace {
 void build_table(const int8_t* values, size_t columns, void* table) {
-  lut_build_table<Triples, LutTableAvx2<0>>(values, columns, table);
+  lut_build_table<Triples, LutTableAvx2<0, 4>>(values, columns, table);
 }
 }  // namespace
 

@@ -14,7 +14,8 @@ namespace {
 template <int Planes>
 struct Avx512Planes {
   using Groups = Fours;
-  static constexpr int kTiles = 4, kBatchTiles = 2, kBatchTokens = 2;
+  static constexpr int kTiles = 4, kBatchTiles = 4, kBatchTokens = 2;
+  static constexpr size_t kUnit = 4;  // a block
 
   static BITNET_INLINE size_t tile_bytes(size_t columns) { return tmac_tile_bytes(columns, Planes); }
 
@@ -70,7 +71,7 @@ struct Avx512Planes {
     });
   }
 
-  // High parts of the blocks that have any.
+  // High parts of the units (blocks) that have any.
   template <int R>
   static BITNET_INLINE void sparse(const uint8_t* w, size_t tile_bytes, const LutTable& table, Zmm (&total)[R]) {
     Zmm high[R];

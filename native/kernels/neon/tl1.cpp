@@ -12,7 +12,8 @@ void build_table(const int8_t* values, size_t columns, void* table) {
 extern const TernaryKernel kNeonTl1 = {
     "neon-tl1", "tl1", "neon",
     "Pairs looked up with tbl in tables of 9 exact sums, 16 rows at a time.",
-    kNeon, tl1::packed_bytes, tl1::pack_rows, lut_no_scratch, lut_gemm<NeonQuads<Pairs, 1>>, tl1::table_bytes, build_table,
+    kNeon, tl1::packed_bytes, tl1::pack_rows, lut_no_scratch, lut_gemm<NeonQuads<Pairs, 1>>, tl1::table_bytes,
+    build_table,
 };
 
 }  // namespace bitnet

@@ -12,7 +12,8 @@ void build_table(const int8_t* values, size_t columns, void* table) {
 extern const TernaryKernel kNeonTmac2 = {
     "neon-tmac2", "tmac", "neon",
     "Two bit planes of fours looked up with tbl in tables of 16 exact sums, 16 rows at a time.",
-    kNeon, tmac::packed_bytes2, tmac::pack2_rows, lut_no_scratch, lut_gemm<NeonQuads<Fours, 2>>, tmac::table_bytes, build_table,
+    kNeon, tmac::packed_bytes2, tmac::pack2_rows, lut_no_scratch, lut_gemm<NeonQuads<Fours, 2>>, tmac::table_bytes,
+    build_table,
 };
 
 }  // namespace bitnet

@@ -15,9 +15,11 @@ namespace bitnet {
 namespace {
 
 struct LutTableNeon {
+  static constexpr size_t kUnit = 1;
+
   template <class G>
-  static BITNET_INLINE bool entries(const int8_t* x, uint8_t* low, uint8_t* high) {
-    int8x16_t any = vdupq_n_s8(0);
+  static BITNET_INLINE uint32_t entries(const int8_t* x, uint8_t* low, uint8_t* high) {
+    uint32_t wide = 0;
     for (size_t g = 0; g < G::kGroups; g++, x += G::kGroup) {
       int16x8_t a = vdupq_n_s16(0), b = a;
       unroll<static_cast<int>(G::kGroup)>([&](auto i) BITNET_INLINE_LAMBDA {
@@ -35,9 +37,9 @@ struct LutTableNeon {
       vst1q_s8(reinterpret_cast<int8_t*>(low) + 16 * g, vcombine_s8(vmovn_s16(a), vmovn_s16(b)));
       const int8x16_t h = vcombine_s8(vshrn_n_s16(vaddq_s16(a, half), 8), vshrn_n_s16(vaddq_s16(b, half), 8));
       vst1q_s8(reinterpret_cast<int8_t*>(high) + 16 * g, h);
-      any = vorrq_s8(any, h);
+      wide |= static_cast<uint32_t>(vmaxvq_u8(vreinterpretq_u8_s8(h)) != 0) << g;
     }
-    return vmaxvq_u8(vreinterpretq_u8_s8(any)) != 0;
+    return wide;
   }
 };
 
@@ -52,7 +54,7 @@ struct NeonQuads {
   static constexpr size_t kStepBytes = kSigns ? 320 : kQuads * 32;
   static constexpr size_t kTableBytes = G::kGroups * 16;
   static constexpr size_t kLowFlush = kSigns ? 20 : kFours ? 60 : 30;
-  static constexpr size_t kHighFlush = kSigns ? 4 : 15;
+  static constexpr size_t kHighFlush = kSigns ? 4 : 15, kSparseFlush = 60, kUnit = 1;
 
   struct Sums {
     int32x4_t rows[4];
@@ -117,13 +119,15 @@ struct NeonQuads {
                 v[r] = vld1q_u8(p + r * tile_bytes + 64 * q + 32 * h + 16 * l);
               });
               unroll<2>([&](auto n) BITNET_INLINE_LAMBDA {
+                if constexpr (kSigns) no_loads_ahead();
                 uint8x16_t index[R];
                 int8x16_t mask[R];
                 unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
                   index[r] = nibble(v[r], decltype(n)::value);
                   if constexpr (kSigns) {
-                    mask[r] = mask_of(vld1q_u8(p + r * tile_bytes + 256 + 32 * (q / 2) + 16 * l),
-                                      4 * (q % 2) + 2 * h + n);
+                    constexpr int slot = 4 * (decltype(q)::value % 2) + 2 * decltype(h)::value + decltype(n)::value;
+                    const uint8x16_t s = vld1q_u8(p + r * tile_bytes + 256 + 32 * (q / 2) + 16 * l);
+                    mask[r] = vreinterpretq_s8_u8(vcltzq_s8(vshlq_n_s8(vreinterpretq_s8_u8(s), slot)));
                   }
                 });
                 unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
@@ -156,30 +160,24 @@ struct NeonQuads {
     }
   }
 
-  // High parts of the blocks that have any.
+  // High parts of the units (groups) that have any.
   static BITNET_INLINE void sparse(const uint8_t* w, const LutTable& table, Sums& total) {
-    for (size_t i0 = 0; i0 < table.wide_count; i0 += kHighFlush) {
-      const size_t i1 = table.wide_count < i0 + kHighFlush ? table.wide_count : i0 + kHighFlush;
+    for (size_t i0 = 0; i0 < table.wide_count; i0 += kSparseFlush) {
+      const size_t i1 = table.wide_count < i0 + kSparseFlush ? table.wide_count : i0 + kSparseFlush;
       int8x16_t high[Planes];
       unroll<Planes>([&](auto plane) BITNET_INLINE_LAMBDA { high[plane] = vdupq_n_s8(0); });
       for (size_t i = i0; i < i1; i++) {
-        const size_t b = table.wide[i];
-        const uint8_t* p = w + b / kStep * kStepBytes;
-        unroll<kQuads>([&](auto h) BITNET_INLINE_LAMBDA {
-          constexpr int plane = kFours ? decltype(h)::value : 0;
-          unroll<2>([&](auto l) BITNET_INLINE_LAMBDA {
-            const uint8x16_t v = vld1q_u8(p + b % kStep * 64 + 32 * h + 16 * l);
-            unroll<2>([&](auto n) BITNET_INLINE_LAMBDA {
-              int8x16_t e = lookup(table.high + b * kTableBytes + (kFours ? 0 : 64 * h) + 32 * n + 16 * l,
-                                   nibble(v, decltype(n)::value));
-              if constexpr (kSigns) {
-                const int8x16_t mask = mask_of(vld1q_u8(p + 256 + b % 4 / 2 * 32 + 16 * l),
-                                               static_cast<int>(b % 2 * 4) + 2 * h + n);
-                e = vsubq_s8(veorq_s8(e, mask), mask);
-              }
-              high[plane] = vaddq_s8(high[plane], e);
-            });
-          });
+        const size_t u = table.wide[i], l = u % 2, b = u / G::kGroups;
+        const int8x16_t shift = vdupq_n_s8(u / 2 % 2 ? -4 : 0);
+        const uint8_t* p = w + b / kStep * kStepBytes + b % kStep * 64 + (kFours ? 0 : u / 4 % 2 * 32) + 16 * l;
+        unroll<Planes>([&](auto plane) BITNET_INLINE_LAMBDA {
+          int8x16_t e = lookup(table.high + u * 16, nibble(vshlq_u8(vld1q_u8(p + 32 * plane), shift), false));
+          if constexpr (kSigns) {
+            const uint8_t* signs = w + b / 4 * kStepBytes + 256 + b % 4 / 2 * 32 + 16 * l;
+            const int8x16_t mask = mask_of(vld1q_u8(signs), static_cast<int>(u / 2 % 8));
+            e = vsubq_s8(veorq_s8(e, mask), mask);
+          }
+          high[plane] = vaddq_s8(high[plane], e);
         });
       }
       unroll<Planes>([&](auto plane) BITNET_INLINE_LAMBDA { add_bytes(total, high[plane], 8 + plane); });

@@ -9,7 +9,7 @@ namespace {
 void gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end, void*) {
   const size_t blocks = lut_blocks<Pairs>(w.columns);
   for (size_t t = 0; t < x.count; t++) {
-    const LutTable table = lut_table<Pairs>(x.tables, tl1::table_bytes(w.columns), t, blocks, 0, blocks);
+    const LutTable table = lut_table<Pairs, 1>(x.tables, tl1::table_bytes(w.columns), t, blocks, 0, blocks);
     for (size_t row = row_begin; row < row_end; row++) {
       const uint8_t* tile = w.data + row / 16 * tl1_tile_bytes(w.columns);
       int32_t sum = 0;
@@ -29,7 +29,8 @@ void build_table(const int8_t* values, size_t columns, void* table) {
 }  // namespace
 
 extern const TernaryKernel kScalarTl1 = {
-    "scalar-tl1", "tl1", "scalar", "Pairs looked up in tables of 9 sums, in plain C++: what the other TL1 kernels must equal.",
+    "scalar-tl1", "tl1", "scalar",
+    "Pairs looked up in tables of 9 sums, in plain C++: what the other TL1 kernels must equal.",
     0, tl1::packed_bytes, tl1::pack_rows, lut_no_scratch, gemm, tl1::table_bytes, build_table,
 };
 

