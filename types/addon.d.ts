@@ -174,8 +174,9 @@ export interface LoadOptions {
   /**
    * "auto" (default): a large head gets a 2-bit sketch (a 16th of f16), which finds the candidates; their logits are
    * exact, and so is the choice of them (see native/engine/head_sketch.h). "full": every logit is computed each time.
+   * "sketch": small heads get one too.
    */
-  head?: "auto" | "full";
+  head?: "auto" | "full" | "sketch";
   /** Called on the JavaScript thread with the share done, 0..1, at most ~50 times. */
   onProgress?: (share: number) => void;
 }

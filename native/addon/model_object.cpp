@@ -36,15 +36,16 @@ Napi::Value ModelObject::load(const Napi::CallbackInfo& info) {
     const std::string kernel = present(options, "kernel") ? as_string(options.Get("kernel"), "kernel") : "";
     const size_t prefetch =
         present(options, "prefetch") ? as_integer(options.Get("prefetch"), "prefetch", 0, 1 << 20) : kDefaultPrefetch;
-    bool sparsity = true, head_sketch = true;
+    bool sparsity = true;
+    HeadMode head_mode = HeadMode::kAuto;
     if (present(options, "sparsity")) {
       if (!options.Get("sparsity").IsBoolean()) wrong("sparsity", "a boolean");
       sparsity = options.Get("sparsity").As<Napi::Boolean>().Value();
     }
     if (present(options, "head")) {
       const std::string head = as_string(options.Get("head"), "head");
-      if (head != "auto" && head != "full") wrong("head", "\"auto\" or \"full\"");
-      head_sketch = head == "auto";
+      if (head != "auto" && head != "full" && head != "sketch") wrong("head", "\"auto\", \"full\" or \"sketch\"");
+      head_mode = head == "auto" ? HeadMode::kAuto : head == "full" ? HeadMode::kFull : HeadMode::kSketch;
     }
     Napi::Function on_progress;
     if (present(options, "onProgress")) {
@@ -54,12 +55,12 @@ Napi::Value ModelObject::load(const Napi::CallbackInfo& info) {
     const bool reports = !on_progress.IsEmpty();
     auto task = BackgroundTask::start(
         env, "bitnet load",
-        [spec, threads, kernel, reports, prefetch, sparsity, head_sketch](BackgroundTask& self) -> BackgroundTask::Result {
+        [spec, threads, kernel, reports, prefetch, sparsity, head_mode](BackgroundTask& self) -> BackgroundTask::Result {
           LoadControl control(self.cancelled());
           control.threads = threads;
           control.prefetch = prefetch;
           control.sparsity = sparsity;
-          control.head_sketch = head_sketch;
+          control.head = head_mode;
           if (reports) control.on_progress = [&self](double share) { self.progress(share); };
           auto model = std::make_shared<std::shared_ptr<const Model>>(Model::load(std::move(*spec), kernel, control));
           return [model](Napi::Env result_env) -> Napi::Value {

@@ -52,6 +52,9 @@ struct Layer {
   Linear qkv, attn_output, gate, up, down;
 };
 
+// How the candidates are found: through a sketch of the head where it is large (the same candidates), never, or always.
+enum class HeadMode { kAuto, kFull, kSketch };
+
 struct LoadControl {
   explicit LoadControl(const std::atomic<bool>& cancelled_flag) : cancelled(cancelled_flag) {}
   const std::atomic<bool>& cancelled;
@@ -59,7 +62,7 @@ struct LoadControl {
   size_t prefetch = kDefaultPrefetch;  // bytes ahead, of streaming kernels
   // Squared-ReLU models: keep a second copy of the down projections by input, so that a decoded token skips zero inputs.
   bool sparsity = true;
-  bool head_sketch = true;  // for large heads: candidates through a 2-bit sketch, the same ones
+  HeadMode head = HeadMode::kAuto;
   std::function<void(double share)> on_progress;  // from any thread
 };
 

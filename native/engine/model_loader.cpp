@@ -274,7 +274,8 @@ void ModelLoader::sketch_head() {
   const DenseMatrix& w = model_->head_;
   HeadSketch& sketch = model_->head_sketch_;
   const TernaryKernel* kernel = four_level_kernel(*model_->kernel_);
-  if (!control_.head_sketch || w.bytes() < kSketchFromBytes || !kernel) return;
+  const bool large = w.bytes() >= kSketchFromBytes;
+  if (!kernel || control_.head == HeadMode::kFull || (control_.head == HeadMode::kAuto && !large)) return;
   const TensorRef& tensor = model_->spec_.output ? *model_->spec_.output : model_->spec_.token_embedding;
   const size_t rows = w.rows, columns = w.columns, row_bytes = dense_row_bytes(w.type, columns);
   constexpr size_t kRows = 512, kSampled = 16;  // rows a step; one row in 16 tells the columns' errors
