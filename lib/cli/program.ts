@@ -15,6 +15,7 @@ import { addPerplexity } from "./commands/perplexity";
 import { addPull } from "./commands/pull";
 import { addRemove } from "./commands/remove";
 import { addServe } from "./commands/serve";
+import { addVerify } from "./commands/verify";
 
 /** Every command; adding one is adding its file and a line here. */
 const COMMANDS = [
@@ -28,6 +29,7 @@ const COMMANDS = [
   addPull,
   addList,
   addRemove,
+  addVerify,
   addBench,
   addKernels,
   addDoctor,
