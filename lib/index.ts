@@ -19,19 +19,23 @@ export {
 } from "./errors";
 export { Model } from "./model";
 export { ChatSession, ChatTemplate, type ChatOptions, type Message, type Role } from "./chat";
-export { type EvaluateOptions, type KvType, type ModelInfo, type ModelOptions } from "./engine";
+export { type EvaluateOptions, type KvType, type ModelInfo, type ModelOptions, type ModelStats } from "./engine";
 export {
   TextStream,
   type Chunk,
+  type ContinuationScore,
   type EmbedOptions,
   type FinishReason,
+  type GenerationMessage,
   type GenerationOptions,
   type GenerationResult,
   type Prompt,
   type Timings,
+  type TokenLogprobs,
+  type TokenScore,
   type Usage,
 } from "./generation";
-export { type SamplingOptions } from "./sampling";
+export { type SamplerName, type SamplingOptions } from "./sampling";
 export { type DecodeOptions, type Detokenizer, type EncodeOptions, type Tokenizer } from "./tokenizer";
-export { pull, type PulledModel, type PullOptions, type PullProgress } from "./files/hub";
 export { convertToGguf, type ConversionReport, type ConvertOptions } from "./convert";
+export { pull, type PulledModel, type PullOptions, type PullProgress } from "./files/hub";

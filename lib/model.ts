@@ -1,9 +1,24 @@
 import "./dispose";
 import { ChatSession, type ChatOptions } from "./chat";
-import { loadEngine, type Engine, type EvaluateOptions, type ModelInfo, type ModelOptions } from "./engine";
-import { collectText, embedTexts, streamText } from "./generation";
-import type { EmbedOptions, GenerationOptions, GenerationResult, Prompt, TextStream } from "./generation";
+import {
+  loadEngine,
+  type Engine,
+  type EvaluateOptions,
+  type ModelInfo,
+  type ModelOptions,
+  type ModelStats,
+} from "./engine";
+import { collectText, embedTexts, generateSamples, scoreContinuation, streamText } from "./generation";
+import type {
+  ContinuationScore,
+  EmbedOptions,
+  GenerationOptions,
+  GenerationResult,
+  Prompt,
+  TextStream,
+} from "./generation";
 import type { Tokenizer } from "./tokenizer";
+import { InvalidOptionError } from "./errors";
 import { abortSignal, checkOptions } from "./validate";
 
 const evaluateChecks = { signal: abortSignal() };
@@ -57,6 +72,25 @@ export class Model {
     return collectText(streamText("model.generate", this.engine, prompt, options));
   }
 
+  /**
+   * Several texts from one prompt, which is computed once. Text i has the seed `seed + i` and is what `generate` gives
+   * with that seed. Rejects as `generate` does; one failure stops all.
+   * @param count 1 to 1024
+   */
+  async generateSamples(prompt: Prompt, count: number, options?: GenerationOptions): Promise<GenerationResult[]> {
+    return generateSamples("model.generateSamples", this.engine, prompt, count, options);
+  }
+
+  /** What the model does now and did since it was loaded: requests, tokens, cache, guesses. */
+  stats(): ModelStats {
+    return this.engine.stats;
+  }
+
+  /** Frees what texts that are over left in the KV cache for others that begin the same way. @throws ClosedError */
+  clearPrefixCache(): void {
+    this.engine.clearPrefixCache();
+  }
+
   /** Starts a conversation. @throws InvalidOptionError, ClosedError, ModelFormatError for an unusable template */
   chat(options?: ChatOptions): ChatSession {
     return new ChatSession(this.engine, options);
@@ -77,9 +111,25 @@ export class Model {
    * of token i + 1. Takes little memory, whatever the vocabulary.
    * @throws InvalidOptionError, ContextLengthError, ClosedError, AbortError
    */
-  async score(tokens: ArrayLike<number>, options?: EvaluateOptions): Promise<Float64Array> {
-    const { signal } = checkOptions("model.score", options, evaluateChecks);
-    return this.engine.score(tokens, signal);
+  score(tokens: ArrayLike<number>, options?: EvaluateOptions): Promise<Float64Array>;
+  /**
+   * How likely `continuation` is after `prompt`; text is encoded in two parts. Several continuations of one prompt share
+   * its cache.
+   * @throws InvalidOptionError when one has no tokens, ContextLengthError, ClosedError, AbortError
+   */
+  score(prompt: Prompt, continuation: Prompt, options?: EvaluateOptions): Promise<ContinuationScore>;
+  async score(
+    first: Prompt,
+    second?: Prompt | EvaluateOptions,
+    third?: EvaluateOptions,
+  ): Promise<Float64Array | ContinuationScore> {
+    if (isPrompt(second)) {
+      const { signal } = checkOptions("model.score", third, evaluateChecks);
+      return scoreContinuation(this.engine, first, second, signal);
+    }
+    const { signal } = checkOptions("model.score", second, evaluateChecks);
+    if (typeof first !== "string") return this.engine.score(first, signal);
+    throw new InvalidOptionError("model.score: a text needs a continuation to be scored; or give token ids.");
   }
 
   /**
@@ -104,4 +154,8 @@ export class Model {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function isPrompt(value: unknown): value is Prompt {
+  return typeof value === "string" || Array.isArray(value) || ArrayBuffer.isView(value);
 }

@@ -92,7 +92,9 @@ function pack() {
     return inMegabytes(unpackedSize);
   });
   check("no stray files", () => {
-    const stray = files.map(({ path }) => path).filter((path) => /(^|\/)(test|build|\.tsbuildinfo|\.env)/.test(path));
+    const stray = files
+      .map(({ path }) => path)
+      .filter((path) => /^(test|build|docs|bench)|\.tsbuildinfo|\.env/.test(path));
     if (stray.length > 0) throw new Error(stray.join(", "));
     return `${files.length} files`;
   });
@@ -134,6 +136,9 @@ function install(tarball) {
     return `${(total / MEGABYTE).toFixed(1)} MB in all; the largest: ${largest.join(", ")}`;
   });
   cpSync(join(root, "test/install/project"), project, { recursive: true });
+  // TypeScript itself comes from the repository; so do the types of Node that a TypeScript project has.
+  mkdirSync(join(project, "node_modules/@types"), { recursive: true });
+  symlinkSync(join(root, "node_modules/@types/node"), join(project, "node_modules/@types/node"), "junction");
   return project;
 }
 

@@ -82,7 +82,7 @@ check_cpu() {
   passed=$((passed + ${counts%% *}))
   counts=${counts#*, }
   failed=$((failed + ${counts%% *}))
-  for name in neon-i2s neon-dotprod-i2s neon-i8mm-i2s; do
+  for name in neon-i2s neon-dotprod-i2s neon-i8mm-i2s neon-t5 neon-dotprod-t5 neon-i8mm-t5 neon-group neon-dotprod-group; do
     local verdict="skip"
     [[ " $* " == *" $name "* ]] && verdict="ok"
     if grep -Eq "^$verdict +$name" "$log"; then
@@ -120,10 +120,10 @@ step "$out/configure.log" cmake -S . -B "$out" -DBITNET_BUILD_ADDON=$addon -DCMA
   -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=$prefix-g++
 step "$out/build.log" cmake --build "$out" --target native_tests --parallel "$(nproc)"
 check_weak_symbols
-check_cpu max neon-i2s neon-dotprod-i2s neon-i8mm-i2s
-check_cpu cortex-a53 neon-i2s
-check_cpu cortex-a72 neon-i2s
-check_cpu neoverse-n1 neon-i2s neon-dotprod-i2s
+check_cpu max neon-i2s neon-dotprod-i2s neon-i8mm-i2s neon-t5 neon-dotprod-t5 neon-i8mm-t5 neon-group neon-dotprod-group
+check_cpu cortex-a53 neon-i2s neon-t5 neon-group
+check_cpu cortex-a72 neon-i2s neon-t5 neon-group
+check_cpu neoverse-n1 neon-i2s neon-dotprod-i2s neon-t5 neon-dotprod-t5 neon-group neon-dotprod-group
 
 # ---- 2. the addon in Node
 

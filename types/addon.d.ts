@@ -41,8 +41,27 @@ export interface TensorRef {
    * rows must be un-permuted into half-split order while packing. Absent: rows are used as they are.
    */
   unpermuteHeads?: number;
+  /** The tensors that go with codes of GPTQ (formats "gptq2", "gptq3", "gptq4"), and only with those. */
+  gptq?: GptqTensors;
   /** Added to every element of a vector (Hugging Face's gemma folders store norm weights minus 1). Absent: 0. */
   add?: number;
+}
+
+/**
+ * What belongs to a matrix of GPTQ codes: weight[r][k] = (code - zero) * scale, with the scale and zero of the group of
+ * column k. Codes are int32 [columns * bits / 32, rows]: the bits of one row's codes follow one another down a column.
+ */
+export interface GptqTensors {
+  /** Columns that share a scale and a zero. */
+  size: number;
+  /** [groups, rows] in f16, bf16 or f32. */
+  scales: TensorRef;
+  /** int32 [groups, rows * bits / 32]: the bits of a group's zeros follow one another along it. `format` is "i32". */
+  zeros: TensorRef;
+  /** What is added to stored zeros: 1 in files of checkpoint format "gptq", 0 in "gptq_v2". */
+  zeroOffset: number;
+  /** int32 [columns], the group of each column. Groups that are not contiguous (act-order) are refused. */
+  index?: TensorRef;
 }
 
 /** The weights of one decoder block. A role that the architecture lacks is absent. */

@@ -9,7 +9,17 @@ export type WeightStorage =
   /** uint8 codes; the weight is code * weight_scale (`autobitlinear`, offline). */
   | "packed-multiply"
   /** uint8 codes; the weight is code / weight_scale (`bitlinear`). */
-  | "packed-divide";
+  | "packed-divide"
+  | GptqStorage;
+
+/** GPTQ: codes of a few bits with a scale and a zero for each group of columns. */
+export interface GptqStorage {
+  bits: 2 | 3 | 4;
+  /** Columns that share a scale; undefined: all of a row. */
+  groupSize: number | undefined;
+  /** What is added to stored zeros. */
+  zeroOffset: 0 | 1;
+}
 
 /**
  * How weights are stored, from `quantization_config`, or from `weight_bits` of 1bitLLM's models.
@@ -17,7 +27,8 @@ export type WeightStorage =
  */
 export function readStorage(path: string, config: Readonly<Record<string, unknown>>, fields: HfFields): WeightStorage {
   const value = fields.take("quantization_config");
-  if (isRecord(value)) return fromQuantizationConfig(path, value);
+  if (isRecord(value))
+    return value.quant_method === "gptq" ? readGptq(path, value) : fromQuantizationConfig(path, value);
   if (config.weight_bits !== undefined) {
     fields.fixed("weight_bits", 1);
     fields.fixed("input_bits", 8);
@@ -54,4 +65,62 @@ function fromQuantizationConfig(path: string, value: Record<string, unknown>): W
     `"${path}": quantization_config has linear_class ${JSON.stringify(linearClass)} with quantization_mode ` +
       `${JSON.stringify(mode)}, a combination whose scales are not known here.`,
   );
+}
+
+/** Keys of a GPTQ configuration that tell how the model was made, or which of other programs' kernels to use. */
+const GPTQ_HISTORY = [
+  "batch_size",
+  "block_name_to_quantize",
+  "cache_block_outputs",
+  "damp_percent",
+  "dataset",
+  "disable_exllama",
+  "exllama_config",
+  "max_input_length",
+  "meta",
+  "model_file_base_name",
+  "model_name_or_path",
+  "model_seqlen",
+  "module_name_preceding_first_block",
+  "modules_in_block_to_quantize",
+  "pad_token_id",
+  "quantizer",
+  "static_groups",
+  "sym",
+  "tokenizer",
+  "true_sequential",
+  "use_cuda_fp16",
+  "use_exllama",
+];
+
+function readGptq(path: string, value: Record<string, unknown>): GptqStorage {
+  const fields = new HfFields(path, value, "quantization_config.");
+  fields.fixed("quant_method", "gptq");
+  const bits = fields.take("bits");
+  if (bits !== 2 && bits !== 3 && bits !== 4) {
+    throw new UnsupportedModelError(
+      `"${path}": "quantization_config.bits" is ${JSON.stringify(bits)}; GPTQ models of 2, 3 and 4 bits can be run.`,
+    );
+  }
+  const groupSize = fields.take("group_size");
+  const whole = groupSize === -1;
+  if (!whole && !(typeof groupSize === "number" && groupSize >= 16 && groupSize % 16 === 0)) {
+    throw new UnsupportedModelError(
+      `"${path}": "quantization_config.group_size" is ${JSON.stringify(groupSize)}; it must be -1 or a multiple of 16.`,
+    );
+  }
+  // Whether columns are in fact out of order shows in g_idx, which is checked when the weights are read.
+  fields.take("desc_act");
+  fields.fixed("lm_head", false);
+  fields.fixed("pack_dtype", "int32");
+  const version = fields.take("checkpoint_format") ?? "gptq";
+  if (version !== "gptq" && version !== "gptq_v2") {
+    throw new UnsupportedModelError(
+      `"${path}": "quantization_config.checkpoint_format" is ${JSON.stringify(version)}; only "gptq" and "gptq_v2" can be ` +
+        `run.`,
+    );
+  }
+  for (const key of GPTQ_HISTORY) fields.take(key);
+  fields.finish();
+  return { bits, groupSize: whole ? undefined : groupSize, zeroOffset: version === "gptq" ? 1 : 0 };
 }

@@ -3,7 +3,7 @@ import { ModelFormatError, UnsupportedModelError } from "../errors";
 import type { HfFolder } from "../files/hf_folder";
 import type { SafetensorsTensor } from "../files/safetensors";
 import type { TensorFinder } from "./decoder";
-import type { WeightStorage } from "./hf_storage";
+import type { GptqStorage, WeightStorage } from "./hf_storage";
 import { hfNames, type Role } from "./roles";
 
 /** Weight formats of float dtypes. */
@@ -35,6 +35,7 @@ export class HfTensors implements TensorFinder {
   }
 
   ternary(role: Role, rows: number, columns: number, layer = 0): TensorRef {
+    if (typeof this.storage === "object") return this.gptq(this.storage, role, rows, columns, layer);
     if (this.storage === "master") {
       const ref = this.floats(role, [rows, columns], layer);
       return { ...ref, format: `${ref.format}_master` };
@@ -67,6 +68,44 @@ export class HfTensors implements TensorFinder {
       `"${this.folder.path}" has tensors that this architecture has no place for: "${shown}"` +
         `${left.length > 5 ? ` and ${left.length - 5} more` : ""}. Leaving them out would change the model's results.`,
     );
+  }
+
+  /** The codes of a GPTQ matrix with their scales, zeros and group indices. */
+  private gptq(storage: GptqStorage, role: Role, rows: number, columns: number, layer: number): TensorRef {
+    const names = hfNames(role, layer).map((name) => name.replace(/\.weight$/, ""));
+    const base = names.find((name) => this.folder.tensors.has(`${name}.qweight`)) ?? names[0] ?? "";
+    const { bits, zeroOffset } = storage;
+    if ((columns * bits) % 32 !== 0 || (rows * bits) % 32 !== 0) {
+      throw new UnsupportedModelError(
+        `Tensor "${base}.qweight" stands for ${rows} x ${columns} codes of ${bits} bits, which do not fill whole words.`,
+      );
+    }
+    const size = storage.groupSize ?? columns;
+    const groups = Math.ceil(columns / size);
+    const part = (suffix: string, shape: readonly number[], dtypes: readonly string[]): SafetensorsTensor => {
+      const name = `${base}.${suffix}`;
+      const tensor = this.folder.tensors.get(name);
+      if (tensor === undefined) throw new ModelFormatError(`Tensor "${name}" is missing from the model folder.`);
+      this.taken.add(name);
+      this.checkShape(tensor, shape);
+      if (dtypes.includes(tensor.dtype)) return tensor;
+      throw new ModelFormatError(`Tensor "${name}" is ${tensor.dtype}; ${dtypes.join(" or ")} is needed.`);
+    };
+    const codes = part("qweight", [(columns * bits) / 32, rows], ["I32"]);
+    const scales = part("scales", [groups, rows], Object.keys(DENSE));
+    const zeros = part("qzeros", [groups, (rows * bits) / 32], ["I32"]);
+    const index = this.folder.tensors.has(`${base}.g_idx`) ? part("g_idx", [columns], ["I32"]) : undefined;
+    return {
+      ...this.ref(codes, rows, columns),
+      format: `gptq${bits}`,
+      gptq: {
+        size,
+        zeroOffset,
+        scales: { ...this.ref(scales, groups, rows), format: DENSE[scales.dtype] ?? "" },
+        zeros: { ...this.ref(zeros, groups, (rows * bits) / 32), format: "i32" },
+        ...(index ? { index: { ...this.ref(index, 1, columns), format: "i32" } } : {}),
+      },
+    };
   }
 
   private floats(role: Role, shape: readonly number[], layer: number): TensorRef {

@@ -15,10 +15,14 @@ const GROUPED_BITS: Readonly<Record<string, number>> = {
   ptq1_0: 2 + 32 / 128,
   tq1_0: 2 + 32 / 256,
   tq2_0: 2 + 32 / 256,
+  // With zero points, in the usual groups of 128; 3 bits are held in 4.
+  gptq2: 2 + 64 / 128,
+  gptq3: 4 + 64 / 128,
+  gptq4: 4 + 64 / 128,
 };
 
 /**
- * Bytes that a linear layer's matrix takes in memory. Exact for one scale a tensor; with scales in blocks it holds where
+ * Bytes that a linear layer's matrix takes in memory. Close for GPTQ, exact for one scale a tensor; with scales in blocks it holds where
  * they differ, and is up to a tenth too much for ternary types where they are all the same.
  */
 export function packedBytes({ format, rows, columns }: Pick<TensorRef, "format" | "rows" | "columns">): number {

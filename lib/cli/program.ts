@@ -6,11 +6,16 @@ import { addBuild } from "./commands/build";
 import { addChat } from "./commands/chat";
 import { addConvert } from "./commands/convert";
 import { addDoctor } from "./commands/doctor";
+import { addEmbed } from "./commands/embed";
 import { addGenerate } from "./commands/generate";
 import { addInspect } from "./commands/inspect";
 import { addKernels } from "./commands/kernels";
+import { addList } from "./commands/list";
 import { addPerplexity } from "./commands/perplexity";
+import { addPull } from "./commands/pull";
+import { addRemove } from "./commands/remove";
 import { addServe } from "./commands/serve";
+import { addVerify } from "./commands/verify";
 
 /** Every command; adding one is adding its file and a line here. */
 const COMMANDS = [
@@ -20,6 +25,11 @@ const COMMANDS = [
   addInspect,
   addPerplexity,
   addConvert,
+  addEmbed,
+  addPull,
+  addList,
+  addRemove,
+  addVerify,
   addBench,
   addKernels,
   addDoctor,

@@ -1,9 +1,12 @@
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ModelFormatError, UnsupportedModelError } from "../errors";
 import { TokenType, type GgufValue } from "../files/gguf";
-import { isRecord, readJson } from "../files/safetensors";
+import { fileExists, isRecord, readJson } from "../files/safetensors";
+import { readSentencePieceModel } from "../tokenizer";
 import type { HfSettings } from "../files/hf_settings";
 import { findUnreachableToken } from "./merges";
+import { isSentencePiece, sentencePieceFromJson, sentencePieceMetadata } from "./sentencepiece";
 
 const MAX_TOKENIZER_BYTES = 256 * 1024 * 1024;
 
@@ -12,6 +15,8 @@ interface PreTokenizer {
   name: string;
   /** Whether readers of that name take a word that is a token as it is, without merging. */
   ignoreMerges: boolean;
+  /** Unicode normal form that readers of that name apply first. */
+  normalForm?: string;
 }
 
 /** Split patterns by their text; a pattern that is not here is refused, since a near guess splits some words wrongly. */
@@ -20,11 +25,18 @@ const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
     String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
     { name: "llama-bpe", ignoreMerges: true },
   ],
+  [
+    String.raw`(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`,
+    { name: "qwen2", ignoreMerges: false, normalForm: "NFC" },
+  ],
 ]);
 
+/** GPT-2's pattern is built into the byte-level step. */
+const GPT2: PreTokenizer = { name: "gpt-2", ignoreMerges: false };
+
 /**
- * The `tokenizer.*` metadata of a Hugging Face folder's tokenizer.json, which must be a byte-level BPE of a known split
- * pattern.
+ * The `tokenizer.*` metadata of a Hugging Face folder: of its tokenizer.json, which must be a byte-level BPE of a known
+ * split pattern or a SentencePiece vocabulary, else of its tokenizer.model.
  * @throws ModelFormatError, UnsupportedModelError naming what cannot be carried over.
  */
 export async function readHfTokenizer(
@@ -33,35 +45,61 @@ export async function readHfTokenizer(
   settings: HfSettings,
 ): Promise<Map<string, GgufValue>> {
   const path = join(folder, "tokenizer.json");
+  const sentencePiece = join(folder, "tokenizer.model");
+  if (!(await fileExists(path)) && (await fileExists(sentencePiece))) {
+    const vocabulary = readSentencePieceModel(await readFile(sentencePiece), { ...settings, vocabularySize });
+    return withSettings(sentencePiece, sentencePieceMetadata(vocabulary), vocabulary.tokens.length, {
+      ...settings,
+      bosId: vocabulary.bosId,
+      eosIds: vocabulary.eosIds,
+    });
+  }
   const json = await readJson(path, MAX_TOKENIZER_BYTES);
   const model = isRecord(json) ? json.model : undefined;
   if (!isRecord(json) || !isRecord(model)) throw new ModelFormatError(`"${path}" has no object "model".`);
-  const pre = preTokenizer(path, json);
+  const pieces = isSentencePiece(model);
+  const pre = pieces ? undefined : preTokenizer(path, json);
   const { tokens, types } = readTokens(path, json, model, vocabularySize);
   const merges = readMerges(path, model, new Set(tokens));
+  const addBos = addsBos(path, json, settings.bosId);
+  if (!pre) {
+    const vocabulary = await sentencePieceFromJson({ path, json, model, tokens, types, merges, addBos });
+    return withSettings(path, sentencePieceMetadata(vocabulary), tokens.length, settings);
+  }
   checkIgnoreMerges(path, model, pre, tokens, types, merges);
-  const bosId = settings.bosId;
-  const metadata = new Map<string, GgufValue>([
+  const entries: [string, GgufValue][] = [
     ["tokenizer.ggml.model", text("gpt2")],
     ["tokenizer.ggml.pre", text(pre.name)],
     ["tokenizer.ggml.tokens", { type: "array", elementType: "string", value: tokens }],
     ["tokenizer.ggml.token_type", { type: "array", elementType: "int32", value: types }],
     ["tokenizer.ggml.merges", { type: "array", elementType: "string", value: merges.map((pair) => pair.join(" ")) }],
-    ["tokenizer.ggml.add_bos_token", { type: "bool", value: addsBos(path, json, bosId) }],
-  ]);
+    ["tokenizer.ggml.add_bos_token", { type: "bool", value: addBos }],
+  ];
+  return withSettings(path, entries, tokens.length, settings);
+}
+
+/** Adds the special ids and the chat template. */
+function withSettings(
+  path: string,
+  entries: [string, GgufValue][],
+  size: number,
+  { bosId, eosIds, padId, chatTemplate }: HfSettings,
+): Map<string, GgufValue> {
+  const metadata = new Map(entries);
   const id = (key: string, value: number | undefined): void => {
     if (value === undefined) return;
-    if (value >= tokens.length) throw new ModelFormatError(`"${path}" has no token ${value}, which config.json names.`);
+    if (value >= size) throw new ModelFormatError(`"${path}" has no token ${value}, which config.json names.`);
     metadata.set(`tokenizer.ggml.${key}`, { type: "uint32", value });
   };
   id("bos_token_id", bosId);
-  id("eos_token_id", settings.eosIds[0]);
-  id("eot_token_id", settings.eosIds[1]);
-  id("eom_token_id", settings.eosIds[2]);
-  if (settings.eosIds.length > 3)
-    throw new UnsupportedModelError(`"${folder}" names more than three end-of-text tokens.`);
-  id("padding_token_id", settings.padId);
-  if (settings.chatTemplate !== undefined) metadata.set("tokenizer.chat_template", text(settings.chatTemplate));
+  id("eos_token_id", eosIds[0]);
+  id("eot_token_id", eosIds[1]);
+  id("eom_token_id", eosIds[2]);
+  if (eosIds.length > 3) {
+    throw new UnsupportedModelError(`The folder of "${path}" names more than three end-of-text tokens.`);
+  }
+  id("padding_token_id", padId);
+  if (chatTemplate !== undefined) metadata.set("tokenizer.chat_template", text(chatTemplate));
   return metadata;
 }
 
@@ -70,20 +108,25 @@ function text(value: string): GgufValue {
 }
 
 function preTokenizer(path: string, json: Record<string, unknown>): PreTokenizer {
-  if (json.normalizer !== null && json.normalizer !== undefined) {
+  const { normalizer, pre_tokenizer: outer } = json;
+  const normalForm = isRecord(normalizer) ? normalizer.type : undefined;
+  const normalises = (found: PreTokenizer): boolean => normalForm === found.normalForm;
+  if (normalizer !== null && normalizer !== undefined && normalForm !== "NFC") {
     throw new UnsupportedModelError(`"${path}" normalises text, which no supported GGUF pre-tokenizer does.`);
   }
-  const outer = json.pre_tokenizer;
+  if (isRecord(outer) && outer.type === "ByteLevel" && outer.add_prefix_space === false && outer.use_regex !== false) {
+    if (normalises(GPT2)) return GPT2;
+  }
   const steps: unknown = isRecord(outer) && outer.type === "Sequence" ? outer.pretokenizers : undefined;
   const [split, bytes] = Array.isArray(steps) && steps.length === 2 ? (steps as unknown[]) : [];
   const pattern = isRecord(split) && isRecord(split.pattern) ? split.pattern.Regex : undefined;
   const plainSplit = isRecord(split) && split.behavior === "Isolated" && split.invert !== true;
   const plainBytes = isRecord(bytes) && bytes.type === "ByteLevel" && bytes.add_prefix_space === false;
   const known = typeof pattern === "string" ? PRE_TOKENIZERS.get(pattern) : undefined;
-  if (known && plainSplit && plainBytes && bytes.use_regex === false) return known;
+  if (known && normalises(known) && plainSplit && plainBytes && bytes.use_regex === false) return known;
   throw new UnsupportedModelError(
     `"${path}" splits text in a way that has no known name in GGUF (pattern ${JSON.stringify(pattern)}). Supported: the ` +
-      `byte-level pattern of Llama 3.`,
+      `byte-level patterns of Llama 3, Qwen 2 (with NFC) and GPT-2.`,
   );
 }
 
@@ -93,10 +136,11 @@ function readTokens(
   model: Record<string, unknown>,
   size: number,
 ): { tokens: string[]; types: Int32Array } {
-  if (model.type !== "BPE" || model.byte_fallback === true || !isRecord(model.vocab)) {
-    throw new UnsupportedModelError(`"${path}" is no byte-level BPE tokenizer; only those can be converted.`);
+  if (model.type !== "BPE" || !isRecord(model.vocab)) {
+    throw new UnsupportedModelError(`"${path}" is no BPE tokenizer; only those can be converted.`);
   }
-  for (const key of ["dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"]) {
+  const unset = ["dropout", "continuing_subword_prefix", "end_of_word_suffix"];
+  for (const key of isSentencePiece(model) ? unset : [...unset, "unk_token"]) {
     const value = model[key];
     if (value !== null && value !== undefined && value !== "") {
       throw new UnsupportedModelError(`"${path}": model.${key} is ${JSON.stringify(value)}, which GGUF cannot carry.`);

@@ -6,7 +6,7 @@ import { describe } from "../validate";
 import { collect } from "./collect";
 import type { KvType } from "./memory";
 import type { Query, Request } from "./request";
-import { Scheduler, type SchedulerLimits } from "./scheduler";
+import { Scheduler, type SchedulerLimits, type SchedulerStats } from "./scheduler";
 import type { Sequence } from "./sequence";
 
 /** What a loaded model is and what it takes. */
@@ -107,6 +107,17 @@ export class Engine {
     this.scheduler.release(sequence);
   }
 
+  /** What the model does and did since it was loaded. */
+  get stats(): SchedulerStats {
+    return this.scheduler.stats;
+  }
+
+  /** Frees what texts that are over left in the KV cache for others that begin the same way. */
+  clearPrefixCache(): void {
+    this.checkOpen();
+    this.scheduler.clearCache();
+  }
+
   /** To be called when a request that was not ready became so. */
   wake(): void {
     this.scheduler.wake();
@@ -166,19 +177,22 @@ export class Engine {
   }
 
   /**
-   * How likely each token is after those before it: natural logarithms of probabilities, [tokens - 1], entry i is that of
-   * token i + 1. Takes the memory of a few numbers a token, whatever the vocabulary.
+   * How likely each token is after those before it: natural logarithms of probabilities, entry i is that of token
+   * `first` + i. Takes the memory of a few numbers a token, whatever the vocabulary.
+   * @param first at least 1; what comes before may be in the cache
    */
-  async score(tokens: ArrayLike<number>, signal: AbortSignal | undefined): Promise<Float64Array> {
+  async score(tokens: ArrayLike<number>, signal: AbortSignal | undefined, first = 1): Promise<Float64Array> {
     this.checkOpen();
     const what = "model.score";
     this.checkTokens(what, tokens, this.info.contextLength + 1);
     const length = Math.max(tokens.length - 1, 0);
-    const scores = new Float64Array(length);
+    const scores = new Float64Array(Math.max(tokens.length - first, 0));
     const context = Array.from({ length }, (_, i) => tokens[i] ?? 0);
+    if (scores.length === 0) return scores;
     await collect(this.scheduler, context, {
       what,
       signal,
+      firstOutput: first - 1,
       query: (position) => ({
         want: 1,
         candidates: 1,
@@ -186,7 +200,7 @@ export class Engine {
         extraIds: Int32Array.of(tokens[position + 1] ?? 0),
       }),
       onOutput: (position, { extraLogits, logSumExp }) => {
-        scores[position] = (extraLogits[0] ?? NaN) - logSumExp;
+        scores[position + 1 - first] = (extraLogits[0] ?? NaN) - logSumExp;
       },
     });
     return scores;

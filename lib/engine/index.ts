@@ -6,3 +6,4 @@ export type { ModelOptions } from "./options";
 export type { Output, Query, Request } from "./request";
 export type { Pooling } from "../files/hf_settings";
 export { Sequence } from "./sequence";
+export type { SchedulerStats as ModelStats } from "./scheduler";

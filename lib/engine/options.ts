@@ -1,7 +1,7 @@
 import type { CpuInfo, ModelSpec } from "../../types/addon";
 import { InvalidOptionError, OutOfMemoryError } from "../errors";
 import { abortSignal, boolean, callback, checkOptions, choice, integer, text } from "../validate";
-import { blocksFor } from "./kv_pool";
+import { BLOCK_POSITIONS, blocksFor } from "./blocks";
 import { estimateMemory, formatBytes, kvBytesPerPosition, memorySize, type KvType } from "./memory";
 
 /** How a model is loaded. All optional. */
@@ -32,6 +32,18 @@ export interface ModelOptions {
   prefillChunk?: number;
   /** Texts that are computed at the same time, 1 to 256; more wait for their turn. Default 16. */
   maxConcurrent?: number;
+  /** Requests that may wait for their turn, at least 0; further ones fail with `QueueFullError`. Default 1024. */
+  maxQueue?: number;
+  /**
+   * What the KV cache keeps of texts that are over, for others that begin the same way: most bytes, or a size like
+   * "256MB"; true for all that is not in use, false for nothing. It lies within the cache's own memory. Default true.
+   */
+  prefixCache?: boolean | number | string;
+  /**
+   * "auto": candidates of a large head are found through a 2-bit sketch of it, with exact logits; "full": every logit is
+   * computed each time. The results are the same. Default "auto".
+   */
+  head?: "auto" | "full";
   /**
    * Most memory for weights, KV cache and intermediate results: bytes, or a size like "512MB". Where `contextLength` is
    * not given, it is chosen to fit. Default: no limit.
@@ -53,6 +65,9 @@ export const modelChecks = {
   maxBatchTokens: integer({ min: 1, max: 4096 }),
   prefillChunk: integer({ min: 1, max: 4096 }),
   maxConcurrent: integer({ min: 1, max: 256 }),
+  maxQueue: integer({ min: 0 }),
+  prefixCache: cacheCheck,
+  head: choice(["auto", "full"] as const),
   memoryLimit: memorySize,
   signal: abortSignal(),
   onProgress: callback<(share: number) => void>(),
@@ -68,6 +83,10 @@ export interface ResolvedModelOptions {
   maxBatchTokens: number;
   prefillChunk: number;
   maxConcurrent: number;
+  maxQueue: number;
+  /** Bytes; Infinity for all that is not in use. */
+  prefixCache: number;
+  head: "auto" | "full";
   memoryLimit: number | undefined;
   signal: AbortSignal | undefined;
   onProgress: (share: number) => void;
@@ -99,10 +118,18 @@ export function resolveModelOptions(options: ModelOptions | undefined, cpu: () =
     maxBatchTokens,
     prefillChunk,
     maxConcurrent: given.maxConcurrent ?? 16,
+    maxQueue: given.maxQueue ?? 1024,
+    prefixCache: given.prefixCache ?? Infinity,
+    head: given.head ?? "auto",
     memoryLimit: given.memoryLimit,
     signal: given.signal,
     onProgress: given.onProgress ?? (() => undefined),
   };
+}
+
+function cacheCheck(name: string, value: unknown): number {
+  if (typeof value === "boolean") return value ? Infinity : 0;
+  return memorySize(name, value);
 }
 
 function defaultThreads(cpu: CpuInfo): number {
@@ -113,6 +140,8 @@ function defaultThreads(cpu: CpuInfo): number {
 export interface ContextPlan {
   contextLength: number;
   kvBlocks: number;
+  /** Blocks of them that texts may leave behind for others that begin the same way. */
+  cacheBlocks: number;
 }
 
 /**
@@ -134,7 +163,9 @@ export function planContext(spec: ModelSpec, options: ResolvedModelOptions): Con
     const one = estimateMemory(spec, { contextLength, kvType, maxBatchTokens });
     sequences = Math.min(sequences, 1 + Math.floor((memoryLimit - one.totalBytes) / one.kvBytes));
   }
-  return { contextLength, kvBlocks: blocksFor(contextLength) * sequences };
+  const kvBlocks = blocksFor(contextLength) * sequences;
+  const blockBytes = BLOCK_POSITIONS * kvBytesPerPosition(spec, kvType);
+  return { contextLength, kvBlocks, cacheBlocks: Math.min(kvBlocks, Math.floor(options.prefixCache / blockBytes)) };
 }
 
 /** The context length within the limit; a shorter one is taken only where the user asked for none. */

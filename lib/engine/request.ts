@@ -41,9 +41,18 @@ export interface Request {
   readonly firstOutput: number;
   /** False while the reader is behind: it keeps its place, but takes no part in steps. Call `Scheduler.wake` when true. */
   readonly ready: boolean;
+  /** Requests of higher priority are served first. Default 0. */
+  readonly priority?: number;
   /** Work begins now; `cachedTokens` of the prompt need no computing. */
   begin(cachedTokens: number): void;
   query(position: number): Query;
+  /**
+   * Guesses of up to `most` tokens that will follow; they are computed along with the last one. `receive` is called for
+   * as many positions as turned out right, and one more. Absent: none.
+   */
+  drafts?(most: number): readonly number[];
+  /** How many of the guesses were right. */
+  drafted?(accepted: number, drafts: number): void;
   /**
    * The output of the next position; returns whether the work goes on. It goes on at the positions that are left, so
    * where there are none a token must have been appended to the sequence. Errors thrown here fail this request only.

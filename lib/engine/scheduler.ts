@@ -1,7 +1,8 @@
 import type { ForwardBatch, ForwardResult, NativeContext } from "../../types/addon";
-import { AbortError, fromNative, KvCacheFullError } from "../errors";
+import { AbortError, fromNative, KvCacheFullError, QueueFullError } from "../errors";
 import { BatchBuilder, ResultReader } from "./batch";
-import { BLOCK_POSITIONS, blocksFor, KvPool } from "./kv_pool";
+import { BLOCK_POSITIONS, blocksFor } from "./blocks";
+import { KvPool } from "./kv_pool";
 import type { Query, Request } from "./request";
 import type { Sequence } from "./sequence";
 
@@ -14,6 +15,35 @@ export interface SchedulerLimits {
   prefillChunk: number;
   /** Most sequences that are computed at a time; others wait. Paused ones do not count. */
   maxConcurrent: number;
+  /** Most requests that wait for their turn. Default: any number. */
+  maxQueue?: number;
+  /** Blocks of the KV cache that texts may leave behind for others that begin the same way. Default 0. */
+  cacheBlocks?: number;
+}
+
+/** What a scheduler does and did. */
+export interface SchedulerStats {
+  /** Requests that are computed now. */
+  running: number;
+  /** Requests that wait for their turn. */
+  waiting: number;
+  steps: number;
+  /** Tokens that were computed, prompts and answers. */
+  computedTokens: number;
+  /** Tokens of prompts that needed no computing. */
+  cachedTokens: number;
+  /** Tokens of the prompts that were begun. */
+  promptTokens: number;
+  /** Requests that found a beginning of their prompt. */
+  cacheHits: number;
+  /** Requests that were begun. */
+  requests: number;
+  /** How often a request had to give its cache away and was recomputed. */
+  preemptions: number;
+  /** Guessed tokens, and how many of them were right. */
+  draftTokens: number;
+  acceptedDrafts: number;
+  kvBlocks: { total: number; free: number; cached: number };
 }
 
 /** A request that was submitted, and how far its outputs were handed out. */
@@ -30,6 +60,8 @@ interface Task {
 interface Share {
   readonly task: Task;
   readonly count: number;
+  /** Guesses behind the last token that is known. */
+  readonly drafts: readonly number[];
   readonly queries: Query[];
 }
 
@@ -46,6 +78,8 @@ interface Step {
 const MOST_LOGITS = 1 << 24;
 /** An abort that comes too late for its step may hit the next one; more in a row than this are a fault. */
 const MOST_STRAY_ABORTS = 8;
+/** Positions that decode in a step with guesses: beyond, computing costs more than reading the weights again. */
+const MOST_DECODED = 16;
 
 /**
  * Continuous batching: every step computes the next token of all running sequences and a share of the prompts that wait
@@ -63,19 +97,43 @@ export class Scheduler {
   private stopped: Error | undefined;
   private uses = 0;
   private strayAborts = 0;
+  private readonly counts = {
+    ...{ steps: 0, computedTokens: 0, cachedTokens: 0, promptTokens: 0, cacheHits: 0, requests: 0 },
+    ...{ preemptions: 0, draftTokens: 0, acceptedDrafts: 0 },
+  };
 
   constructor(
     private readonly context: NativeContext,
     private readonly limits: SchedulerLimits,
   ) {
-    this.pool = new KvPool(context);
+    this.pool = new KvPool(context, limits.cacheBlocks ?? 0);
   }
 
-  /** Takes a request in. Its `receive` and `fail` are called later, never before this returns. */
+  /**
+   * Takes a request in. Its `receive` and `fail` are called later, never before this returns.
+   * @throws QueueFullError when too many wait
+   */
   submit(request: Request): void {
     if (this.stopped) throw this.stopped;
-    this.waiting.push({ request, nextOutput: request.firstOutput, begun: false, dropped: false });
+    const { maxConcurrent, maxQueue = Infinity } = this.limits;
+    if (this.waiting.length + this.running.length >= maxConcurrent + maxQueue) {
+      throw new QueueFullError(
+        `${maxQueue} requests wait already. Try again later, or load the model with a larger maxQueue.`,
+      );
+    }
+    const task = { request, nextOutput: request.firstOutput, begun: false, dropped: false };
+    // Behind all others of the same priority.
+    const behind = this.waiting.findIndex((other) => priorityOf(other) < priorityOf(task));
+    this.waiting.splice(behind < 0 ? this.waiting.length : behind, 0, task);
     this.wake();
+  }
+
+  get stats(): SchedulerStats {
+    const { pool } = this;
+    const kvBlocks = this.stopped
+      ? { total: 0, free: 0, cached: 0 }
+      : { total: pool.totalBlocks, free: pool.freeBlocks, cached: pool.cache.blocks };
+    return { running: this.running.length, waiting: this.waiting.length, ...this.counts, kvBlocks };
   }
 
   /**
@@ -93,9 +151,17 @@ export class Scheduler {
     this.wake();
   }
 
-  /** Frees the cache of a sequence nobody will use again. */
+  /** Nobody will use a sequence again: its cache is freed, or kept for others that begin the same way. */
   release(sequence: Sequence): void {
-    if (!this.stopped) this.pool.release(sequence);
+    if (this.stopped) return;
+    const computing = this.step?.shares.some(({ task }) => task.request.sequence === sequence);
+    if (computing) this.pool.release(sequence);
+    else this.pool.retire(sequence);
+  }
+
+  /** Frees what texts left behind. */
+  clearCache(): void {
+    if (!this.stopped) this.pool.cache.clear();
   }
 
   /** To be called when a request became ready again. */
@@ -153,22 +219,35 @@ export class Scheduler {
 
   private begin(task: Task): void {
     const { request } = task;
-    if (task.begun) return;
+    const { sequence } = request;
+    if (task.begun) {
+      // It gave its cache away; others may have some of it.
+      if (sequence.native === undefined) this.pool.adopt(sequence, [...sequence.tokens], task.nextOutput);
+      return;
+    }
     task.begun = true;
-    const cached = this.pool.adopt(request.sequence, request.prompt, request.firstOutput);
+    const cached = this.pool.adopt(sequence, request.prompt, request.firstOutput);
+    this.counts.requests++;
+    this.counts.promptTokens += request.prompt.length;
+    this.counts.cachedTokens += cached;
+    if (cached > 0) this.counts.cacheHits++;
     request.begin(cached);
   }
 
   /** Whether the cache has room for a waiting task and for the others to grow; frees what idles or is paused. */
   private makeRoomFor(task: Task): boolean {
     const { request } = task;
-    const length = Math.max(task.begun ? request.sequence.tokens.length : request.prompt.length, 1);
+    const tokens = task.begun ? request.sequence.tokens : request.prompt;
+    const length = Math.max(tokens.length, 1);
     for (;;) {
-      const needed = blocksFor(length) - blocksFor(request.sequence.computed) + this.running.length;
-      if (this.pool.freeBlocks >= needed) return true;
-      if (this.pool.releaseIdle(this.busySequences(request.sequence))) continue;
+      // Blocks that are shared need no room; of one that is not full a copy is made.
+      const shared = Math.floor(this.pool.known(request.sequence, tokens, task.nextOutput) / BLOCK_POSITIONS);
+      const needed = blocksFor(length) - shared + this.running.length;
+      const { freeBlocks } = this.pool;
+      if (freeBlocks >= needed) return true;
+      if (this.pool.releaseIdle(this.busySequences(request.sequence), needed - freeBlocks)) continue;
       // Readers that stopped reading must not keep others out.
-      const paused = this.running.findLast((other) => !other.request.ready);
+      const paused = youngest(this.running.filter((other) => !other.request.ready));
       if (paused) this.preempt(paused);
       // The pool holds at least one full context, so whoever is alone fits.
       else return this.running.length === 0;
@@ -200,17 +279,19 @@ export class Scheduler {
   private giveWay(error: KvCacheFullError): void {
     if (this.pool.releaseIdle(this.busySequences())) return;
     const holders = this.running.filter(({ request }) => request.sequence.native !== undefined);
-    const victim = holders.findLast(({ request }) => !request.ready) ?? holders.at(-1);
+    const victim = youngest(holders.filter(({ request }) => !request.ready)) ?? youngest(holders);
     if (victim && holders.length > 1) this.preempt(victim);
     else for (const task of this.running) this.fail(task, error);
     this.forgetDropped();
   }
 
-  /** Takes the cache away from a running request and lets it wait at the front of the queue. */
+  /** Takes the cache away from a running request and lets it wait in front of all others of its priority. */
   private preempt(task: Task): void {
     this.pool.release(task.request.sequence);
+    this.counts.preemptions++;
     this.running = this.running.filter((other) => other !== task);
-    this.waiting.unshift(task);
+    const before = this.waiting.findIndex((other) => priorityOf(other) <= priorityOf(task));
+    this.waiting.splice(before < 0 ? this.waiting.length : before, 0, task);
   }
 
   /** One token of every sequence that decodes, and of the prompts what still fits, in equal parts. */
@@ -220,8 +301,15 @@ export class Scheduler {
     const decoding = ready.filter(({ request }) => request.sequence.pending === 1).slice(0, maxBatchTokens);
     const prefilling = ready.filter(({ request }) => request.sequence.pending > 1);
     const builder = new BatchBuilder();
-    const shares = decoding.map((task) => this.share(task, 1, builder));
-    let budget = maxBatchTokens - decoding.length;
+    // Guesses need room that is certainly there.
+    const roomy = this.pool.freeBlocks > 2 * this.running.length;
+    const spare = Math.min(MOST_DECODED, maxBatchTokens) - decoding.length;
+    const shares = decoding.map((task) => {
+      const most = roomy ? Math.floor(spare / decoding.length) : 0;
+      const drafts = most > 0 ? (task.request.drafts?.(most) ?? []) : [];
+      return this.share(task, 1, builder, drafts);
+    });
+    let budget = maxBatchTokens - builder.size;
     if (decoding.length > 0) budget = Math.min(budget, prefillChunk);
     for (const [index, task] of prefilling.entries()) {
       const part = Math.ceil(budget / (prefilling.length - index));
@@ -235,7 +323,7 @@ export class Scheduler {
   }
 
   /** Puts up to `most` pending tokens of a task into the batch. */
-  private share(task: Task, most: number, builder: BatchBuilder): Share {
+  private share(task: Task, most: number, builder: BatchBuilder, drafts: readonly number[] = []): Share {
     const { sequence } = task.request;
     const native = this.pool.open(sequence);
     sequence.lastUsed = ++this.uses;
@@ -248,7 +336,13 @@ export class Scheduler {
       if (query) queries.push(query);
       builder.add(sequence.tokens[position] ?? 0, native, query);
     }
-    return { task, count, queries };
+    const guesses = count === most ? drafts : [];
+    for (const [i, token] of guesses.entries()) {
+      const query = task.request.query(sequence.tokens.length + i);
+      queries.push(query);
+      builder.add(token, native, query);
+    }
+    return { task, count, drafts: guesses, queries };
   }
 
   private hasRoomForLogits(builder: BatchBuilder): boolean {
@@ -257,22 +351,40 @@ export class Scheduler {
 
   private deliver(step: Step, result: ForwardResult): void {
     const reader = new ResultReader(this.context, result, this.limits.vocabularySize, step.batch);
-    for (const { task, count, queries } of step.shares) {
-      const { request } = task;
-      // A sequence that was released meanwhile has no cache to count.
-      if (request.sequence.native !== undefined) request.sequence.computed += count;
-      for (const query of queries) {
-        const output = reader.next(query);
-        if (task.dropped) continue;
-        task.nextOutput++;
-        try {
-          task.dropped = !request.receive(output);
-        } catch (error) {
-          this.fail(task, fromNative(error));
-        }
-      }
-    }
+    this.counts.steps++;
+    this.counts.computedTokens += step.batch.tokens.length;
+    for (const share of step.shares) this.deliverShare(share, reader);
     this.forgetDropped();
+  }
+
+  private deliverShare({ task, count, drafts, queries }: Share, reader: ResultReader): void {
+    const { request } = task;
+    const { sequence } = request;
+    // A sequence that was released meanwhile has no cache to count.
+    const held = sequence.native !== undefined;
+    if (held) sequence.computed += count;
+    let accepted = 0;
+    let wrong = false;
+    for (const [i, query] of queries.entries()) {
+      const output = reader.next(query);
+      if (task.dropped || wrong) continue;
+      task.nextOutput++;
+      try {
+        task.dropped = !request.receive(output);
+      } catch (error) {
+        this.fail(task, fromNative(error));
+      }
+      if (task.dropped || i >= drafts.length) continue;
+      wrong = sequence.tokens[sequence.computed] !== drafts[i];
+      if (wrong) continue;
+      accepted++;
+      sequence.computed++;
+    }
+    if (drafts.length === 0) return;
+    if (held && accepted < drafts.length) this.pool.forgetDrafts(sequence);
+    this.counts.draftTokens += drafts.length;
+    this.counts.acceptedDrafts += accepted;
+    request.drafted?.(accepted, drafts.length);
   }
 
   /** A step failed: after an abort the others are computed again, any other error ends all that there is. */
@@ -297,6 +409,18 @@ export class Scheduler {
     this.waiting = this.waiting.filter(({ dropped }) => !dropped);
     this.running = this.running.filter(({ dropped }) => !dropped);
   }
+}
+
+function priorityOf({ request }: Task): number {
+  return request.priority ?? 0;
+}
+
+/** The last of those with the lowest priority. */
+function youngest(tasks: readonly Task[]): Task | undefined {
+  return tasks.reduce<Task | undefined>(
+    (least, task) => (least && priorityOf(least) < priorityOf(task) ? least : task),
+    undefined,
+  );
 }
 
 /** Blocks of a pool that holds `sequences` sequences of `contextLength` positions at the same time. */

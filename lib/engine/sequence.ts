@@ -25,10 +25,10 @@ export class Sequence {
     return length;
   }
 
-  /** Makes the tokens those of `tokens`. The caller has cut the cache to `kept` positions, which both have in common. */
+  /** Makes the tokens those of `tokens`, of which the cache has `kept` now. */
   replaceTokens(tokens: ArrayLike<number>, kept: number): void {
-    this.tokens.length = kept;
-    for (let i = kept; i < tokens.length; i++) this.tokens.push(tokens[i] ?? 0);
+    this.tokens.length = 0;
+    for (const token of Array.from(tokens)) this.tokens.push(token);
     this.computed = kept;
   }
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Engine, Pooling } from "../engine";
 import { InvalidOptionError } from "../errors";
 import { abortSignal, boolean, checkOptions, choice, describe, integer } from "../validate";
@@ -50,6 +51,8 @@ export async function embedTexts(
   const list = isList(texts) ? texts : [texts];
   const stop = new AbortController();
   const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  // One listener a text is no leak.
+  setMaxListeners(0, both);
   const work = list.map(async (text, i) => {
     const tokens = await tokensOf(engine, text, i, truncate);
     const vector = await pool(engine, tokens, given.pooling ?? own ?? "mean", both);

@@ -1,9 +1,10 @@
 import type { Engine, Output, Query, Request, Sequence } from "../engine";
-import { SamplerChain } from "../sampling";
+import { logSoftmax, logprobOf, SamplerChain, type Sampled } from "../sampling";
 import type { Detokenizer } from "../tokenizer";
 import type { ResolvedGenerationOptions } from "./options";
+import { PromptLookup } from "./prompt_lookup";
 import { StopStrings } from "./stop_strings";
-import type { Chunk, FinishReason, Timings, Usage } from "./types";
+import type { Chunk, FinishReason, Timings, TokenLogprobs, Usage } from "./types";
 
 /** Where a generation's chunks go. */
 export interface ChunkSink {
@@ -24,6 +25,8 @@ export class GenerationRequest implements Request {
   private readonly ends: ReadonlySet<number>;
   /** Tokens that no chunk has carried yet. */
   private unsent: number[] = [];
+  private unsentLogprobs: TokenLogprobs[] = [];
+  private readonly lookup: PromptLookup | undefined;
   private completionTokens = 0;
   private cachedTokens = 0;
   private begunAt = 0;
@@ -46,6 +49,10 @@ export class GenerationRequest implements Request {
     this.firstOutput = prompt.length - 1;
     this.chain = new SamplerChain(options.sampling, info.vocabularySize);
     this.chain.acceptPrompt(promptIds);
+    if (options.speculation === "prompt-lookup") {
+      this.lookup = new PromptLookup();
+      for (const id of promptIds) this.lookup.push(id);
+    }
     this.detokenizer = tokenizer.createDetokenizer({ continuation: promptIds.some((id) => !tokenizer.isSpecial(id)) });
     this.stops = new StopStrings(options.stop);
     this.ends = new Set([...options.stopTokens, ...(options.ignoreEos ? [] : tokenizer.eosIds)]);
@@ -55,22 +62,50 @@ export class GenerationRequest implements Request {
     return this.sink.hasRoom;
   }
 
+  get priority(): number {
+    return this.options.priority;
+  }
+
   begin(cachedTokens: number): void {
     this.cachedTokens = cachedTokens;
     this.begunAt = performance.now();
   }
 
   query(): Query {
-    const { candidates, logSumExp, temperature, extraIds } = this.chain.requirements();
-    return { want: 1, candidates, logSumExp, temperature, extraIds };
+    const { candidates, logSumExp, temperature, extraIds, needsAllLogits } = this.chain.requirements();
+    if (needsAllLogits) return { want: 2, candidates: 1, temperature: 1 };
+    const { logprobs } = this.options;
+    if (logprobs === undefined) return { want: 1, candidates, logSumExp, temperature, extraIds };
+    const most = Math.min(Math.max(candidates, logprobs), this.engine.info.vocabularySize);
+    return { want: 1, candidates: most, logSumExp: true, temperature: logSumExp ? temperature : 1, extraIds };
+  }
+
+  drafts(most: number): readonly number[] {
+    if (!this.lookup || this.chain.dependsOnHistory) return [];
+    // As many as may still come: of the last token nothing is to be guessed any more.
+    const { contextLength } = this.engine.info;
+    const left = Math.min(
+      this.options.maxTokens - this.completionTokens,
+      contextLength - this.prompt.length - this.completionTokens,
+    );
+    return this.lookup.drafts(Math.min(most, left - 1));
+  }
+
+  drafted(accepted: number, drafts: number): void {
+    this.lookup?.judge(accepted, drafts);
   }
 
   receive(output: Output): boolean {
-    const token = this.sample(output);
+    const sampled = this.sample(output);
+    const { token } = sampled;
     if (this.completionTokens++ === 0) this.firstTokenAt = performance.now();
     if (this.ends.has(token)) return this.finish("stop");
     this.chain.accept(token);
+    this.lookup?.push(token);
     this.unsent.push(token);
+    if (this.options.logprobs !== undefined) {
+      this.unsentLogprobs.push(this.logprobs(sampled, output, this.options.logprobs));
+    }
     const { text, found } = this.stops.push(this.detokenizer.push(token));
     if (found !== undefined) return this.finish("stop_string", text);
     if (this.completionTokens >= this.options.maxTokens) return this.finish("length", text);
@@ -85,16 +120,38 @@ export class GenerationRequest implements Request {
     this.sink.fail(error);
   }
 
-  private sample(output: Output): number {
+  private sample(output: Output): Sampled {
     const { candidateIds, candidateLogits, logSumExp, extraLogits } = output;
+    // Without candidates all logits were asked for.
+    if (candidateIds.length === 0) return this.chain.sampleAll(output.allLogits());
     const sampled = this.chain.sample({ ids: candidateIds, logits: candidateLogits, logSumExp, extraLogits });
-    return "needAll" in sampled ? this.chain.sampleAll(output.allLogits()).token : sampled.token;
+    return "needAll" in sampled ? this.chain.sampleAll(output.allLogits()) : sampled;
   }
 
-  private send(text: string, end: Omit<Chunk, "text" | "tokens"> = {}): void {
+  /** Log-probabilities under the model: from the candidates where they suffice, which gives the same numbers or nearly. */
+  private logprobs({ token, probability }: Sampled, output: Output, count: number): TokenLogprobs {
+    const sampledLogprob = Math.log(probability);
+    const { candidateIds, candidateLogits, logSumExp } = output;
+    const place = candidateIds.indexOf(token);
+    const { logSumExp: needsSum, temperature } = this.chain.requirements();
+    if (place >= 0 && !Number.isNaN(logSumExp) && (!needsSum || temperature === 1)) {
+      const at = (i: number): number => (candidateLogits[i] ?? NaN) - logSumExp;
+      const top = Array.from(candidateIds.subarray(0, count), (id, i) => ({ token: id, logprob: at(i) }));
+      return { token, logprob: at(place), sampledLogprob, top };
+    }
+    const logits = output.allLogits();
+    const ids = candidateIds.length > 0 ? [...candidateIds.subarray(0, count)] : best(logits, count);
+    const all = logSoftmax(logits);
+    const top = ids.map((id) => ({ token: id, logprob: all[id] ?? NaN }));
+    return { token, logprob: logprobOf(logits, token), sampledLogprob, top };
+  }
+
+  private send(text: string, end: Omit<Chunk, "text" | "tokens" | "logprobs"> = {}): void {
     const tokens = this.unsent;
+    const logprobs = this.unsentLogprobs;
     this.unsent = [];
-    this.sink.chunk({ text, tokens, ...end });
+    this.unsentLogprobs = [];
+    this.sink.chunk({ text, tokens, ...(this.options.logprobs === undefined ? {} : { logprobs }), ...end });
   }
 
   /** Sends the last chunk, with what was held back unless a stop string ended the text. */
@@ -125,6 +182,8 @@ export class GenerationRequest implements Request {
       decodeTokensPerSecond: rate(this.completionTokens - 1, now - this.firstTokenAt),
       timeToFirstTokenMs: this.firstTokenAt - this.startedAt,
       totalMs: now - this.startedAt,
+      draftTokens: this.lookup?.draftTokens ?? 0,
+      acceptedDrafts: this.lookup?.acceptedDrafts ?? 0,
     };
   }
 }
@@ -132,4 +191,10 @@ export class GenerationRequest implements Request {
 /** Tokens per second; 0 where nothing was measured. */
 function rate(tokens: number, milliseconds: number): number {
   return tokens > 0 && milliseconds > 0 ? (tokens * 1000) / milliseconds : 0;
+}
+
+/** The ids of the greatest logits, greatest first; of equal ones the lower first. */
+function best(logits: Float32Array, count: number): number[] {
+  const ids = [...logits.keys()].sort((a, b) => (logits[b] ?? 0) - (logits[a] ?? 0) || a - b);
+  return ids.slice(0, count);
 }

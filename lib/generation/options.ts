@@ -4,7 +4,7 @@ import {
   type ResolvedSamplingOptions,
   type SamplingOptions,
 } from "../sampling";
-import { abortSignal, boolean, checkOptions, either, integer, listOf, text, type Check } from "../validate";
+import { abortSignal, boolean, checkOptions, choice, either, integer, listOf, text, type Check } from "../validate";
 
 /** How a text is generated. All optional. */
 export interface GenerationOptions extends SamplingOptions {
@@ -16,6 +16,20 @@ export interface GenerationOptions extends SamplingOptions {
   stopTokens?: readonly number[];
   /** Goes on when the model ends its text. Default false. */
   ignoreEos?: boolean;
+  /**
+   * Reports each token's log-probability, and that many of the likeliest alternatives with theirs, 0 to 100. Takes a
+   * look at every logit. Default: none.
+   */
+  logprobs?: number;
+  /** Texts of higher priority are served first where some must wait, -100 to 100. Default 0. */
+  priority?: number;
+  /** Milliseconds after which the text is given up with an `AbortError`, waiting included. Default: no limit. */
+  timeout?: number;
+  /**
+   * "prompt-lookup" guesses tokens from what came before and checks several at a time: the same text, sooner where it
+   * repeats its context; it stops guessing where that does not pay. Default "prompt-lookup".
+   */
+  speculation?: "off" | "prompt-lookup";
   /** Stops the work: whoever waits gets an `AbortError` at once. */
   signal?: AbortSignal;
 }
@@ -27,6 +41,10 @@ export const generationChecks = {
   stop: stopCheck,
   stopTokens: listOf(integer({ min: 0 }), { max: 1024 }),
   ignoreEos: boolean(),
+  logprobs: integer({ min: 0, max: 100 }),
+  priority: integer({ min: -100, max: 100 }),
+  timeout: integer({ min: 1, max: 2 ** 31 - 1 }),
+  speculation: choice(["off", "prompt-lookup"] as const),
   signal: abortSignal(),
 };
 
@@ -37,6 +55,12 @@ export interface ResolvedGenerationOptions {
   stop: readonly string[];
   stopTokens: readonly number[];
   ignoreEos: boolean;
+  /** Undefined: none are reported. */
+  logprobs: number | undefined;
+  priority: number;
+  /** Milliseconds. */
+  timeout: number | undefined;
+  speculation: "off" | "prompt-lookup";
   signal: AbortSignal | undefined;
 }
 
@@ -46,17 +70,19 @@ export interface ResolvedGenerationOptions {
  * @throws InvalidOptionError
  */
 export function resolveGenerationOptions(where: string, options: unknown): ResolvedGenerationOptions {
-  const { maxTokens, stop, stopTokens, ignoreEos, signal, ...sampling } = checkOptions(
-    where,
-    options,
-    generationChecks,
-  );
+  const checked = checkOptions(where, options, generationChecks);
+  const { maxTokens, stop, stopTokens, ignoreEos, logprobs, priority, timeout, speculation, signal, ...sampling } =
+    checked;
   return {
     sampling: resolveSamplingOptions(sampling),
     maxTokens: maxTokens ?? Infinity,
     stop: stop ?? [],
     stopTokens: stopTokens ?? [],
     ignoreEos: ignoreEos ?? false,
+    logprobs,
+    priority: priority ?? 0,
+    timeout,
+    speculation: speculation ?? "prompt-lookup",
     signal,
   };
 }

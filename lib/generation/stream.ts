@@ -1,9 +1,10 @@
 import { abortError, onAbort, type Engine, type Sequence } from "../engine";
-import { fromNative } from "../errors";
+import { AbortError, fromNative } from "../errors";
+import { publishResult } from "./diagnostics";
 import { Channel } from "./channel";
 import { GenerationRequest, type ChunkSink } from "./generation_request";
 import type { ResolvedGenerationOptions } from "./options";
-import type { Chunk, GenerationResult } from "./types";
+import type { Chunk, GenerationResult, TokenLogprobs } from "./types";
 
 /** Chunks that the engine may be ahead of the reader before the text pauses. */
 const MOST_AHEAD = 64;
@@ -53,7 +54,10 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
       throw error;
     }
     // Complete is what was read to its end, not what was computed: that does not depend on how fast the machine is.
-    if (result.value.finishReason !== undefined) this.settle(true);
+    if (result.value.finishReason !== undefined) {
+      this.settle(true);
+      publishResult(this.source.what, this.source.engine.info, result.value);
+    }
     return result;
   }
 
@@ -85,7 +89,23 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
     this.removeListener = onAbort(signal, () => {
       if (signal) this.stop(abortError(this.source.what, signal));
     });
+    this.limitTime();
     void this.submit(performance.now());
+  }
+
+  private limitTime(): void {
+    const { options, what } = this.source;
+    const { timeout } = options;
+    if (timeout === undefined) return;
+    const removeListener = this.removeListener;
+    const timer = setTimeout(() => {
+      const cause = new DOMException(`${timeout} ms are over`, "TimeoutError");
+      this.stop(new AbortError(`${what} took longer than its timeout of ${timeout} ms.`, { cause }));
+    }, timeout);
+    this.removeListener = () => {
+      clearTimeout(timer);
+      removeListener();
+    };
   }
 
   private async submit(startedAt: number): Promise<void> {
@@ -147,11 +167,14 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
 export async function collectText(stream: AsyncIterable<Chunk>): Promise<GenerationResult> {
   let text = "";
   const tokens: number[] = [];
+  const logprobs: TokenLogprobs[] = [];
   for await (const chunk of stream) {
     text += chunk.text;
     for (const token of chunk.tokens) tokens.push(token);
+    for (const each of chunk.logprobs ?? []) logprobs.push(each);
     const { finishReason, usage, timings } = chunk;
-    if (finishReason && usage && timings) return { text, tokens, usage, finishReason, timings };
+    if (!finishReason || !usage || !timings) continue;
+    return { text, tokens, ...(chunk.logprobs ? { logprobs } : {}), usage, finishReason, timings };
   }
   throw new Error("A stream ended without a last chunk");
 }

@@ -17,6 +17,20 @@ export interface Usage {
   cachedTokens: number;
 }
 
+/** The natural logarithm of a token's probability under the model, before any sampler. */
+export interface TokenScore {
+  token: number;
+  logprob: number;
+}
+
+/** A generated token with the likeliest alternatives. */
+export interface TokenLogprobs extends TokenScore {
+  /** The natural logarithm of the token's probability after all samplers, in what it was drawn from; 0 for greedy. */
+  sampledLogprob?: number;
+  /** Likeliest first; as many as were asked for. */
+  top: readonly TokenScore[];
+}
+
 /** How long it took. */
 export interface Timings {
   /** Prompt tokens that were computed, per second; 0 if there were none. */
@@ -26,6 +40,9 @@ export interface Timings {
   /** From the call to the first token: reading the prompt, waiting for a turn, computing. */
   timeToFirstTokenMs: number;
   totalMs: number;
+  /** Tokens that were guessed ahead (`speculation`), and how many of the guesses were right. */
+  draftTokens: number;
+  acceptedDrafts: number;
 }
 
 /** A piece of a text. Chunks never split a character; the last one says how the text ended. */
@@ -34,6 +51,8 @@ export interface Chunk {
   text: string;
   /** The tokens generated since the last chunk. A token that ends the text is not among them. */
   tokens: number[];
+  /** One for each of `tokens`, where they were asked for. */
+  logprobs?: readonly TokenLogprobs[];
   /** In the last chunk only. */
   finishReason?: FinishReason;
   /** In the last chunk only. */
@@ -48,6 +67,8 @@ export interface GenerationResult {
   text: string;
   /** Without the token that ended the text; with those of a stop string. */
   tokens: number[];
+  /** One for each of `tokens`, where they were asked for. */
+  logprobs?: readonly TokenLogprobs[];
   usage: Usage;
   finishReason: FinishReason;
   timings: Timings;

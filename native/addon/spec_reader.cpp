@@ -23,6 +23,16 @@ TensorRef tensor(Napi::Value value, const std::string& role) {
   if (present(o, "unpermuteHeads")) {
     t.unpermute_heads = as_integer(o.Get("unpermuteHeads"), role + ".unpermuteHeads", 1, 65536);
   }
+  if (present(o, "gptq")) {
+    const Napi::Object g = as_object(o.Get("gptq"), role + ".gptq");
+    auto gptq = std::make_shared<GptqRef>();
+    gptq->size = as_integer(g.Get("size"), role + ".gptq.size", 1, uint64_t{1} << 32);
+    gptq->zero_offset = static_cast<int>(as_integer(g.Get("zeroOffset"), role + ".gptq.zeroOffset", 0, 1));
+    gptq->scales = tensor(g.Get("scales"), role + ".gptq.scales");
+    gptq->zeros = tensor(g.Get("zeros"), role + ".gptq.zeros");
+    if (present(g, "index")) gptq->index = tensor(g.Get("index"), role + ".gptq.index");
+    t.gptq = std::move(gptq);
+  }
   if (present(o, "add")) t.add = static_cast<float>(as_number(o.Get("add"), role + ".add"));
   return t;
 }

@@ -138,12 +138,15 @@ void ModelLoader::find_groups() {
   std::vector<TensorRef*> linears;
   for (auto& layer : model_->spec_.layers) {
     for (auto* t : {&layer.q, &layer.k, &layer.v, &layer.attn_output, &layer.gate, &layer.up, &layer.down}) {
-      if (find_format(t->format, t->name).groups) linears.push_back(t);
+      const Format& format = find_format(t->format, t->name);
+      if (format.groups || format.gptq_bits) linears.push_back(t);
     }
   }
   in_parallel(linears.size(), [&](size_t i) {
     if (control_.cancelled) throw Error(kAborted, "Loading was aborted.");
-    linears[i]->grouped = !WeightReader(*linears[i], model_->files_).find_one_scale();
+    const WeightReader reader(*linears[i], model_->files_);
+    reader.check_groups();
+    linears[i]->grouped = !reader.find_one_scale();
   });
 }
 
@@ -207,6 +210,7 @@ void ModelLoader::pack(const Chunk& chunk, AlignedBuffer<uint8_t>& codes) const 
   const GroupShape& shape = linear.group_shape;
   const size_t groups = linear.group_kernel ? shape.groups() : 0;
   std::vector<float> scales((chunk.row_end - chunk.row_begin) * groups), row_scales;
+  std::vector<uint8_t> zeros(shape.zero_points ? scales.size() : 0), row_zeros;
   size_t part_begin = 0;
   for (const auto& part : *chunk.parts) {
     const size_t begin = std::max(chunk.row_begin, part_begin), end = std::min(chunk.row_end, part_begin + part.rows);
@@ -216,12 +220,16 @@ void ModelLoader::pack(const Chunk& chunk, AlignedBuffer<uint8_t>& codes) const 
       reader.codes(begin - part_begin, end - begin, out);
       if (linear.group_kernel) {
         const GroupShape own = reader.shape();
-        const auto shift = static_cast<uint8_t>(shape.zero - own.zero);
+        const auto shift = static_cast<uint8_t>(shape.zero_points ? 0 : shape.zero - own.zero);
         for (size_t i = 0; shift && i < (end - begin) * part.columns; i++) out[i] = static_cast<uint8_t>(out[i] + shift);
         for (size_t row = begin; row < end; row++) {
           reader.scales(row - part_begin, row_scales);
+          row_zeros.assign(row_scales.size(), static_cast<uint8_t>(own.zero));
+          if (own.zero_points) reader.zeros(row - part_begin, row_zeros);
           for (size_t g = 0; g < groups; g++) {
-            scales[(row - chunk.row_begin) * groups + g] = row_scales[own.group ? g * shape.group / own.group : 0];
+            const size_t at = (row - chunk.row_begin) * groups + g, from = own.group ? g * shape.group / own.group : 0;
+            scales[at] = row_scales[from];
+            if (shape.zero_points) zeros[at] = row_zeros[from];
           }
         }
       }
@@ -232,7 +240,7 @@ void ModelLoader::pack(const Chunk& chunk, AlignedBuffer<uint8_t>& codes) const 
   const size_t count = chunk.row_end - chunk.row_begin;
   uint8_t* packed = chunk.linear->packed.data();
   if (linear.group_kernel) {
-    linear.group_kernel->pack(shape, codes.data(), scales.data(), nullptr, chunk.row_begin, count, packed);
+    linear.group_kernel->pack(shape, codes.data(), scales.data(), zeros.data(), chunk.row_begin, count, packed);
   } else {
     model_->kernel_->pack(codes.data(), chunk.row_begin, count, linear.rows, linear.columns, packed);
     if (linear.column_kernel) {

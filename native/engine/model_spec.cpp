@@ -30,7 +30,7 @@ struct Checker {
             name + " is " + std::to_string(t.rows) + " x " + std::to_string(t.columns) + ", the model's dimensions ask for " +
                 std::to_string(rows) + " x " + std::to_string(columns) + ".");
     const Format& format = find_format(t.format, t.name);
-    const bool linear = format.unpack_codes || format.quantize_codes || format.groups;
+    const bool linear = format.unpack_codes || format.quantize_codes || format.groups || format.gptq_bits;
     require(use == Use::kLinear ? linear : format.dense_type != kNoDense, kUnsupportedModel,
             name + " is stored as " + t.format + ", which cannot serve as a " +
                 (use == Use::kLinear ? "linear layer's matrix" : "dense tensor") + ".");
@@ -43,13 +43,35 @@ struct Checker {
     require(t.offset <= file_sizes[t.file] && t.byte_length <= file_sizes[t.file] - t.offset, kModelFormat,
             name + " ends beyond " + spec.files[t.file] + ": the file is truncated. Get it again.");
     if (use == Use::kLinear) {
-      const bool own_scale = format.scale || format.row_magnitude || format.groups;
+      const bool own_scale = format.scale || format.row_magnitude || format.groups || format.gptq_bits;
       require(t.scale.has_value() != own_scale, kModelFormat,
               name + (t.scale ? " has two scales." : " has no scale."));
       require(!t.scale || std::isfinite(*t.scale), kModelFormat, name + " has a scale that is not a number.");
+      require((t.gptq != nullptr) == (format.gptq_bits != 0), kModelFormat,
+              name + " is stored as " + t.format + (t.gptq ? ", which has no" : " without its") + " scales and zeros.");
+      if (t.gptq) gptq(*t.gptq, format.gptq_bits, rows, columns);
     }
     const size_t alignment = t.format == "f32" ? 4 : t.format == "f16" || t.format == "bf16" ? 2 : 1;
     require(t.offset % alignment == 0, kModelFormat, name + " is not aligned to its element size.");
+  }
+
+  void gptq(const GptqRef& g, int bits, size_t rows, size_t columns) const {
+    require(g.size >= 1, kModelFormat, "Tensor \"" + g.scales.name + "\" has groups of no columns.");
+    const size_t groups = (columns + g.size - 1) / g.size;
+    tensor(g.scales, groups, rows, Use::kDense);
+    integers(g.zeros, groups * rows / 8 * static_cast<size_t>(bits));
+    if (g.index) integers(*g.index, 4 * columns);
+  }
+
+  // int32 tensors that go with GPTQ codes.
+  void integers(const TensorRef& t, size_t bytes) const {
+    const std::string name = "Tensor \"" + t.name + "\"";
+    require(t.format == "i32", kModelFormat, name + " is stored as " + t.format + " instead of int32.");
+    require(t.byte_length == bytes, kModelFormat,
+            name + " has " + std::to_string(t.byte_length) + " bytes, its matrix needs " + std::to_string(bytes) + ".");
+    require(t.file < file_sizes.size(), kModelFormat, name + " names a file that is not part of the model.");
+    require(t.offset <= file_sizes[t.file] && t.byte_length <= file_sizes[t.file] - t.offset, kModelFormat,
+            name + " ends beyond " + spec.files[t.file] + ": the file is truncated. Get it again.");
   }
 
   void vector(const TensorRef& t, size_t n) const { tensor(t, 1, n, Use::kVector); }

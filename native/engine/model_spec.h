@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -9,6 +10,8 @@
 #include "kernels/float_ops.h"
 
 namespace bitnet {
+
+struct GptqRef;
 
 struct TensorRef {
   std::string name;
@@ -21,7 +24,15 @@ struct TensorRef {
   std::optional<float> scale;
   size_t unpermute_heads = 0;
   float add = 0;  // to every element of a vector
+  std::shared_ptr<const GptqRef> gptq;  // what goes with GPTQ codes
   bool grouped = false;  // found while loading: scales differ within a row, or weights aren't ternary
+};
+
+struct GptqRef {
+  size_t size = 0;
+  int zero_offset = 0;
+  TensorRef scales, zeros;
+  std::optional<TensorRef> index;
 };
 
 struct LayerSpec {

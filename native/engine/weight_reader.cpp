@@ -6,6 +6,8 @@
 #include <numeric>
 
 #include "error.h"
+#include "formats/gptq.h"
+#include "formats/half.h"
 
 namespace bitnet {
 namespace {
@@ -21,6 +23,7 @@ WeightReader::WeightReader(const TensorRef& tensor, const std::vector<MappedFile
       data_(files[tensor.file].data() + tensor.offset) {}
 
 bool WeightReader::find_one_scale() const {
+  if (format_.gptq_bits) return false;
   if (!format_.groups) return true;
   if (!format_.groups->one_scale) return false;
   for (size_t row = 0; row < tensor_.rows; row++) {
@@ -33,6 +36,12 @@ GroupShape WeightReader::shape() const {
   GroupShape s;
   s.rows = tensor_.rows;
   s.columns = tensor_.columns;
+  if (format_.gptq_bits) {
+    s.group = tensor_.gptq->size >= s.columns ? 0 : tensor_.gptq->size;
+    s.bits = format_.gptq_bits == 3 ? 4 : format_.gptq_bits;
+    s.zero_points = true;
+    return s;
+  }
   s.group = tensor_.grouped && format_.groups ? format_.groups->group : 0;
   s.bits = format_.groups ? format_.groups->bits : 2;
   s.zero = format_.groups ? format_.groups->zero : 1;
@@ -47,7 +56,9 @@ size_t WeightReader::stored_row(size_t row) const {
 
 void WeightReader::read(size_t stored, size_t count, uint8_t* out) const {
   bool valid = true;
-  if (format_.quantize_codes) {
+  if (format_.gptq_bits) {
+    gptq_codes(data_, format_.gptq_bits, tensor_.rows, tensor_.columns, stored, count, out);
+  } else if (format_.quantize_codes) {
     format_.quantize_codes(data_, tensor_.columns, stored, count, *tensor_.scale, out);
   } else {
     const auto unpack = tensor_.grouped ? format_.groups->unpack_codes : format_.unpack_codes;
@@ -65,7 +76,10 @@ void WeightReader::codes(size_t row, size_t count, uint8_t* out) const {
 }
 
 void WeightReader::scales(size_t row, std::vector<float>& out) const {
-  if (tensor_.scale) {
+  if (format_.gptq_bits) {
+    out.resize((tensor_.columns + tensor_.gptq->size - 1) / tensor_.gptq->size);
+    for (size_t g = 0; g < out.size(); g++) out[g] = gptq_scale(g, stored_row(row));
+  } else if (tensor_.scale) {
     out.assign(1, *tensor_.scale);
   } else if (format_.scale) {
     out.assign(1, format_.scale(data_, tensor_.rows, tensor_.columns));
@@ -82,7 +96,49 @@ void WeightReader::scales(size_t row, std::vector<float>& out) const {
   }
 }
 
+float WeightReader::gptq_scale(size_t group, size_t row) const {
+  const TensorRef& t = tensor_.gptq->scales;
+  const uint8_t* data = files_[t.file].data() + t.offset;
+  const size_t i = group * tensor_.rows + row;
+  if (t.format == "f16") return half_to_float(data + 2 * i);
+  uint32_t bits = 0;
+  if (t.format == "bf16") {
+    uint16_t high;
+    std::memcpy(&high, data + 2 * i, 2);
+    bits = static_cast<uint32_t>(high) << 16;
+  } else {
+    std::memcpy(&bits, data + 4 * i, 4);
+  }
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+void WeightReader::zeros(size_t row, std::vector<uint8_t>& out) const {
+  const GptqRef& g = *tensor_.gptq;
+  out.resize((tensor_.columns + g.size - 1) / g.size);
+  for (size_t i = 0; i < out.size(); i++) {
+    const uint8_t stored = gptq_zero(files_[g.zeros.file].data() + g.zeros.offset, format_.gptq_bits, tensor_.rows, i,
+                                     stored_row(row));
+    out[i] = static_cast<uint8_t>(stored + g.zero_offset);
+  }
+}
+
+void WeightReader::check_groups() const {
+  if (!tensor_.gptq || !tensor_.gptq->index) return;
+  const TensorRef& index = *tensor_.gptq->index;
+  for (size_t k = 0; k < tensor_.columns; k++) {
+    int32_t group;
+    std::memcpy(&group, files_[index.file].data() + index.offset + 4 * k, 4);
+    if (group == static_cast<int32_t>(k / tensor_.gptq->size)) continue;
+    throw Error(kUnsupportedModel, "Tensor \"" + index.name + "\" puts column " + std::to_string(k) + " into group " +
+                                       std::to_string(group) + ": columns ordered by activation (desc_act) are not "
+                                       "supported. Use a model quantised with desc_act off.");
+  }
+}
+
 void WeightReader::release(size_t row, size_t count) const {
+  if (format_.gptq_bits) return;  // rows lie across the whole tensor
   const uint64_t row_bytes = tensor_.byte_length / tensor_.rows;
   files_[tensor_.file].release(tensor_.offset + row * row_bytes, count * row_bytes);
 }

@@ -23,12 +23,17 @@ class WeightReader {
   void codes(size_t row, size_t count, uint8_t* out) const;
   // The row's scales: one, or one a group as shape() says. Throws Error where one is not finite.
   void scales(size_t row, std::vector<float>& out) const;
+  // The row's zero points, where shape() says that it has them.
+  void zeros(size_t row, std::vector<uint8_t>& out) const;
+  // Refuses GPTQ groups that are not runs of columns.
+  void check_groups() const;
   // Lets go of the pages of these rows, which were read for the last time.
   void release(size_t row, size_t count) const;
 
  private:
   // Stored interleaved (2i, 2i + 1 rotate together), used half-split (i, i + half).
   size_t stored_row(size_t row) const;
+  float gptq_scale(size_t group, size_t row) const;
   void read(size_t stored, size_t count, uint8_t* out) const;
 
   const TensorRef& tensor_;

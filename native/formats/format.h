@@ -53,6 +53,9 @@ struct Format {
 
   // Formats with a scale per row or per group; their `scale` is null.
   const GroupScales* groups = nullptr;
+
+  // GPTQ: bits of a code; scales and zeros are tensors of their own (formats/gptq.h). 0 for all others.
+  int gptq_bits = 0;
 };
 
 constexpr int kNoDense = -1;
@@ -77,6 +80,9 @@ extern const Format kFormatQ1_0;
 extern const Format kFormatQ2_0G64;
 extern const Format kFormatQ2_0G128;
 extern const Format kFormatQ4_0;
+extern const Format kFormatGptq2;
+extern const Format kFormatGptq3;
+extern const Format kFormatGptq4;
 
 const std::vector<const Format*>& all_formats();
 // Throws Error(kUnsupportedModel) that lists the known ones.

@@ -9,6 +9,7 @@ const std::vector<const Format*>& all_formats() {
       &kFormatHfPackedU8, &kFormatF32Master, &kFormatF16Master, &kFormatBf16Master,
       &kFormatTq1_0, &kFormatTq2_0, &kFormatPtq1_0, &kFormatPq2_0, &kFormatIq1Bn, &kFormatIq2Bn,
       &kFormatQ1_0, &kFormatQ2_0G64, &kFormatQ2_0G128, &kFormatQ4_0,
+      &kFormatGptq2, &kFormatGptq3, &kFormatGptq4,
   };
   return formats;
 }

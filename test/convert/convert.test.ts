@@ -194,7 +194,7 @@ test.each<[string, Storage, FolderChanges, RegExp, typeof BitnetError]>([
   [
     "a normalizer",
     "master",
-    { tokenizer: (json) => Object.assign(json, { normalizer: { type: "NFC" } }) },
+    { tokenizer: (json) => Object.assign(json, { normalizer: { type: "NFKC" } }) },
     /normalises/,
     UnsupportedModelError,
   ],

@@ -50,6 +50,7 @@ export class FakeContext implements NativeContext {
   cancels = 0;
   closed = false;
   readonly memoryBytes = 0;
+  readonly statistics = {} as NativeContext["statistics"];
   private readonly sequences = new Map<number, number[]>();
   private running: Running | undefined;
   private lastOutputs: Float32Array[] = [];
@@ -64,9 +65,14 @@ export class FakeContext implements NativeContext {
   ) {}
 
   get freeBlocks(): number {
+    // Full blocks that begin sequences in the same way are counted once, as if all had been forked.
+    const full = new Set<string>();
     let used = 0;
-    for (const tokens of this.sequences.values()) used += Math.ceil(tokens.length / BLOCK);
-    return this.totalBlocks - used;
+    for (const tokens of this.sequences.values()) {
+      if (tokens.length % BLOCK > 0) used++;
+      for (let end = BLOCK; end <= tokens.length; end += BLOCK) full.add(tokens.slice(0, end).join());
+    }
+    return this.totalBlocks - used - full.size;
   }
 
   get sequenceCount(): number {
@@ -213,7 +219,8 @@ export class FakeContext implements NativeContext {
     };
   }
 
-  private tokensOf(sequence: number): number[] {
+  /** The tokens of a sequence; to be changed by tests only. */
+  tokensOf(sequence: number): number[] {
     const tokens = this.sequences.get(sequence);
     if (!tokens) throw nativeError("ERR_INVALID_ARGUMENT");
     return tokens;

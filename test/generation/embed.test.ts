@@ -78,7 +78,8 @@ test("long texts are refused, or cut when asked", async () => {
 test("options and texts are checked", async () => {
   await expect(model.embed("a", { dimensions: WIDTH + 1 })).rejects.toThrow(/"dimensions" is 129/);
   await expect(model.embed([[]])).rejects.toThrow(/text 0 has no tokens/);
-  await expect(model.embed(["a", 5])).rejects.toThrow(InvalidOptionError);
+  const numbers: unknown = ["a", 5];
+  await expect(model.embed(numbers as string[])).rejects.toThrow(InvalidOptionError);
   await expect(model.embed([[9999]])).rejects.toThrow(InvalidOptionError);
   await expect(model.embed("a", { signal: AbortSignal.abort() })).rejects.toThrow(/abort/);
 });

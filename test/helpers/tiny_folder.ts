@@ -23,6 +23,8 @@ export interface TinyFolderOptions {
   /** Keys of config.json to add or replace. */
   config?: Record<string, unknown>;
   seed?: number;
+  /** Tokens; default FOLDER_VOCABULARY. The tokenizer.json has those in any case. */
+  vocabulary?: number;
 }
 
 /** Tokens of these models. */
@@ -48,6 +50,7 @@ export function writeTinyFolder(folder: string, options: TinyFolderOptions): voi
   const width = options.width ?? heads * headDim;
   const random = uniform(options.seed ?? 3);
   const next = normal(random);
+  const { vocabulary = FOLDER_VOCABULARY } = options;
   const tensors = new Map<string, HfTensor>();
   const put = (name: string, shape: number[], values: readonly number[], dtype = "BF16"): void => {
     tensors.set(name, { ...floats(dtype, values), shape });
@@ -88,8 +91,8 @@ export function writeTinyFolder(folder: string, options: TinyFolderOptions): voi
   };
 
   const embedding = (name: string): void => {
-    const values = Array.from({ length: FOLDER_VOCABULARY * width }, () => 0.25 * next());
-    put(`${name}.weight`, [FOLDER_VOCABULARY, width], values);
+    const values = Array.from({ length: vocabulary * width }, () => 0.25 * next());
+    put(`${name}.weight`, [vocabulary, width], values);
   };
   embedding("model.embed_tokens");
   for (let i = 0; i < layers; i++) {
@@ -135,7 +138,7 @@ export function writeTinyFolder(folder: string, options: TinyFolderOptions): voi
     rms_norm_eps: 1e-5,
     rope_theta: 10000,
     tie_word_embeddings: tied,
-    vocab_size: FOLDER_VOCABULARY,
+    vocab_size: vocabulary,
     bos_token_id: 258,
     eos_token_id: 259,
     ...(family === "gemma3_text" ? { query_pre_attn_scalar: headDim } : {}),

@@ -1,0 +1,37 @@
+import type { Engine } from "../engine";
+import { InvalidOptionError } from "../errors";
+import type { Prompt } from "./generate";
+import type { TokenScore } from "./types";
+
+/** How likely a text is after another. */
+export interface ContinuationScore {
+  /** The natural logarithm of the probability of the whole continuation: the sum over its tokens. */
+  logprob: number;
+  /** Each token's own. */
+  tokens: TokenScore[];
+}
+
+/**
+ * How likely `continuation` is after `prompt`. Text is encoded in two parts, so the border between them is one between
+ * tokens.
+ * @throws InvalidOptionError when the prompt or the continuation has no tokens, ContextLengthError
+ */
+export async function scoreContinuation(
+  engine: Engine,
+  prompt: Prompt,
+  continuation: Prompt,
+  signal: AbortSignal | undefined,
+): Promise<ContinuationScore> {
+  engine.checkOpen();
+  const before = typeof prompt === "string" ? await engine.tokenizer.encode(prompt) : prompt;
+  const after =
+    typeof continuation === "string"
+      ? await engine.tokenizer.encode(continuation, { addSpecial: false })
+      : continuation;
+  if (before.length === 0) throw new InvalidOptionError("model.score: the prompt has no tokens; give at least one.");
+  if (after.length === 0) throw new InvalidOptionError("model.score: the continuation has no tokens.");
+  const all = [...Array.from(before), ...Array.from(after)];
+  const logprobs = await engine.score(all, signal, before.length);
+  const tokens = Array.from(logprobs, (logprob, i) => ({ token: after[i] ?? 0, logprob }));
+  return { logprob: logprobs.reduce((sum, each) => sum + each, 0), tokens };
+}

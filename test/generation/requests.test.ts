@@ -1,0 +1,140 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { join } from "node:path";
+import { AbortError, InvalidOptionError, Model, QueueFullError, type GenerationMessage } from "../../lib";
+import { logSoftmax } from "../../lib/sampling";
+import { temporaryFolder, writeTinyModel } from "../helpers/tiny_model";
+
+jest.setTimeout(60_000);
+
+const folder = temporaryFolder();
+const PROMPT = "Once upon a time";
+let model: Model;
+beforeAll(async () => {
+  model = await Model.load();
+});
+afterAll(() => model.close());
+
+describe("log-probabilities", () => {
+  test.each([
+    { temperature: 0 },
+    { seed: 1 },
+    { seed: 2, temperature: 1.5, topK: 0, topP: 1, minP: 0 },
+    { seed: 3, topK: 0, topP: 0.9, repetitionPenalty: 1.2 },
+    { seed: 4, topNSigma: 2 },
+  ])("are those of the logits for %j", async (options) => {
+    const prompt = [...(await model.tokenizer.encode(PROMPT))];
+    const { tokens, logprobs = [] } = await model.generate(PROMPT, { ...options, logprobs: 3, maxTokens: 12 });
+    expect(logprobs.map(({ token }) => token)).toEqual(tokens);
+    const { vocabularySize } = model.info;
+    const logits = await model.evaluate([...prompt, ...tokens.slice(0, -1)]);
+    for (const [i, { token, logprob, top, sampledLogprob = NaN }] of logprobs.entries()) {
+      const row = logits.subarray((prompt.length - 1 + i) * vocabularySize, (prompt.length + i) * vocabularySize);
+      const expected = logSoftmax(row);
+      expect(logprob).toBeCloseTo(expected[token]!, 4);
+      const best = [...row.keys()].sort((a, b) => row[b]! - row[a]! || a - b).slice(0, 3);
+      expect(top.map((each) => each.token)).toEqual(best);
+      for (const each of top) expect(each.logprob).toBeCloseTo(expected[each.token]!, 4);
+      expect(sampledLogprob).toBeLessThanOrEqual(0);
+      if (options.temperature === 0) expect(sampledLogprob).toBe(0);
+    }
+  });
+
+  test("come with each chunk's tokens, and only when they were asked for", async () => {
+    for await (const { tokens, logprobs } of model.stream(PROMPT, { seed: 1, maxTokens: 8, logprobs: 0 })) {
+      expect(logprobs?.map(({ token }) => token)).toEqual(tokens);
+      for (const { top } of logprobs ?? []) expect(top).toEqual([]);
+    }
+    expect(await model.generate(PROMPT, { maxTokens: 2 })).not.toHaveProperty("logprobs");
+  });
+});
+
+describe("score", () => {
+  test("of a continuation is the sum over its tokens, each after all before", async () => {
+    const prompt = await model.tokenizer.encode(PROMPT);
+    const after = await model.tokenizer.encode(" there was a fox", { addSpecial: false });
+    const whole = await model.score([...prompt, ...after]);
+    const { logprob, tokens } = await model.score(PROMPT, " there was a fox");
+    expect(tokens.map(({ token }) => token)).toEqual([...after]);
+    expect(tokens.map((each) => each.logprob)).toEqual([...whole.subarray(prompt.length - 1)]);
+    expect(logprob).toBeCloseTo(
+      whole.subarray(prompt.length - 1).reduce((a, b) => a + b, 0),
+      9,
+    );
+    await expect(model.score(PROMPT, "")).rejects.toBeInstanceOf(InvalidOptionError);
+    await expect(model.score(PROMPT as unknown as number[])).rejects.toThrow(/continuation/);
+  });
+});
+
+describe("several texts of one prompt", () => {
+  test("are what each says alone, and share the prompt's cache", async () => {
+    const prompt = "The fox and the hen went to the market. ".repeat(8);
+    const texts = await model.generateSamples(prompt, 4, { seed: 40, maxTokens: 15 });
+    for (const [i, text] of texts.entries()) {
+      const alone = await model.generate(prompt, { seed: 40 + i, maxTokens: 15 });
+      expect(text.tokens).toEqual(alone.tokens);
+      if (i > 0) expect(text.usage.cachedTokens).toBe(text.usage.promptTokens - 1);
+    }
+    await expect(model.generateSamples(prompt, 0)).rejects.toBeInstanceOf(InvalidOptionError);
+    await expect(model.generateSamples("x".repeat(9000), 2)).rejects.toMatchObject({ code: "ERR_CONTEXT_LENGTH" });
+  });
+});
+
+describe("the prefix cache", () => {
+  test("changes nothing but the time, and can be emptied", async () => {
+    const own = await Model.load(undefined, { prefixCache: false });
+    const story = "Once there was a king who had three sons, and the youngest was called Dummling. ".repeat(5);
+    for (const [i, end] of ["He", "The king said", "He", "One day the"].entries()) {
+      const options = { seed: i, maxTokens: 30, logprobs: 2 };
+      const [cached, plain] = [await model.generate(story + end, options), await own.generate(story + end, options)];
+      expect(cached.tokens).toEqual(plain.tokens);
+      // To the bit: log-probabilities are numbers that show any difference.
+      expect(cached.logprobs).toEqual(plain.logprobs);
+      expect(plain.usage.cachedTokens).toBe(0);
+      if (i > 0) expect(cached.usage.cachedTokens).toBeGreaterThan(64);
+    }
+    model.clearPrefixCache();
+    const { free, total, cached } = model.stats().kvBlocks;
+    expect([free, cached]).toEqual([total, 0]);
+    await own.close();
+  });
+});
+
+describe("limits", () => {
+  test("a text that takes too long is given up", async () => {
+    const endless = { ignoreEos: true, timeout: 20 };
+    const texts = Array.from({ length: 40 }, (_, i) => model.generate(`${PROMPT} ${i}`, endless));
+    const outcomes = await Promise.allSettled(texts);
+    const reasons = outcomes.flatMap((each) => (each.status === "rejected" ? [each.reason as AbortError] : []));
+    expect(reasons.length).toBeGreaterThan(0);
+    for (const reason of reasons) {
+      expect(reason).toBeInstanceOf(AbortError);
+      expect(reason.message).toMatch(/timeout of 20 ms/);
+      expect(reason.cause).toMatchObject({ name: "TimeoutError" });
+    }
+  });
+
+  test("10,000 requests at once: what the queue does not hold fails at once, nothing is left behind", async () => {
+    const path = join(folder, "tiny.gguf");
+    writeTinyModel(path);
+    const own = await Model.load(path, { maxQueue: 50, maxConcurrent: 4 });
+    const texts = Array.from({ length: 10_000 }, () => own.generate([65], { maxTokens: 1, seed: 1 }));
+    const outcomes = await Promise.allSettled(texts);
+    const failed = outcomes.flatMap((each) => (each.status === "rejected" ? [each.reason as Error] : []));
+    expect(outcomes.length - failed.length).toBeGreaterThanOrEqual(54);
+    for (const error of failed) expect(error).toBeInstanceOf(QueueFullError);
+    own.clearPrefixCache();
+    const { running, waiting, kvBlocks } = own.stats();
+    expect({ running, waiting, free: kvBlocks.free }).toEqual({ running: 0, waiting: 0, free: kvBlocks.total });
+    await own.close();
+  });
+});
+
+test("a subscriber of node-bitnet:generation hears of every text", async () => {
+  const messages: GenerationMessage[] = [];
+  const listen = (message: unknown): void => void messages.push(message as GenerationMessage);
+  subscribe("node-bitnet:generation", listen);
+  const { usage, timings } = await model.generate(PROMPT, { maxTokens: 3, temperature: 0 });
+  unsubscribe("node-bitnet:generation", listen);
+  const expected = { operation: "model.generate", model: model.info.path, finishReason: "length", usage, timings };
+  expect(messages).toEqual([expected]);
+});

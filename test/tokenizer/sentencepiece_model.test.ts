@@ -1,0 +1,100 @@
+/** SentencePiece's tokenizer.model, and the same vocabulary in its three kinds of files. */
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { convertToGguf } from "../../lib";
+import { ModelFormatError, UnsupportedModelError } from "../../lib/errors";
+import { readGguf, readTokenizerInfo } from "../../lib/files/gguf";
+import { readSentencePieceModel, tokenizerFromGguf, tokenizerFromJson } from "../../lib/tokenizer";
+import { uniform } from "../helpers/random";
+import { bytesField, numberField, sentencePieceJson, sentencePieceModel } from "../helpers/sentencepiece";
+import { writeTinyFolder } from "../helpers/tiny_folder";
+import { temporaryFolder } from "../helpers/tiny_model";
+import { randomText, sentencePieceVocabulary } from "./vocabularies";
+
+const folder = temporaryFolder();
+const vocabulary = sentencePieceVocabulary();
+
+test("pieces, scores, types and special ids", () => {
+  expect(readSentencePieceModel(sentencePieceModel(vocabulary))).toEqual({ ...vocabulary, addSpacePrefix: true });
+  const gemma = sentencePieceModel(vocabulary, { normalizer: [numberField(3, 0), numberField(4, 0)] });
+  expect(readSentencePieceModel(gemma).addSpacePrefix).toBe(false);
+  const more = readSentencePieceModel(sentencePieceModel(vocabulary), {
+    vocabularySize: 400,
+    bosId: 5,
+    eosIds: [6, 7],
+  });
+  expect([more.tokens.length, more.tokenTypes[399], more.bosId, more.eosIds]).toEqual([400, 5, 5, [6, 7]]);
+});
+
+test.each([
+  ["a unigram model", sentencePieceModel(vocabulary, { modelType: 1 }), UnsupportedModelError],
+  [
+    "a normaliser's table",
+    sentencePieceModel(vocabulary, { normalizer: [bytesField(2, Buffer.from("x")), numberField(4, 0)] }),
+    UnsupportedModelError,
+  ],
+  ["white space that is squeezed", sentencePieceModel(vocabulary, { normalizer: [] }), UnsupportedModelError],
+  ["no pieces", Buffer.alloc(0), ModelFormatError],
+  ["another kind of file", Buffer.from("GGUF\u0003\0\0\0"), ModelFormatError],
+])("%s is refused", (_, bytes, type) => {
+  expect(() => readSentencePieceModel(bytes)).toThrow(type);
+});
+
+test("every truncation and many damages give an error or a vocabulary, never anything else", () => {
+  const whole = sentencePieceModel({ ...vocabulary, tokens: vocabulary.tokens.slice(0, 40) });
+  const random = uniform(2);
+  const cases = Array.from({ length: whole.length }, (_, length) => whole.subarray(0, length));
+  for (let i = 0; i < 2000; i++) {
+    const damaged = Buffer.from(whole);
+    damaged[Math.floor(random() * damaged.length)] = Math.floor(random() * 256);
+    cases.push(damaged);
+  }
+  for (const bytes of cases) {
+    try {
+      expect(readSentencePieceModel(bytes).tokens.length).toBeLessThanOrEqual(40);
+    } catch (error) {
+      expect(error instanceof ModelFormatError || error instanceof UnsupportedModelError).toBe(true);
+    }
+  }
+});
+
+test("tokenizer.model, tokenizer.json and GGUF files made of either give the same ids", async () => {
+  const path = join(folder, "model");
+  const special = { vocab_size: vocabulary.tokens.length, bos_token_id: 1, eos_token_id: 2 };
+  writeTinyFolder(path, { family: "llama", vocabulary: vocabulary.tokens.length, config: special });
+  const json = JSON.stringify(sentencePieceJson(vocabulary));
+  writeFileSync(join(path, "tokenizer.json"), json);
+  await convertToGguf(path, join(folder, "json.gguf"));
+  rmSync(join(path, "tokenizer.json"));
+  writeFileSync(join(path, "tokenizer.model"), sentencePieceModel(vocabulary));
+  await convertToGguf(path, join(folder, "model.gguf"));
+  const tokenizers = [
+    await tokenizerFromJson(json, { bosId: 1, eosIds: [2] }),
+    await tokenizerFromGguf(readSentencePieceModel(readFileSync(join(path, "tokenizer.model")))),
+    await tokenizerFromGguf(readTokenizerInfo(await readGguf(join(folder, "json.gguf")))),
+    await tokenizerFromGguf(readTokenizerInfo(await readGguf(join(folder, "model.gguf")))),
+  ];
+  try {
+    const random = uniform(5);
+    for (let i = 0; i < 1000; i++) {
+      const text = randomText(random);
+      const [first, ...others] = await Promise.all(tokenizers.map((tokenizer) => tokenizer.encode(text)));
+      for (const ids of others) expect([text, [...ids]]).toEqual([text, [...first!]]);
+    }
+  } finally {
+    for (const tokenizer of tokenizers) tokenizer.close();
+  }
+});
+
+test("merges that no scores imply are refused", async () => {
+  const path = join(folder, "strange");
+  mkdirSync(path, { recursive: true });
+  for (const file of ["config.json", "model.safetensors"]) copyFileSync(join(folder, "model", file), join(path, file));
+  const json = sentencePieceJson(vocabulary);
+  const model = json.model as { merges: string[] };
+  model.merges = model.merges.slice(1);
+  writeFileSync(join(path, "tokenizer.json"), JSON.stringify(json));
+  await expect(convertToGguf(path, join(folder, "strange.gguf"))).rejects.toThrow(
+    /do not follow from scores.*tokenizer\.model/,
+  );
+});
