@@ -113,7 +113,8 @@ class Speed {
     if (exact !== undefined) this.tokens = exact;
     if (this.firstAt === undefined) return;
     const seconds = (now - this.firstAt) / 1000;
-    const rate = seconds > 0 && this.tokens > 1 ? ((this.tokens - 1) / seconds).toFixed(1) : "-";
+    // Shorter times are noise.
+    const rate = seconds > 0.02 && this.tokens > 1 ? ((this.tokens - 1) / seconds).toFixed(1) : "-";
     numbers.textContent = `first token ${Math.round(this.firstAt - this.begun)} ms, ${rate} tokens/s, ${this.tokens} tokens`;
   }
 }

@@ -1,3 +1,4 @@
+/* eslint-disable @typescript-eslint/no-deprecated -- applications use the older functions, too */
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
 import { embedMany, generateObject, generateText, jsonSchema, streamText, tool } from "ai";
 import { Model } from "../../lib";
@@ -50,9 +51,13 @@ describe("the AI SDK's OpenAI-compatible provider", () => {
       { text: "", tokens: [1], toolCalls: [{ index: 0, id: "call_1", name: "add", arguments: '{"a":1}' }] },
       lastChunk(2, "tool_calls"),
     ];
-    const add = tool({ inputSchema: jsonSchema({ type: "object", properties: { a: { type: "number" } } }) });
-    const { toolCalls } = await generateText({ model: provider()("scripted"), prompt, tools: { add } });
+    const add = tool({
+      inputSchema: jsonSchema<{ a: number }>({ type: "object", properties: { a: { type: "number" } } }),
+      execute: ({ a }) => Promise.resolve(a + 1),
+    });
+    const { toolCalls, toolResults } = await generateText({ model: provider()("scripted"), prompt, tools: { add } });
     expect(toolCalls).toMatchObject([{ toolName: "add", input: { a: 1 } }]);
+    expect(toolResults).toMatchObject([{ toolName: "add", output: 2 }]);
   });
 
   test("generates objects and embeds", async () => {

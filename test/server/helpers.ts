@@ -29,7 +29,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
         method: "POST",
         body: typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body),
         ...init,
-        headers: { "content-type": "application/json", ...init.headers },
+        headers: { "content-type": "application/json", ...(init.headers as Record<string, string> | undefined) },
       }),
     get: (path, init) => fetch(url + path, init),
   };
@@ -56,9 +56,9 @@ export async function metric(
   return Number(line?.split(" ").at(-1) ?? NaN);
 }
 
-/** Waits until something holds; fails after five seconds. */
-export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 5000;
+/** Waits until something holds; fails after so many milliseconds. */
+export async function until(holds: () => boolean | Promise<boolean>, limit = 10_000): Promise<void> {
+  const end = Date.now() + limit;
   while (!(await holds())) {
     if (Date.now() > end) throw new Error("It did not come to hold");
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -123,12 +123,12 @@ async function* observed(
 /** The last chunk of a text. */
 export function lastChunk(
   tokens: number,
-  finishReason: BackendChunk["finishReason"] = "stop",
-): BackendChunk & { finishReason: NonNullable<BackendChunk["finishReason"]> } {
+  finishReason: NonNullable<BackendChunk["finishReason"]> = "stop",
+): BackendChunk {
   return {
     text: "",
     tokens: [],
-    finishReason: finishReason ?? "stop",
+    finishReason,
     usage: { promptTokens: 3, completionTokens: tokens, totalTokens: tokens + 3, cachedTokens: 2 },
   };
 }
