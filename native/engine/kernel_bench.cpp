@@ -62,7 +62,6 @@ class KernelBench {
     }
   }
 
-  // Seconds of one product over `rows` rows, to see what fits the time.
   double sample(PackedCopies& packed, RandomActivations& x, ProductRunner& runner, size_t prefetch) {
     check();
     return runner.run(kernel_, packed.next(prefetch), x);
@@ -77,9 +76,8 @@ class KernelBench {
 
     // A slow kernel on a large batch: time some of the rows, which all cost the same, rather than take minutes.
     const size_t probe_rows = std::min(rows, kRowTile * c.threads);
-    AlignedBuffer<uint8_t> memory(std::max(PackedCopies::bytes(kernel_, probe_rows, request_.columns, 1),
-                                           c.memory ? region_bytes(rows) : PackedCopies::bytes(kernel_, rows, request_.columns, 1)));
     {
+      AlignedBuffer<uint8_t> memory(PackedCopies::bytes(kernel_, probe_rows, request_.columns, 1));
       PackedCopies probe(kernel_, slab_, probe_rows, 1, memory.data(), *pool_);
       sample(probe, x, runner, kDistances[0]);
       const double row_seconds = sample(probe, x, runner, kDistances[0]) / static_cast<double>(probe_rows);
@@ -89,8 +87,7 @@ class KernelBench {
         rows = std::min(rows, std::max(fitting, probe_rows));
       }
     }
-    const size_t copies = c.memory ? std::max<size_t>(1, memory.bytes() / kernel_.packed_bytes(rows, request_.columns)) : 1;
-    PackedCopies packed(kernel_, slab_, rows, copies, memory.data(), *pool_);
+    PackedCopies& packed = c.memory ? pack(from_memory_, rows, copies(rows)) : pack(from_cache_, rows, 1);
 
     BenchTime result{};
     result.prefetch = request_.prefetch ? request_.prefetch : kDistances[0];
@@ -109,9 +106,27 @@ class KernelBench {
     return result;
   }
 
-  size_t region_bytes(size_t rows) const {
-    const size_t one = kernel_.packed_bytes(rows, request_.columns);
-    return std::max<size_t>(1, request_.memory_bytes / one) * one;
+  size_t copies(size_t rows) const {
+    return std::max<size_t>(1, request_.memory_bytes / kernel_.packed_bytes(rows, request_.columns));
+  }
+
+  // What cases of the same rows share: filling a large region takes longer than timing it.
+  struct Packed {
+    AlignedBuffer<uint8_t> memory;
+    std::unique_ptr<PackedCopies> copies;
+  };
+
+  PackedCopies& pack(Packed& packed, size_t rows, size_t count) {
+    if (!packed.copies || packed.copies->rows() != rows) {
+      check();
+      const size_t bytes = PackedCopies::bytes(kernel_, rows, request_.columns, count);
+      if (packed.memory.bytes() < bytes) {
+        packed.memory = AlignedBuffer<uint8_t>();  // first the old one goes, so that there are never two
+        packed.memory = AlignedBuffer<uint8_t>(bytes);
+      }
+      packed.copies = std::make_unique<PackedCopies>(kernel_, slab_, rows, count, packed.memory.data(), *pool_);
+    }
+    return *packed.copies;
   }
 
   size_t best_distance(PackedCopies& packed, RandomActivations& x, ProductRunner& runner) {
@@ -157,6 +172,7 @@ class KernelBench {
   const std::atomic<bool>& cancelled_;
   CodeSlab slab_;
   std::unique_ptr<ThreadPool> pool_;
+  Packed from_memory_, from_cache_;
   BenchOutcome outcome_{};
 };
 

@@ -6,6 +6,7 @@ import { addModelOptions, modelOptions, type ModelFlags } from "../model_options
 import { countArgument, countsArgument } from "../numbers";
 import { print, printJson, table } from "../output";
 import { Progress } from "../progress";
+import { addBenchKernels } from "./bench_kernels";
 
 interface Flags extends Omit<ModelFlags, "threads"> {
   prompt: number;
@@ -31,6 +32,7 @@ export function addBench(program: Command): void {
     .addOption(count("--repeat <n>", "measurements of which the median is taken", 3))
     .option("--json", "print { model, cpu, peakMemoryMiB, results, bandwidth }");
   addModelOptions(command, { threads: false }).action(run);
+  addBenchKernels(bench);
 }
 
 async function run(flags: Flags): Promise<void> {

@@ -1,0 +1,224 @@
+import { freemem } from "node:os";
+import type { Addon, CpuInfo, DotProductProbe, KernelInfo, MatrixShape, NativeTask } from "../../types/addon";
+import { AbortError, InvalidOptionError } from "../errors";
+import { cacheSizes } from "./caches";
+import { EnergyMeter } from "./energy";
+import { measureEnergy, type KernelEnergy } from "./kernel_energy";
+
+/** The matrices of one token of BitNet b1.58 2B4T, as the engine stacks them: q, k and v are one matrix. */
+export const SHAPES_2B4T: readonly MatrixShape[] = [
+  { rows: 3840, columns: 2560, count: 30 },
+  { rows: 2560, columns: 2560, count: 30 },
+  { rows: 6912, columns: 2560, count: 60 },
+  { rows: 2560, columns: 6912, count: 30 },
+];
+
+/** Where the weights come from: the caches they stay in, or memory, another copy of the matrix each time. */
+export type WeightSource = "cache" | "memory";
+
+/** What is measured. */
+export interface KernelBenchOptions {
+  shapes: readonly MatrixShape[];
+  /** Names, families or instruction sets; all that this CPU runs where empty. */
+  kernels: readonly string[];
+  /** Tokens that are multiplied at a time. */
+  batches: readonly number[];
+  threads: readonly number[];
+  sources: readonly WeightSource[];
+  /** Time for each measurement. */
+  milliseconds: number;
+  /** Bytes of weights that take turns where they come from memory. Default: twice the last cache, 256 MiB to 1 GiB. */
+  memoryBytes?: number;
+  signal?: AbortSignal;
+  /** Called with a word on what is being done, and the share that is over. */
+  onStep?: (step: string, share: number) => void;
+}
+
+/** One measurement. */
+export interface KernelBenchLine {
+  kernel: string;
+  family: string;
+  isa: string;
+  /** Output features. */
+  m: number;
+  /** Input features. */
+  k: number;
+  /** Tokens multiplied at a time. */
+  batch: number;
+  threads: number;
+  source: WeightSource;
+  /** One product of the whole matrix with `batch` tokens, look-up tables included; the median. */
+  microseconds: number;
+  /** m * k * batch a second, in 1e9. */
+  gigamacsPerSecond: number;
+  /** packedBytes a second, in 1e9. */
+  gigabytesPerSecond: number;
+  /**
+   * The time that the machine's measured limits would allow over the time it took: reading the packed weights once at its
+   * read bandwidth (from memory), or the multiply-adds at its best dot-product rate, whichever is longer.
+   */
+  fractionOfLimit: number;
+  /** Bytes of the packed matrix. */
+  packedBytes: number;
+  /** Whether this run's sums, and those of worst-case inputs, equal the scalar reference's. */
+  exact: boolean;
+}
+
+/** What the machine can do, measured around the kernels. */
+export interface MachineLimits {
+  /** Reading memory, best of several prefetch distances, before and after the kernels. */
+  bandwidth: { threads: number; gigabytesPerSecond: number }[];
+  /** A loop of nothing but int8 dot products, for each instruction set. */
+  dotProduct: DotProductProbe[];
+}
+
+/** The whole measurement. */
+export interface KernelBenchReport {
+  cpu: CpuInfo;
+  limits: MachineLimits;
+  /** Joules for one token's matrices, or why there are none: they are never estimated. */
+  energy: "not available" | KernelEnergy[];
+  results: KernelBenchLine[];
+  /** The first wrong sum of each kernel that is not exact. */
+  differences: string[];
+}
+
+type BenchAddon = Pick<Addon, "cpu" | "kernels" | "benchKernel" | "probeBandwidth" | "probeDotProducts">;
+
+/**
+ * Measures kernels on shapes and compares them with what the machine can do.
+ * @throws InvalidOptionError for a kernel that this CPU does not run
+ * @throws AbortError
+ */
+export async function benchKernels(
+  addon: BenchAddon,
+  options: KernelBenchOptions,
+  powercap?: string,
+): Promise<KernelBenchReport> {
+  const kernels = chooseKernels(addon.kernels(), options.kernels);
+  const sizes = cacheSizes();
+  const memoryBytes = options.memoryBytes ?? regionBytes(sizes.level3);
+  const steps = kernels.length * options.shapes.length;
+  const step = (done: number, what: string): void => {
+    if (options.signal?.aborted) throw new AbortError("bench kernels was aborted.", { cause: options.signal.reason });
+    options.onStep?.(what, done / steps);
+  };
+
+  step(0, "measuring the machine");
+  const limits: MachineLimits = { bandwidth: await probeBandwidths(addon, options, memoryBytes), dotProduct: [] };
+  for (const threads of options.threads) {
+    limits.dotProduct.push(...(await abortable(addon.probeDotProducts(threads), options.signal)));
+  }
+
+  const cases = options.threads.flatMap((threads) =>
+    options.batches.flatMap((batch) => options.sources.map((source) => ({ batch, threads, source }))),
+  );
+  const results: KernelBenchLine[] = [];
+  const differences: string[] = [];
+  for (const [i, kernel] of kernels.entries()) {
+    for (const [j, { rows, columns }] of options.shapes.entries()) {
+      step(i * options.shapes.length + j, `${kernel.name}, ${rows}x${columns}`);
+      const { name, family, isa } = kernel;
+      const request = { kernel: name, rows, columns, cases, memoryBytes, cacheBytes: sizes.level2 / 4 };
+      const { milliseconds } = options;
+      const task = addon.benchKernel({ ...request, milliseconds });
+      const { packedBytes, exact, difference, times } = await abortable(task, options.signal);
+      if (difference !== undefined) differences.push(difference);
+      for (const [c, { microseconds }] of times.entries()) {
+        const { batch, threads, source } = cases[c] ?? { batch: 0, threads: 0, source: "memory" };
+        const what = { kernel: name, family, isa, m: rows, k: columns, batch, threads, source, microseconds };
+        const rates = {
+          gigamacsPerSecond: (rows * columns * batch) / microseconds / 1e3,
+          gigabytesPerSecond: packedBytes / microseconds / 1e3,
+        };
+        results.push({ ...what, ...rates, fractionOfLimit: 0, packedBytes, exact });
+      }
+    }
+  }
+
+  step(steps, "measuring the machine again");
+  for (const [i, { threads, gigabytesPerSecond }] of (await probeBandwidths(addon, options, memoryBytes)).entries()) {
+    const before = limits.bandwidth[i]?.gigabytesPerSecond ?? 0;
+    limits.bandwidth[i] = { threads, gigabytesPerSecond: Math.max(before, gigabytesPerSecond) };
+  }
+  for (const result of results) result.fractionOfLimit = fractionOfLimit(result, limits);
+
+  const meter = await EnergyMeter.open(powercap);
+  if (meter) step(steps, "measuring energy");
+  const threads = Math.max(...options.threads);
+  const run = (name: string, { rows, columns }: MatrixShape, milliseconds: number) =>
+    abortable(
+      addon.benchKernel({
+        ...{ kernel: name, rows, columns, memoryBytes, milliseconds },
+        cases: [{ batch: 1, threads, source: "memory" }],
+      }),
+      options.signal,
+    );
+  const energy = meter ? await measureEnergy(meter, kernels, options.shapes, threads, run) : "not available";
+  return { cpu: addon.cpu(), limits, energy, results, differences };
+}
+
+/** The share of what the machine's limits allow, 0 to 1 and a little more where they were measured low. */
+export function fractionOfLimit(
+  { m, k, batch, threads, source, microseconds, packedBytes }: KernelBenchLine,
+  limits: MachineLimits,
+): number {
+  const bandwidth = limits.bandwidth.find((each) => each.threads === threads)?.gigabytesPerSecond ?? Infinity;
+  const peak = dotProductPeak(limits, threads);
+  const reading = source === "memory" ? packedBytes / bandwidth / 1e3 : 0;
+  const multiplying = (m * k * batch) / peak / 1e3;
+  return Math.max(reading, multiplying) / microseconds;
+}
+
+/** 1e9 multiply-adds a second of the best instruction set; Infinity where none was measured. */
+export function dotProductPeak({ dotProduct }: MachineLimits, threads: number): number {
+  const rates = dotProduct.filter((each) => each.threads === threads).map(({ gigamacsPerSecond }) => gigamacsPerSecond);
+  return rates.length > 0 ? Math.max(...rates) : Infinity;
+}
+
+function chooseKernels(all: readonly KernelInfo[], wanted: readonly string[]): KernelInfo[] {
+  const available = all.filter((kernel) => kernel.available);
+  if (wanted.length === 0) return available;
+  const matches = (word: string) => (kernel: KernelInfo) => [kernel.name, kernel.family, kernel.isa].includes(word);
+  for (const word of wanted) {
+    if (available.some(matches(word))) continue;
+    const names = available.map(({ name }) => name).join(", ");
+    throw new InvalidOptionError(
+      `bench kernels: "${word}" is no kernel, family or instruction set that this CPU runs. It runs ${names}.`,
+    );
+  }
+  return available.filter((kernel) => wanted.some((word) => matches(word)(kernel)));
+}
+
+/** Enough that the last cache holds little of it when its turn comes again, within what is free. */
+function regionBytes(lastCache: number): number {
+  const wanted = Math.min(Math.max(2 * lastCache, 2 ** 28), 2 ** 30);
+  return Math.floor(Math.max(2 ** 26, Math.min(wanted, freemem() / 4)));
+}
+
+async function probeBandwidths(
+  addon: BenchAddon,
+  { threads, signal }: KernelBenchOptions,
+  bytes: number,
+): Promise<MachineLimits["bandwidth"]> {
+  const probes: MachineLimits["bandwidth"] = [];
+  for (const count of threads) {
+    if (signal?.aborted) break;
+    const { gigabytesPerSecond } = await addon.probeBandwidth(Math.max(bytes, 2 ** 20), count);
+    probes.push({ threads: count, gigabytesPerSecond });
+  }
+  return probes;
+}
+
+async function abortable<T>(task: NativeTask<T>, signal: AbortSignal | undefined): Promise<T> {
+  const cancel = (): void => task.cancel();
+  signal?.addEventListener("abort", cancel, { once: true });
+  try {
+    return await task.promise;
+  } catch (error) {
+    if (signal?.aborted) throw new AbortError("bench kernels was aborted.", { cause: signal.reason });
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", cancel);
+  }
+}

@@ -1,0 +1,16 @@
+import type { MatrixShape } from "../../types/addon";
+import { loadAddon } from "../addon";
+import { InvalidOptionError } from "../errors";
+import { openModel } from "./open";
+import { ternaryShapes } from "./tuner";
+
+/**
+ * The ternary matrices of a GGUF file or a Hugging Face folder, by shape.
+ * @throws FileError, ModelFormatError, UnsupportedModelError; InvalidOptionError where it has none
+ */
+export async function modelShapes(path: string): Promise<MatrixShape[]> {
+  const { spec } = await openModel(path);
+  const shapes = ternaryShapes(spec, loadAddon());
+  if (shapes.length === 0) throw new InvalidOptionError(`"${path}" has no ternary matrices.`);
+  return shapes;
+}
