@@ -44,7 +44,16 @@ function importsGoOneWay() {
 }
 
 export default defineConfig(
-  globalIgnores(["build*/", "dist/", "prebuilds/", "coverage/", "node_modules/", "**/peers/"]),
+  globalIgnores([
+    "build*/",
+    "dist/",
+    "docs/api/",
+    "docs/.vitepress/",
+    "prebuilds/",
+    "coverage/",
+    "node_modules/",
+    "**/peers/",
+  ]),
   js.configs.recommended,
   {
     files: ["**/*.ts"],

@@ -1,0 +1,142 @@
+// Checks every code block and link of README.md, CONTRIBUTING.md and docs/:
+//
+//   ts     type-checked as a module that imports the built package
+//   sh     each `node-bitnet` command and option exists in its --help, each `npm run` script in package.json
+//   json   parses
+//   links  relative ones lead to a file
+//
+// A block of another language, or a `ts` block after a line `<!-- not checked: why -->`, is left alone.
+// Usage: npm run test:docs    after `npm run build`. The last line reads "<n> passed, <n> failed".
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const cli = join(root, "dist/cli/main.js");
+/** Below the repository, so that `import "node-bitnet"` finds the build. */
+const work = join(root, "build-docs");
+
+let passed = 0;
+const problems = [];
+const verdict = (ok, problem) => (ok ? passed++ : problems.push(problem));
+
+const pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md", ...pagesBelow("docs")];
+const programs = [];
+for (const page of pages) {
+  const text = readFileSync(join(root, page), "utf8");
+  for (const { language, code, line, skipped } of blocksOf(text)) {
+    const where = `${page}:${line}`;
+    if (language === "ts" && !skipped) programs.push({ where, code });
+    if (language === "sh") checkShell(where, code);
+    if (language === "json") checkJson(where, code);
+  }
+  checkLinks(page, text);
+}
+typeCheck();
+
+for (const problem of problems) console.log(`FAIL ${problem}`);
+console.log(`${passed} passed, ${problems.length} failed`);
+process.exit(problems.length === 0 ? 0 : 1);
+
+function pagesBelow(folder) {
+  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = `${folder}/${entry.name}`;
+    // docs/api is made by TypeDoc.
+    if (entry.isDirectory()) return entry.name.startsWith(".") || entry.name === "api" ? [] : pagesBelow(path);
+    return entry.name.endsWith(".md") ? [path] : [];
+  });
+}
+
+function blocksOf(text) {
+  const blocks = [];
+  const lines = text.split("\n");
+  for (let i = 0; i < lines.length; i++) {
+    const language = /^```(\w+)/.exec(lines[i])?.[1];
+    if (!lines[i].startsWith("```")) continue;
+    const start = i++;
+    while (i < lines.length && !lines[i].startsWith("```")) i++;
+    const skipped = /<!-- not checked: .+ -->/.test(lines.slice(Math.max(0, start - 2), start).join("\n"));
+    blocks.push({ language, code: lines.slice(start + 1, i).join("\n"), line: start + 1, skipped });
+  }
+  return blocks;
+}
+
+function checkShell(where, code) {
+  for (const line of code.replace(/\\\n/g, " ").split("\n")) {
+    for (const [, name] of line.matchAll(/npm run (?:--silent )?([\w:-]+)/g)) {
+      verdict(scripts[name] !== undefined, `${where}: package.json has no script "${name}"`);
+    }
+    const command = /(?:^|\s|&&)(?:npx )?node-bitnet (.*)/.exec(line.replace(/#.*/, ""))?.[1];
+    if (command === undefined) continue;
+    const words = command
+      .split(/\s+(?:\||&&|>|<)\s+/)[0]
+      .replace(/"[^"]*"|'[^']*'/g, "TEXT")
+      .split(/\s+/);
+    const help = helpOf(words);
+    verdict(help !== undefined, `${where}: no command "${words[0]}"`);
+    for (const option of words.filter((word) => /^-/.test(word)).map((word) => word.replace(/=.*/, ""))) {
+      const known = new RegExp(`(^|[\\s,])${option}([\\s,=]|$)`, "m").test(help ?? "");
+      verdict(known, `${where}: "${words[0]}" has no option ${option}`);
+    }
+  }
+}
+
+/** Help of the command, or of its sub-command, that the words begin with. */
+function helpOf(words) {
+  const names = words.filter((word) => /^[a-z][a-z-]*$/.test(word));
+  const program = help([]);
+  if (words[0].startsWith("-")) return program;
+  if (!new RegExp(`^  ${names[0]}\\b`, "m").test(program)) return undefined;
+  const own = help(names.slice(0, 1));
+  return names.length > 1 && new RegExp(`^  ${names[1]}\\b`, "m").test(own) ? help(names.slice(0, 2)) : own;
+}
+
+function help(names) {
+  const memory = (help.memory ??= new Map());
+  const key = names.join(" ");
+  if (!memory.has(key))
+    memory.set(key, spawnSync(process.execPath, [cli, ...names, "--help"], { encoding: "utf8" }).stdout);
+  return memory.get(key);
+}
+
+function checkJson(where, code) {
+  try {
+    JSON.parse(code);
+    passed++;
+  } catch (error) {
+    problems.push(`${where}: ${error.message}`);
+  }
+}
+
+function checkLinks(page, text) {
+  const prose = text.replace(/```[\s\S]*?```/g, "").replace(/`[^`\n]*`/g, "");
+  for (const [, target] of prose.matchAll(/\]\(([^)\s]+)\)/g)) {
+    if (/^(https?:|mailto:|#)/.test(target)) continue;
+    const path = decodeURIComponent(target.replace(/#.*/, ""));
+    // The site's own links begin at docs/ and need no extension; api/ is made by TypeDoc.
+    const base = path.startsWith("/") ? join(root, "docs", path) : join(root, dirname(page), path);
+    const found = [base, `${base}.md`, join(base, "index.md")].some(existsSync) || /(^|\/)api\//.test(path);
+    verdict(found, `${page}: the link ${target} leads nowhere`);
+  }
+}
+
+function typeCheck() {
+  rmSync(work, { recursive: true, force: true });
+  mkdirSync(work, { recursive: true });
+  programs.forEach(({ code }, i) => writeFileSync(join(work, `block${i}.mts`), `${code}\nexport {};\n`));
+  const options = { extends: "../tsconfig.json", compilerOptions: { types: ["node"] }, include: ["*.mts"] };
+  writeFileSync(join(work, "tsconfig.json"), JSON.stringify(options));
+  let output = "";
+  try {
+    execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", work], { encoding: "utf8" });
+  } catch (error) {
+    output = error.stdout;
+  }
+  for (const [i, { where }] of programs.entries()) {
+    const found = output.split("\n").filter((line) => line.includes(`block${i}.mts`));
+    verdict(found.length === 0, `${where}: ${found.join("\n")}`);
+  }
+  rmSync(work, { recursive: true, force: true });
+}
