@@ -7,6 +7,8 @@ export interface PerplexityResult {
   perplexity: number;
   /** Negative log-likelihood per token, natural logarithm, averaged over the scored tokens. */
   nll: number;
+  /** Standard error of the perplexity, from the spread of the tokens' likelihoods as if they were independent. */
+  standardError: number;
   /** Tokens that were scored. */
   tokens: number;
 }
@@ -43,13 +45,19 @@ export async function measurePerplexity(
   const ids = await model.tokenizer.encode(text, { addSpecial: false });
   if (ids.length + prefix.length < 2) throw new InvalidOptionError("perplexity: the text has too few tokens.");
   let sum = 0;
+  let squares = 0;
   let tokens = 0;
   for (let start = 0; start < ids.length; start += piece) {
     const scores = await model.score([...prefix, ...ids.subarray(start, start + piece)], signal ? { signal } : {});
-    for (const score of scores) sum -= score;
+    for (const score of scores) {
+      sum -= score;
+      squares += score * score;
+    }
     tokens += scores.length;
     onProgress?.(Math.min(1, (start + piece) / ids.length));
   }
   const nll = sum / tokens;
-  return { perplexity: Math.exp(nll), nll, tokens };
+  const variance = Math.max(0, squares / tokens - nll * nll);
+  const perplexity = Math.exp(nll);
+  return { perplexity, nll, standardError: perplexity * Math.sqrt(variance / tokens), tokens };
 }
