@@ -29,11 +29,15 @@ export {
   type GenerationMessage,
   type GenerationOptions,
   type GenerationResult,
+  type JsonSchema,
   type Prompt,
+  type SchemaLike,
+  type TextFormat,
   type Timings,
   type TokenLogprobs,
   type TokenScore,
   type Usage,
+  type ValueOf,
 } from "./generation";
 export { type SamplerName, type SamplingOptions } from "./sampling";
 export { type DecodeOptions, type Detokenizer, type EncodeOptions, type Tokenizer } from "./tokenizer";

@@ -8,14 +8,25 @@ import {
   type ModelOptions,
   type ModelStats,
 } from "./engine";
-import { collectText, embedTexts, generateSamples, scoreContinuation, streamText } from "./generation";
+import {
+  collectText,
+  embedTexts,
+  generateSamples,
+  parseValue,
+  resolveSchema,
+  scoreContinuation,
+  streamText,
+} from "./generation";
 import type {
   ContinuationScore,
   EmbedOptions,
   GenerationOptions,
   GenerationResult,
   Prompt,
+  SchemaLike,
+  TextFormat,
   TextStream,
+  ValueOf,
 } from "./generation";
 import type { Tokenizer } from "./tokenizer";
 import { InvalidOptionError } from "./errors";
@@ -67,9 +78,27 @@ export class Model {
     return streamText("model.stream", this.engine, prompt, options);
   }
 
+  /**
+   * Continues a prompt with JSON that is valid for a schema (plain, or of zod 4), and gives its value. Rejects with
+   * `InvalidOptionError` for a schema with unsupported keywords, and with `BitnetError` when the text could not be
+   * completed, saying why.
+   */
+  generate<S extends SchemaLike>(
+    prompt: Prompt,
+    options: GenerationOptions & { schema: S },
+  ): Promise<GenerationResult & { value: ValueOf<S> }>;
   /** Continues a prompt and waits for the whole text. Rejects as `stream` does. */
-  async generate(prompt: Prompt, options?: GenerationOptions): Promise<GenerationResult> {
-    return collectText(streamText("model.generate", this.engine, prompt, options));
+  generate(prompt: Prompt, options?: GenerationOptions): Promise<GenerationResult>;
+  async generate(
+    prompt: Prompt,
+    options?: GenerationOptions & { schema?: SchemaLike },
+  ): Promise<GenerationResult & { value?: unknown }> {
+    const what = "model.generate";
+    if (options?.schema === undefined) return collectText(streamText(what, this.engine, prompt, options));
+    const { schema: given, ...rest } = options;
+    const format: TextFormat = { type: "json_schema", schema: await resolveSchema(what, given) };
+    const result = await collectText(streamText(what, this.engine, prompt, { ...rest, format }));
+    return { ...result, value: parseValue(what, given, result) };
   }
 
   /**

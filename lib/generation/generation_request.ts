@@ -3,6 +3,7 @@ import { logSoftmax, logprobOf, SamplerChain, type Sampled } from "../sampling";
 import type { Detokenizer } from "../tokenizer";
 import type { ResolvedGenerationOptions } from "./options";
 import { PromptLookup } from "./prompt_lookup";
+import { Constraint } from "./structured";
 import { StopStrings } from "./stop_strings";
 import type { Chunk, FinishReason, Timings, TokenLogprobs, Usage } from "./types";
 
@@ -26,6 +27,7 @@ export class GenerationRequest implements Request {
   /** Tokens that no chunk has carried yet. */
   private unsent: number[] = [];
   private unsentLogprobs: TokenLogprobs[] = [];
+  private readonly constraint: Constraint | undefined;
   private readonly lookup: PromptLookup | undefined;
   private completionTokens = 0;
   private cachedTokens = 0;
@@ -56,6 +58,10 @@ export class GenerationRequest implements Request {
     this.detokenizer = tokenizer.createDetokenizer({ continuation: promptIds.some((id) => !tokenizer.isSpecial(id)) });
     this.stops = new StopStrings(options.stop);
     this.ends = new Set([...options.stopTokens, ...(options.ignoreEos ? [] : tokenizer.eosIds)]);
+    if (options.form) {
+      this.constraint = Constraint.make(engine, options.form, this.ends);
+      this.chain.allowOnly(this.constraint.mask());
+    }
   }
 
   get ready(): boolean {
@@ -108,6 +114,11 @@ export class GenerationRequest implements Request {
     }
     const { text, found } = this.stops.push(this.detokenizer.push(token));
     if (found !== undefined) return this.finish("stop_string", text);
+    if (this.constraint) {
+      this.constraint.accept(token);
+      if (this.constraint.complete) return this.finish("stop", text);
+      this.chain.allowOnly(this.constraint.mask());
+    }
     if (this.completionTokens >= this.options.maxTokens) return this.finish("length", text);
     const length = this.prompt.length + this.completionTokens;
     if (length >= this.engine.info.contextLength) return this.finish("context", text);

@@ -7,3 +7,11 @@ export { generateSamples } from "./samples";
 export { scoreContinuation, type ContinuationScore } from "./score";
 export { collectText, TextStream } from "./stream";
 export type { Chunk, FinishReason, GenerationResult, Timings, TokenLogprobs, TokenScore, Usage } from "./types";
+export {
+  parseValue,
+  resolveSchema,
+  type JsonSchema,
+  type SchemaLike,
+  type TextFormat,
+  type ValueOf,
+} from "./structured";

@@ -4,6 +4,7 @@ import {
   type ResolvedSamplingOptions,
   type SamplingOptions,
 } from "../sampling";
+import { checkFormat, type TextFormat } from "./structured";
 import { abortSignal, boolean, checkOptions, choice, either, integer, listOf, text, type Check } from "../validate";
 
 /** How a text is generated. All optional. */
@@ -30,6 +31,11 @@ export interface GenerationOptions extends SamplingOptions {
    * repeats its context; it stops guessing where that does not pay. Default "prompt-lookup".
    */
   speculation?: "off" | "prompt-lookup";
+  /**
+   * Holds the text to a form: `{ type: "json_object" }`, `{ type: "json_schema", schema }` or `{ type: "regex", pattern }`.
+   * The text ends when it is complete; every token is one that keeps the form. Default: none.
+   */
+  format?: TextFormat;
   /** Stops the work: whoever waits gets an `AbortError` at once. */
   signal?: AbortSignal;
 }
@@ -45,6 +51,7 @@ export const generationChecks = {
   priority: integer({ min: -100, max: 100 }),
   timeout: integer({ min: 1, max: 2 ** 31 - 1 }),
   speculation: choice(["off", "prompt-lookup"] as const),
+  format: checkFormat,
   signal: abortSignal(),
 };
 
@@ -61,6 +68,7 @@ export interface ResolvedGenerationOptions {
   /** Milliseconds. */
   timeout: number | undefined;
   speculation: "off" | "prompt-lookup";
+  form: TextFormat | undefined;
   signal: AbortSignal | undefined;
 }
 
@@ -71,8 +79,19 @@ export interface ResolvedGenerationOptions {
  */
 export function resolveGenerationOptions(where: string, options: unknown): ResolvedGenerationOptions {
   const checked = checkOptions(where, options, generationChecks);
-  const { maxTokens, stop, stopTokens, ignoreEos, logprobs, priority, timeout, speculation, signal, ...sampling } =
-    checked;
+  const {
+    maxTokens,
+    stop,
+    stopTokens,
+    ignoreEos,
+    logprobs,
+    priority,
+    timeout,
+    speculation,
+    format,
+    signal,
+    ...sampling
+  } = checked;
   return {
     sampling: resolveSamplingOptions(sampling),
     maxTokens: maxTokens ?? Infinity,
@@ -83,6 +102,7 @@ export function resolveGenerationOptions(where: string, options: unknown): Resol
     priority: priority ?? 0,
     timeout,
     speculation: speculation ?? "prompt-lookup",
+    form: format,
     signal,
   };
 }

@@ -1,0 +1,56 @@
+import { BitnetError, InvalidOptionError } from "../../errors";
+import { describe } from "../../validate";
+import type { GenerationResult } from "../types";
+
+/** A schema of zod, as far as it is used here. */
+interface ZodLike<T> {
+  readonly _zod: object;
+  parse(value: unknown): T;
+}
+
+/** A JSON schema as plain data, or one of zod 4. */
+export type SchemaLike<T = unknown> = Readonly<Record<string, unknown>> | ZodLike<T>;
+
+/** The type of the values that a schema describes: known for zod, unknown for plain JSON schemas. */
+export type ValueOf<S> = S extends ZodLike<infer T> ? T : unknown;
+
+/**
+ * The JSON schema of a schema.
+ * @throws InvalidOptionError for what is no schema, and for zod's where zod 4 is not installed
+ */
+export async function resolveSchema(what: string, schema: SchemaLike): Promise<Record<string, unknown>> {
+  if (typeof schema !== "object" || Array.isArray(schema)) {
+    throw new InvalidOptionError(
+      `${what}: option "schema" must be a JSON schema or one of zod, not ${describe(schema)}.`,
+    );
+  }
+  if (!isZod(schema)) return schema;
+  try {
+    const { toJSONSchema } = (await import("zod")) as unknown as { toJSONSchema: (schema: unknown) => object };
+    return toJSONSchema(schema) as Record<string, unknown>;
+  } catch (error) {
+    throw new InvalidOptionError(`${what}: option "schema" of zod has no JSON schema; zod 4 must be installed.`, {
+      cause: error,
+    });
+  }
+}
+
+/**
+ * The value of a text that was held to a schema.
+ * @throws BitnetError when the text ended before it was complete, saying why
+ */
+export function parseValue(what: string, schema: SchemaLike, { text, finishReason }: GenerationResult): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    const reasons: Record<string, string> = { length: "maxTokens were reached", context: "the context is full" };
+    const reason = reasons[finishReason] ?? `it ended by "${finishReason}"`;
+    throw new BitnetError(`${what}: the text is not complete for the schema: ${reason}.`, { cause: error });
+  }
+  return isZod(schema) ? schema.parse(value) : value;
+}
+
+function isZod(schema: SchemaLike): schema is ZodLike<unknown> {
+  return "_zod" in schema && typeof (schema as { parse?: unknown }).parse === "function";
+}
