@@ -95,7 +95,9 @@ function addHealthAndApi(app: FastifyInstance, service: Service): void {
 
 function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const api = toApiError(error);
-  if (api.status >= 500) request.log.error({ err: error }, "request failed");
+  // A refusal that the server means (busy, shutting down) is no failure, whatever its status.
+  const meant = error instanceof ApiError && error.cause === undefined;
+  if (api.status >= 500 && !meant) request.log.error({ err: error }, "request failed");
   else request.log.info({ status: api.status, code: api.code }, `request refused: ${api.message}`);
   return reply.code(api.status).headers(api.headers).type("application/json; charset=utf-8").send(api.body);
 }
