@@ -27,6 +27,7 @@ export default defineConfig({
           page("Models and formats", "/models"),
           page("Model files", "/model-files"),
           page("Kernels and threads", "/kernels-and-threads"),
+          page("Kernels: families and choice", "/kernels"),
           page("Servers and deployment", "/servers"),
           ...["server", "deploy"].filter(exists).map((name) => page(titleOf(name), `/${name}`)),
           page("Edge devices", "/edge"),
