@@ -22,6 +22,8 @@ export { ChatSession, ChatTemplate, type ChatOptions, type Message, type Role } 
 export { type EvaluateOptions, type KvType, type ModelInfo, type ModelOptions, type ModelStats } from "./engine";
 export {
   TextStream,
+  toReadableStream,
+  toResponse,
   type Chunk,
   type ContinuationScore,
   type EmbedOptions,

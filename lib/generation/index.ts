@@ -1,3 +1,4 @@
+export { toReadableStream, toResponse } from "./adapters";
 export { embedTexts, type EmbedOptions } from "./embed";
 export type { GenerationMessage } from "./diagnostics";
 export { streamText, type Prompt } from "./generate";

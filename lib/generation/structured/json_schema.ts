@@ -4,7 +4,7 @@ import { beyondAscii, bytes, choice, literal, optional, range, repeat, sequence,
 import { compileRegex, type WriteCharacters } from "./regex";
 
 /** A JSON schema as plain data (draft 2020-12, the keywords that `compileJsonSchema` names). */
-export type JsonSchema = boolean | { readonly [keyword: string]: unknown };
+export type JsonSchema = boolean | Readonly<Record<string, unknown>>;
 
 /** Says nothing about which values are valid. */
 const ANNOTATIONS = [

@@ -37,7 +37,7 @@ class RegexParser {
     private readonly source: string,
     private readonly write: WriteCharacters,
   ) {
-    this.characters = [...source];
+    this.characters = Array.from(source);
   }
 
   parse(): Expression {
