@@ -4,7 +4,17 @@
 // Usage: npm run test:install [-- --offline]    after `npm run build`; uses prebuilds/ (npm run prebuilds), or else the
 // binary of the build. --offline: this Node only. The last line reads "<n> passed, <n> failed".
 import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
@@ -168,7 +178,8 @@ function bareEnvironment() {
 }
 
 function npm(cwd, ...args) {
-  const cli = process.env.npm_execpath;
+  // Started by npm or not; the bare PATH of the test has none.
+  const cli = process.env.npm_execpath ?? realpathSync(execFileSync("which", ["npm"], { encoding: "utf8" }).trim());
   const [program, before] = cli?.endsWith(".js") ? [process.execPath, [cli]] : ["npm", []];
   const env = cwd === root ? process.env : { ...bareEnvironment(), ...npmSettings() };
   return execFileSync(program, [...before, ...args], {
