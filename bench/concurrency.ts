@@ -15,7 +15,7 @@ async function decodeSpeed(model: Model, streams: number): Promise<number> {
       const seen: number[] = [];
       const options = { seed, maxTokens, ignoreEos: true, speculation: "off" } as const;
       for await (const chunk of model.stream(`Story ${seed}:`, options)) {
-        for (let i = 0; i < chunk.tokens.length; i++) seen.push(performance.now());
+        seen.push(...chunk.tokens.map(() => performance.now()));
       }
       return seen;
     }),
@@ -29,9 +29,9 @@ async function decodeSpeed(model: Model, streams: number): Promise<number> {
 /** Times between the tokens of short chats, in milliseconds and rising, while long prompts are read. */
 async function gapsUnderLoad(model: Model): Promise<number[]> {
   const length = Math.min(model.info.contextLength - 8, 1500);
-  let over = false;
-  const load = (async () => {
-    for (let round = 0; !over; round++) {
+  const load = { over: false };
+  const reading = (async () => {
+    for (let round = 0; !load.over; round++) {
       const prompt = Array.from({ length }, (_, i) => 100 + ((i * 7 + round * 31) % 500));
       await model.generate(prompt, { maxTokens: 1, speculation: "off" });
     }
@@ -48,8 +48,8 @@ async function gapsUnderLoad(model: Model): Promise<number[]> {
       }
     }),
   );
-  over = true;
-  await load;
+  load.over = true;
+  await reading;
   return gaps.sort((a, b) => a - b);
 }
 

@@ -28,7 +28,7 @@ export interface GenerationOptions extends SamplingOptions {
   timeout?: number;
   /**
    * "prompt-lookup" guesses tokens from what came before and checks several at a time: the same text, sooner where it
-   * repeats its context; it stops guessing where that does not pay. Default "prompt-lookup".
+   * repeats its context; it stops guessing for a while where that does not pay. Default "off".
    */
   speculation?: "off" | "prompt-lookup";
   /**
@@ -101,7 +101,7 @@ export function resolveGenerationOptions(where: string, options: unknown): Resol
     logprobs,
     priority: priority ?? 0,
     timeout,
-    speculation: speculation ?? "prompt-lookup",
+    speculation: speculation ?? "off",
     form: format,
     signal,
   };
