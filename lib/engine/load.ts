@@ -83,7 +83,10 @@ async function load(path: string, options: ResolvedModelOptions): Promise<Engine
     const choice = await chooseKernel(addon, spec, { ...options, onProgress: progress.tuning });
     throwIfAborted("Model.load", signal);
     const native = await loadWeights(
-      () => addon.loadModel(spec, { ...choice, threads: options.threads, onProgress: progress.packing }),
+      () => {
+        const { threads, head } = options;
+        return addon.loadModel(spec, { ...choice, threads, head, onProgress: progress.packing });
+      },
       signal,
     );
     held.push(native);
