@@ -82,13 +82,10 @@ async function load(path: string, options: ResolvedModelOptions): Promise<Engine
     const progress = splitProgress(options.onProgress);
     const choice = await chooseKernel(addon, spec, { ...options, onProgress: progress.tuning });
     throwIfAborted("Model.load", signal);
-    const native = await loadWeights(
-      () => {
-        const { threads, head } = options;
-        return addon.loadModel(spec, { ...choice, threads, head, onProgress: progress.packing });
-      },
-      signal,
-    );
+    const native = await loadWeights(() => {
+      const { threads, head } = options;
+      return addon.loadModel(spec, { ...choice, threads, head, onProgress: progress.packing });
+    }, signal);
     held.push(native);
     const parts = { native, context: createContext(native, plan, options), tokenizer: await tokenizer };
     return makeEngine(parts, { opened, plan, options });
