@@ -155,8 +155,9 @@ describe("inspect", () => {
     });
     // 2 (keys, values) * 2 layers * 2 heads * 32 dimensions * 4 bytes * 64 positions
     expect(memory.kvBytes).toBe(2 * 2 * 2 * 32 * 4 * 64);
-    // q and o 128 x 128, k and v 64 x 128, gate, up and down 128 x 256, at four weights a byte
-    expect(memory.packedBytes).toBe((2 * (2 * 128 * 128 + 2 * 64 * 128 + 3 * 128 * 256)) / 4);
+    // q and o 128 x 128, k and v 64 x 128, gate and up 256 x 128, down 128 x 256, at four weights a byte; the layout pads
+    // columns to 256.
+    expect(memory.packedBytes).toBe((2 * 256 * (2 * 128 + 2 * 64 + 2 * 256 + 128)) / 4);
   });
 
   test("shows a file that cannot be run, and says why", async () => {

@@ -70,7 +70,10 @@ async function compare(model: Model, against: string, text: string, flags: Flags
         onProgress: (share) => progress.share(share),
       });
       progress.clear();
-      if (flags.json) { await printJson(result); return; }
+      if (flags.json) {
+        await printJson(result);
+        return;
+      }
       const { divergence, standardError, agreement, tokens } = result;
       await print(
         `KL divergence ${divergence.toExponential(3)} +- ${standardError.toExponential(1)} nats per token, ` +
