@@ -43,6 +43,7 @@ export default defineConfig({
           page("Contributing", "/contributing"),
           page("Extending", "/extending"),
           page("Benchmark method", "/benchmarks"),
+          page("Performance", "/performance"),
           page("Dependencies", "/dependencies"),
         ],
       },
