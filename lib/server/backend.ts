@@ -115,7 +115,7 @@ export function modelBackend(model: Model, template?: string): Backend {
   const { info, tokenizer } = model;
   let chosen: ChatTemplate | undefined;
   return {
-    features: new Set<Feature>(),
+    features: new Set<Feature>(["logprobs", "structured"]),
     contextLength: info.contextLength,
     vocabularySize: info.vocabularySize,
     memoryBytes: info.memory.totalBytes,
@@ -129,7 +129,9 @@ export function modelBackend(model: Model, template?: string): Backend {
       );
       return { tokens, ...endsOfTurn(chosen, tokenizer) };
     },
-    stream: (prompt, options) => model.stream(prompt, options),
+    // What the engine has no name for never arrives: its feature is not announced.
+    stream: (prompt, { tools: _tools, toolChoice: _choice, parallelToolCalls: _parallel, ...options }) =>
+      model.stream(prompt, options),
     close: () => model.close(),
   };
 }

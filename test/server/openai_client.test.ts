@@ -201,17 +201,55 @@ describe("the official client against the bundled model", () => {
     }
   });
 
-  test.each([
-    ["logprobs", { logprobs: true }],
-    ["response_format", { response_format: { type: "json_object" as const } }],
-    ["tools", { tools: [{ type: "function" as const, function: { name: "f" } }] }],
-  ])("what the model does not offer is refused, naming %s", async (param, fields) => {
-    await expect(client.chat.completions.create({ ...chat, ...fields })).rejects.toMatchObject({
-      status: 400,
-      param,
-      code: "unsupported_parameter",
+  test("log-probabilities come with every token, the likeliest alternatives in falling order", async () => {
+    const { choices } = await client.chat.completions.create({
+      ...chat,
+      max_tokens: 8,
+      logprobs: true,
+      top_logprobs: 3,
     });
+    const content = choices[0]?.logprobs?.content ?? [];
+    expect(content.length).toBeGreaterThan(0);
+    for (const { logprob, top_logprobs } of content) {
+      expect(logprob).toBeLessThanOrEqual(0);
+      expect(top_logprobs).toHaveLength(3);
+      const values = top_logprobs.map((entry) => entry.logprob);
+      expect(values).toEqual([...values].sort((a, b) => b - a));
+      // The alternatives are the whole vocabulary's best, so their probabilities sum to at most 1.
+      expect(values.reduce((sum, value) => sum + Math.exp(value), 0)).toBeLessThanOrEqual(1.0001);
+      expect(logprob).toBeLessThanOrEqual((values[0] as number) + 1e-6);
+    }
   });
+
+  test("a JSON schema holds the answer", async () => {
+    const schema = {
+      type: "object",
+      properties: { kind: { enum: ["fox", "hen"] }, count: { type: "integer", minimum: 0, maximum: 9 } },
+      required: ["kind", "count"],
+      additionalProperties: false,
+    };
+    const { choices } = await client.chat.completions.create({
+      ...chat,
+      max_tokens: 60,
+      response_format: { type: "json_schema", json_schema: { name: "animal", strict: true, schema } },
+    });
+    expect(choices[0]?.finish_reason).toBe("stop");
+    const answer = JSON.parse(choices[0]?.message.content ?? "") as { kind: string; count: number };
+    expect(Object.keys(answer).sort()).toEqual(["count", "kind"]);
+    expect(["fox", "hen"]).toContain(answer.kind);
+    expect(Number.isInteger(answer.count) && answer.count >= 0 && answer.count <= 9).toBe(true);
+  });
+
+  test.each([["tools", { tools: [{ type: "function" as const, function: { name: "f" } }] }]])(
+    "what the model does not offer is refused, naming %s",
+    async (param, fields) => {
+      await expect(client.chat.completions.create({ ...chat, ...fields })).rejects.toMatchObject({
+        status: 400,
+        param,
+        code: "unsupported_parameter",
+      });
+    },
+  );
 
   test("an aborted stream stops the work", async () => {
     const before = await metric(running, "bitnet_aborted_requests_total", { authorization: `Bearer ${KEY}` });
