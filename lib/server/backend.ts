@@ -132,6 +132,10 @@ export function modelBackend(model: Model, template?: string): Backend {
     // What the engine has no name for never arrives: its feature is not announced.
     stream: (prompt, { tools: _tools, toolChoice: _choice, parallelToolCalls: _parallel, ...options }) =>
       model.stream(prompt, options),
+    stats() {
+      const { total, free } = model.stats().kvBlocks;
+      return { kvBlocksUsed: total - free, kvBlocksTotal: total };
+    },
     close: () => model.close(),
   };
 }
