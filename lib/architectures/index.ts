@@ -1,5 +1,5 @@
 export type { Architecture } from "./architecture";
-export { packedBytes } from "./packed_bytes";
+export { packedBytes, shortcutBytes } from "./packed_bytes";
 export { ggufName, LAYER_ROLES, type LayerRole, type ModelRole } from "./roles";
 export { architectureNames, describeFolder, describeModel } from "./registry";
 export {

@@ -1,4 +1,4 @@
-import type { TensorRef } from "../../types/addon";
+import type { ModelSpec, TensorRef } from "../../types/addon";
 
 /** Packed matrices are padded to whole tiles. */
 const PACKED_COLUMNS = 256;
@@ -28,4 +28,27 @@ const GROUPED_BITS: Readonly<Record<string, number>> = {
 export function packedBytes({ format, rows, columns }: Pick<TensorRef, "format" | "rows" | "columns">): number {
   const up = (value: number, step: number): number => Math.ceil(value / step) * step;
   return (up(rows, PACKED_ROWS) * up(columns, PACKED_COLUMNS) * (GROUPED_BITS[format] ?? 2)) / 8;
+}
+
+/** Heads of at least this many bytes get a sketch. */
+const SKETCHED_HEAD_BYTES = 32 * 2 ** 20;
+
+/**
+ * Bytes that decoding's shortcuts take besides: a copy of squared-ReLU models' down projections by input, rows padded to 256, and
+ * two planes of two bits, with a scale and an error a row, for a large head. At most: not every instruction set has them.
+ */
+export function shortcutBytes(spec: ModelSpec): number {
+  const blocks = (count: number): number => Math.ceil(count / PACKED_COLUMNS) * PACKED_COLUMNS;
+  let bytes = 0;
+  if (spec.activation === "relu2") {
+    for (const { down } of spec.layers) {
+      if (GROUPED_BITS[down.format] === undefined) bytes += (blocks(down.rows) * down.columns) / 4;
+    }
+  }
+  const head = spec.output ?? spec.tokenEmbedding;
+  if (head.byteLength >= SKETCHED_HEAD_BYTES) {
+    const rows = Math.ceil(head.rows / PACKED_ROWS) * PACKED_ROWS;
+    bytes += 2 * rows * (blocks(head.columns) / 4 + 8);
+  }
+  return bytes;
 }

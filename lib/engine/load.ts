@@ -84,7 +84,8 @@ async function load(path: string, options: ResolvedModelOptions): Promise<Engine
     throwIfAborted("Model.load", signal);
     const native = await loadWeights(() => {
       const { threads, head } = options;
-      return addon.loadModel(spec, { ...choice, threads, head, onProgress: progress.packing });
+      const shortcuts = plan.shortcuts ? { head } : { head: "full" as const, sparsity: false };
+      return addon.loadModel(spec, { ...choice, threads, ...shortcuts, onProgress: progress.packing });
     }, signal);
     held.push(native);
     const parts = { native, context: createContext(native, plan, options), tokenizer: await tokenizer };

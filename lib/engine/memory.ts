@@ -1,5 +1,5 @@
 import type { ModelSpec, TensorRef } from "../../types/addon";
-import { packedBytes as packedMatrixBytes } from "../architectures";
+import { packedBytes as packedMatrixBytes, shortcutBytes as bytesOfShortcuts } from "../architectures";
 import { InvalidOptionError } from "../errors";
 import { describe } from "../validate";
 import { BLOCK_POSITIONS, blocksFor } from "./blocks";
@@ -17,6 +17,8 @@ export interface MemoryEstimate {
   kvBytes: number;
   kvType: KvType;
   contextLength: number;
+  /** Second copies that make decoding faster: down projections by input, a sketch of a large head. */
+  shortcutBytes: number;
   /** Room for intermediate results of a step. */
   scratchBytes: number;
   /** All of them. */
@@ -28,6 +30,8 @@ export interface MemoryUse {
   contextLength: number;
   kvType: KvType;
   maxBatchTokens: number;
+  /** Whether decoding's shortcuts are kept; default no. */
+  shortcuts?: boolean;
 }
 
 /** Bytes that keys and values of one position take in all layers. */
@@ -53,6 +57,7 @@ export function estimateMemory(spec: ModelSpec, use: MemoryUse): MemoryEstimate 
   // Hidden state, its norm, queries, keys, values, gate and up as floats, and their int8 forms.
   const { embeddingLength, headCount, headCountKv, headDim, ffnLength } = spec;
   const widths = 4 * embeddingLength + 2 * (headCount + headCountKv) * headDim + 2 * ffnLength;
+  const shortcutBytes = use.shortcuts ? bytesOfShortcuts(spec) : 0;
   const scratchBytes = use.maxBatchTokens * widths * 5 + spec.vocabularySize * 4;
   return {
     packedBytes,
@@ -60,8 +65,9 @@ export function estimateMemory(spec: ModelSpec, use: MemoryUse): MemoryEstimate 
     kvBytes,
     kvType: use.kvType,
     contextLength: use.contextLength,
+    shortcutBytes,
     scratchBytes,
-    totalBytes: packedBytes + mappedBytes + kvBytes + scratchBytes,
+    totalBytes: packedBytes + mappedBytes + kvBytes + shortcutBytes + scratchBytes,
   };
 }
 

@@ -1,4 +1,5 @@
 import type { CpuInfo, ModelSpec } from "../../types/addon";
+import { shortcutBytes } from "../architectures";
 import { InvalidOptionError, OutOfMemoryError } from "../errors";
 import { abortSignal, boolean, callback, checkOptions, choice, integer, text } from "../validate";
 import { BLOCK_POSITIONS, blocksFor } from "./blocks";
@@ -142,6 +143,8 @@ export interface ContextPlan {
   kvBlocks: number;
   /** Blocks of them that texts may leave behind for others that begin the same way. */
   cacheBlocks: number;
+  /** Whether there is room for the copies that speed up decoding; always, without a memory limit. */
+  shortcuts: boolean;
 }
 
 /**
@@ -159,13 +162,16 @@ export function planContext(spec: ModelSpec, options: ResolvedModelOptions): Con
   let contextLength = wanted ?? Math.min(spec.contextLength, LONGEST_DEFAULT_CONTEXT);
   if (memoryLimit !== undefined) contextLength = fitContext(spec, contextLength, memoryLimit, options);
   let sequences = Math.min(options.maxConcurrent, FULL_CONTEXTS);
+  let shortcuts = true;
   if (memoryLimit !== undefined) {
     const one = estimateMemory(spec, { contextLength, kvType, maxBatchTokens });
     sequences = Math.min(sequences, 1 + Math.floor((memoryLimit - one.totalBytes) / one.kvBytes));
+    shortcuts = one.totalBytes + (sequences - 1) * one.kvBytes + shortcutBytes(spec) <= memoryLimit;
   }
   const kvBlocks = blocksFor(contextLength) * sequences;
   const blockBytes = BLOCK_POSITIONS * kvBytesPerPosition(spec, kvType);
-  return { contextLength, kvBlocks, cacheBlocks: Math.min(kvBlocks, Math.floor(options.prefixCache / blockBytes)) };
+  const cacheBlocks = Math.min(kvBlocks, Math.floor(options.prefixCache / blockBytes));
+  return { contextLength, kvBlocks, cacheBlocks, shortcuts };
 }
 
 /** The context length within the limit; a shorter one is taken only where the user asked for none. */

@@ -71,7 +71,9 @@ function memoryOf(file: GgufFile, flags: Flags): { memory?: MemoryEstimate; reas
   try {
     const spec = describeModel(file);
     const contextLength = flags.context ?? Math.min(spec.contextLength, 4096);
-    return { memory: estimateMemory(spec, { contextLength, kvType: flags.kvType, maxBatchTokens: 512 }) };
+    return {
+      memory: estimateMemory(spec, { contextLength, kvType: flags.kvType, maxBatchTokens: 512, shortcuts: true }),
+    };
   } catch (error) {
     if (error instanceof BitnetError) return { reason: error.message };
     throw error;
@@ -79,12 +81,13 @@ function memoryOf(file: GgufFile, flags: Flags): { memory?: MemoryEstimate; reas
 }
 
 function memoryText(memory: MemoryEstimate): string {
-  const { packedBytes, mappedBytes, kvBytes, scratchBytes, totalBytes, contextLength, kvType } = memory;
+  const { packedBytes, mappedBytes, kvBytes, shortcutBytes, scratchBytes, totalBytes, contextLength, kvType } = memory;
   return table([
     ["memory for one text", ""],
     ["  ternary weights", formatBytes(packedBytes)],
     ["  embedding, head, norms", formatBytes(mappedBytes)],
     [`  KV cache, ${contextLength} tokens, ${kvType}`, formatBytes(kvBytes)],
+    ["  copies that speed up decoding", formatBytes(shortcutBytes)],
     ["  intermediate results", formatBytes(scratchBytes)],
     ["  total", formatBytes(totalBytes)],
   ]);
