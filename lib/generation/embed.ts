@@ -21,6 +21,9 @@ export interface EmbedOptions {
   signal?: AbortSignal;
 }
 
+/** Texts of one call that are submitted at a time. */
+const MOST_AT_A_TIME = 16;
+
 const checks = {
   normalize: boolean(),
   dimensions: integer({ min: 1 }),
@@ -53,14 +56,21 @@ export async function embedTexts(
   const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   // One listener a text is no leak.
   setMaxListeners(0, both);
-  const work = list.map(async (text, i) => {
-    const tokens = await tokensOf(engine, text, i, truncate);
-    const vector = await pool(engine, tokens, given.pooling ?? own ?? "mean", both);
-    const cut = vector.subarray(0, dimensions);
-    return Float32Array.from(normalize ? unit(cut) : cut);
-  });
+  const vectors: Float32Array[] = [];
+  const next = list.entries();
+  // Each worker takes the next text: a long list neither fills the queue nor keeps others out of it.
+  const worker = async (): Promise<void> => {
+    for (const [i, text] of next) {
+      const tokens = await tokensOf(engine, text, i, truncate);
+      const vector = await pool(engine, tokens, given.pooling ?? own ?? "mean", both);
+      const cut = vector.subarray(0, dimensions);
+      vectors[i] = Float32Array.from(normalize ? unit(cut) : cut);
+    }
+  };
+  const work = Array.from({ length: Math.min(list.length, MOST_AT_A_TIME) }, worker);
   try {
-    return await Promise.all(work);
+    await Promise.all(work);
+    return vectors;
   } catch (error) {
     // One text failed: nobody waits for the others.
     stop.abort();

@@ -84,6 +84,13 @@ export interface EncodedChat {
   stopTokens: readonly number[];
 }
 
+/** How a backend makes vectors. */
+export interface BackendEmbedOptions {
+  signal: AbortSignal;
+  /** Keeps the first so many numbers, which are scaled to length 1 again. */
+  dimensions?: number;
+}
+
 /** State of the KV cache. */
 export interface BackendStats {
   kvBlocksUsed: number;
@@ -101,8 +108,10 @@ export interface Backend {
   encodeChat(messages: readonly ChatMessage[], tools?: readonly ToolDefinition[]): Promise<EncodedChat>;
   /** Work begins with the first read and ends when the reader leaves or the signal is aborted. */
   stream(prompt: Prompt, options: BackendOptions): AsyncIterableIterator<BackendChunk, undefined>;
+  /** Numbers of a vector. With the feature "embeddings". */
+  readonly embeddingLength?: number;
   /** Vectors of the inputs in their order, of length 1 each. With the feature "embeddings". */
-  embed?(inputs: readonly ArrayLike<number>[], signal: AbortSignal): Promise<readonly Float32Array[]>;
+  embed?(inputs: readonly ArrayLike<number>[], options: BackendEmbedOptions): Promise<readonly Float32Array[]>;
   stats?(): BackendStats;
   close(): Promise<void>;
 }
@@ -115,10 +124,11 @@ export function modelBackend(model: Model, template?: string): Backend {
   const { info, tokenizer } = model;
   let chosen: ChatTemplate | undefined;
   return {
-    features: new Set<Feature>(["logprobs", "structured"]),
+    features: new Set<Feature>(["logprobs", "structured", "embeddings"]),
     contextLength: info.contextLength,
     vocabularySize: info.vocabularySize,
     memoryBytes: info.memory.totalBytes,
+    embeddingLength: info.embeddingLength,
     tokenizer,
     async encodeChat(messages) {
       chosen ??= chooseTemplate({ info, tokenizer, chatTemplate: model.chatTemplate }, template);
@@ -132,6 +142,7 @@ export function modelBackend(model: Model, template?: string): Backend {
     // What the engine has no name for never arrives: its feature is not announced.
     stream: (prompt, { tools: _tools, toolChoice: _choice, parallelToolCalls: _parallel, ...options }) =>
       model.stream(prompt, options),
+    embed: (inputs, options) => model.embed(inputs, options),
     stats() {
       const { total, free } = model.stats().kvBlocks;
       return { kvBlocksUsed: total - free, kvBlocksTotal: total };

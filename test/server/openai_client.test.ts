@@ -240,6 +240,24 @@ describe("the official client against the bundled model", () => {
     expect(Number.isInteger(answer.count) && answer.count >= 0 && answer.count <= 9).toBe(true);
   });
 
+  test("embeddings are the model's own, by floats and base64, in fewer dimensions where asked for", async () => {
+    const input = ["Once upon a time", "The king", "x"];
+    const expected = await model.embed(input);
+    const { data, usage } = await client.embeddings.create({ model: BUNDLED, input });
+    expect(data.map(({ index }) => index)).toEqual([0, 1, 2]);
+    // The client asks for base64 and decodes it.
+    expect(data.map(({ embedding }) => Float32Array.from(embedding))).toEqual(expected);
+    const lengths = await Promise.all(input.map(async (text) => (await model.tokenizer.encode(text)).length));
+    expect(usage.prompt_tokens).toBe(lengths.reduce((sum, each) => sum + each, 0));
+    const floats = await client.embeddings.create({ model: BUNDLED, input, encoding_format: "float", dimensions: 64 });
+    const cut = await model.embed(input, { dimensions: 64 });
+    expect(floats.data.map(({ embedding }) => Float32Array.from(embedding))).toEqual(cut);
+    const many = Array.from({ length: 2048 }, () => [1]);
+    const all = await client.embeddings.create({ model: BUNDLED, input: many });
+    expect(new Set(all.data.map(({ embedding }) => embedding.join())).size).toBe(1);
+    expect(all.data).toHaveLength(2048);
+  });
+
   test.each([["tools", { tools: [{ type: "function" as const, function: { name: "f" } }] }]])(
     "what the model does not offer is refused, naming %s",
     async (param, fields) => {

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from "fastify";
-import { ApiError, invalid, unsupported } from "../api_error";
+import { ApiError, invalid } from "../api_error";
 import { Fields } from "../fields";
 import { Job } from "../job";
 import { checkTokenIds, tokenId } from "../sampling_fields";
@@ -26,7 +26,10 @@ export function addEmbeddings(app: FastifyInstance, service: Service): void {
           code: "unsupported_model",
         });
       }
-      if (dimensions !== undefined) throw unsupported("dimensions", "Vectors have the model's own length.");
+      const { embeddingLength } = backend;
+      if (dimensions !== undefined && embeddingLength !== undefined && dimensions > embeddingLength) {
+        throw invalid(`Invalid 'dimensions': the model's vectors have ${embeddingLength} numbers.`, "dimensions");
+      }
       const tokens = await Promise.all(
         inputs.map(async (input) => {
           if (typeof input === "string") return backend.tokenizer.encode(input);
@@ -34,7 +37,10 @@ export function addEmbeddings(app: FastifyInstance, service: Service): void {
           return input;
         }),
       );
-      const vectors = await backend.embed(tokens, job.signal);
+      const vectors = await backend.embed(tokens, {
+        signal: job.signal,
+        ...(dimensions === undefined ? {} : { dimensions }),
+      });
       const count = tokens.reduce((total, { length }) => total + length, 0);
       service.metrics.prompt(id, { promptTokens: count, cachedTokens: 0 });
       return {
