@@ -60,7 +60,10 @@ export interface GptqTensors {
   zeros: TensorRef;
   /** What is added to stored zeros: 1 in files of checkpoint format "gptq", 0 in "gptq_v2". */
   zeroOffset: number;
-  /** int32 [columns], the group of each column. Groups that are not contiguous (act-order) are refused. */
+  /**
+   * int32 [columns], the group of each column. Groups need not be runs of columns (act-order), but all must be full, and
+   * matrices that share their input must agree.
+   */
   index?: TensorRef;
 }
 
@@ -163,10 +166,12 @@ export interface CpuInfo {
 export interface KernelInfo {
   /** "<isa>-<family>", for example "avx512-vnni-i2s". */
   name: string;
-  /** "i2s", "tl1", "tl2", "tmac", ... */
+  /** "i2s", "tl1", "tl2", "tmac", ..., "group", "tmac-group". */
   family: string;
   /** "scalar", "avx2", "avx-vnni", "avx512-vnni", "neon", "neon-dotprod", "neon-i8mm". */
   isa: string;
+  /** "ternary" with int32 sums, or "grouped": codes of 1 to 8 bits with a scale per group, and float results. */
+  weights: "ternary" | "grouped";
   /** Whether this CPU can run it. */
   available: boolean;
   /** CPU features it needs that are not there. */
@@ -178,7 +183,9 @@ export interface KernelInfo {
 export interface LoadOptions {
   /**
    * Kernel name ("avx2-i2s") or level ("scalar", "avx2", "avx-vnni", "avx512", "neon", "neon-dotprod", "neon-i8mm");
-   * absent or "auto": the best available. A level also selects the float operations' instruction set.
+   * absent or "auto": the best available. A level also selects the float operations' instruction set. Matrices with
+   * scales by group take the T-MAC kernel of the level with a name of T-MAC's ("avx2-tmac2", "avx2-tmac-group"), else
+   * multiply-add.
    */
   kernel?: string;
   /** Threads used to repack weights; 1 to 256. */
@@ -209,7 +216,7 @@ export interface LoadTask {
 
 /** Immutable packed weights. Contexts keep it alive; `close` frees it when the last context is closed. */
 export interface NativeModel {
-  /** The ternary kernel in use. */
+  /** The kernels that multiply this model's matrices: one name, or several joined by " + ". */
   readonly kernel: string;
   /** The float operations' level: "scalar", "avx2", "avx512", "neon". */
   readonly floatLevel: string;
@@ -348,6 +355,16 @@ export interface NativeTask<T> {
   cancel(): void;
 }
 
+/** Weights (code - zero) * scale with a scale for each group of columns. */
+export interface GroupScales {
+  /** Columns that share a scale, a multiple of 16. */
+  group: number;
+  /** Of a code: 1 (which stands for -1 and +1), 2, 3, 4 or 8. */
+  bits: number;
+  /** Whether each group has a zero of its own. */
+  zeroPoints?: boolean;
+}
+
 /** Matrices of one shape in a model. */
 export interface MatrixShape {
   /** Output features, 1 to 2^24. */
@@ -356,9 +373,12 @@ export interface MatrixShape {
   columns: number;
   /** How many there are. */
   count: number;
+  /** Absent: ternary. */
+  scales?: GroupScales;
 }
 
 export interface TuneRequest {
+  /** All ternary, or all with scales by group. */
   shapes: MatrixShape[];
   /** Threads that will compute, 1 to 256. */
   threads: number;
@@ -403,6 +423,8 @@ export interface KernelBenchRequest {
   kernel: string;
   rows: number;
   columns: number;
+  /** For kernels of grouped weights; absent: ternary. */
+  scales?: GroupScales;
   cases: KernelBenchCase[];
   /** Bytes of copies that take turns in "memory" cases. Default 256 MiB. */
   memoryBytes?: number;
@@ -439,11 +461,21 @@ export interface DotProductProbe {
   gigamacsPerSecond: number;
 }
 
+export interface FormatInfo {
+  name: string;
+  /** Whether its matrices can be ternary with one scale a row. */
+  ternary: boolean;
+  /** Whether it can be an embedding or a head. */
+  dense: boolean;
+  /** Of formats with a scale per group of columns; `group` is absent where the file tells it. */
+  scales?: Omit<GroupScales, "group"> & { group?: number };
+}
+
 export interface Addon {
   /** Version of the package the binary was built from. */
   readonly version: string;
-  /** Every WeightFormat the binary reads, by name, with what it can serve: ternary matrix, dense matrix (embedding, head). */
-  formats(): { name: string; ternary: boolean; dense: boolean }[];
+  /** Every WeightFormat the binary reads, with what it can serve. */
+  formats(): FormatInfo[];
   cpu(): CpuInfo;
   kernels(): KernelInfo[];
   loadModel(spec: ModelSpec, options: LoadOptions): LoadTask;

@@ -1,5 +1,6 @@
-import type { KernelBenchResult, KernelInfo, MatrixShape } from "../../types/addon";
+import type { KernelBenchResult, MatrixShape } from "../../types/addon";
 import type { EnergyMeter } from "./energy";
+import type { KernelProduct } from "./kernels";
 
 /** Energy for the matrices of one token, weights from memory, of the whole machine as its counters tell. */
 export interface KernelEnergy {
@@ -26,18 +27,17 @@ export type EnergyRun = (kernel: string, shape: MatrixShape, milliseconds: numbe
  */
 export async function measureEnergy(
   meter: EnergyMeter,
-  kernels: readonly KernelInfo[],
-  shapes: readonly MatrixShape[],
+  products: readonly KernelProduct[],
   threads: number,
   run: EnergyRun,
 ): Promise<KernelEnergy[]> {
   const idle = await meter.measure(() => new Promise((resolve) => setTimeout(resolve, IDLE_MILLISECONDS)));
   const idleWatts = idle.joules / idle.seconds;
   const energies: KernelEnergy[] = [];
-  for (const { name } of kernels) {
+  for (const name of new Set(products.map(({ kernel }) => kernel.name))) {
     let joulesPerToken = 0;
     let secondsPerToken = 0;
-    for (const shape of shapes) {
+    for (const { shape } of products.filter(({ kernel }) => kernel.name === name)) {
       const short = await meter.measure(() => run(name, shape, SHORT_MILLISECONDS));
       const long = await meter.measure(() => run(name, shape, LONG_MILLISECONDS));
       const products = productsOf(long.result) - productsOf(short.result);

@@ -1,5 +1,13 @@
 import { freemem } from "node:os";
-import type { Addon, CpuInfo, DotProductProbe, KernelInfo, MatrixShape, NativeTask } from "../../types/addon";
+import type {
+  Addon,
+  CpuInfo,
+  DotProductProbe,
+  GroupScales,
+  KernelInfo,
+  MatrixShape,
+  NativeTask,
+} from "../../types/addon";
 import { AbortError, InvalidOptionError } from "../errors";
 import { cacheSizes } from "./caches";
 import { EnergyMeter } from "./energy";
@@ -19,6 +27,11 @@ export type WeightSource = "cache" | "memory";
 /** What is measured. */
 export interface KernelBenchOptions {
   shapes: readonly MatrixShape[];
+  /**
+   * What kernels for grouped weights multiply where a shape does not say: each of these in turn, but those that the
+   * kernel does not take. Default: Q4_0's, 4 bits and a scale per 32 columns.
+   */
+  scales?: readonly GroupScales[];
   /** Names, families or instruction sets; all that this CPU runs where empty. */
   kernels: readonly string[];
   /** Tokens that are multiplied at a time. */
@@ -39,6 +52,8 @@ export interface KernelBenchLine {
   kernel: string;
   family: string;
   isa: string;
+  /** "ternary", or the bits of a code and the columns of a group: "4x32", "3x128z" with zero points. */
+  weights: string;
   /** Output features. */
   m: number;
   /** Input features. */
@@ -95,10 +110,10 @@ export async function benchKernels(
   options: KernelBenchOptions,
   powercap?: string,
 ): Promise<KernelBenchReport> {
-  const kernels = chooseKernels(addon.kernels(), options.kernels);
+  const products = chooseProducts(chooseKernels(addon.kernels(), options.kernels), options);
   const sizes = cacheSizes();
   const memoryBytes = options.memoryBytes ?? regionBytes(sizes.level3);
-  const steps = kernels.length * options.shapes.length;
+  const steps = Math.max(products.length, 1);
   const step = (done: number, what: string): void => {
     if (options.signal?.aborted) throw new AbortError("bench kernels was aborted.", { cause: options.signal.reason });
     options.onStep?.(what, done / steps);
@@ -115,24 +130,24 @@ export async function benchKernels(
   );
   const results: KernelBenchLine[] = [];
   const differences: string[] = [];
-  for (const [i, kernel] of kernels.entries()) {
-    for (const [j, { rows, columns }] of options.shapes.entries()) {
-      step(i * options.shapes.length + j, `${kernel.name}, ${rows}x${columns}`);
-      const { name, family, isa } = kernel;
-      const request = { kernel: name, rows, columns, cases, memoryBytes, cacheBytes: sizes.level2 / 4 };
-      const { milliseconds } = options;
-      const task = addon.benchKernel({ ...request, milliseconds });
-      const { packedBytes, exact, difference, times } = await abortable(task, options.signal);
-      if (difference !== undefined) differences.push(difference);
-      for (const [c, { microseconds }] of times.entries()) {
-        const { batch, threads, source } = cases[c] ?? { batch: 0, threads: 0, source: "memory" };
-        const what = { kernel: name, family, isa, m: rows, k: columns, batch, threads, source, microseconds };
-        const rates = {
-          gigamacsPerSecond: (rows * columns * batch) / microseconds / 1e3,
-          gigabytesPerSecond: packedBytes / microseconds / 1e3,
-        };
-        results.push({ ...what, ...rates, fractionOfLimit: 0, packedBytes, exact });
-      }
+  for (const [i, { kernel, shape }] of products.entries()) {
+    const { name, family, isa } = kernel;
+    const { rows, columns, scales } = shape;
+    const weights = weightsName(scales);
+    step(i, `${name}, ${rows}x${columns}${scales ? `, ${weights}` : ""}`);
+    const request = { kernel: name, rows, columns, ...(scales ? { scales } : {}), cases, memoryBytes };
+    const { milliseconds } = options;
+    const task = addon.benchKernel({ ...request, cacheBytes: sizes.level2 / 4, milliseconds });
+    const { packedBytes, exact, difference, times } = await abortable(task, options.signal);
+    if (difference !== undefined) differences.push(difference);
+    for (const [c, { microseconds }] of times.entries()) {
+      const { batch, threads, source } = cases[c] ?? { batch: 0, threads: 0, source: "memory" };
+      const what = { kernel: name, family, isa, weights, m: rows, k: columns, batch, threads, source, microseconds };
+      const rates = {
+        gigamacsPerSecond: (rows * columns * batch) / microseconds / 1e3,
+        gigabytesPerSecond: packedBytes / microseconds / 1e3,
+      };
+      results.push({ ...what, ...rates, fractionOfLimit: 0, packedBytes, exact });
     }
   }
 
@@ -146,15 +161,15 @@ export async function benchKernels(
   const meter = await EnergyMeter.open(powercap);
   if (meter) step(steps, "measuring energy");
   const threads = Math.max(...options.threads);
-  const run = (name: string, { rows, columns }: MatrixShape, milliseconds: number) =>
+  const run = (name: string, { rows, columns, scales }: MatrixShape, milliseconds: number) =>
     abortable(
       addon.benchKernel({
-        ...{ kernel: name, rows, columns, memoryBytes, milliseconds },
+        ...{ kernel: name, rows, columns, memoryBytes, milliseconds, ...(scales ? { scales } : {}) },
         cases: [{ batch: 1, threads, source: "memory" }],
       }),
       options.signal,
     );
-  const energy = meter ? await measureEnergy(meter, kernels, options.shapes, threads, run) : "not available";
+  const energy = meter ? await measureEnergy(meter, products, threads, run) : "not available";
   return { cpu: addon.cpu(), limits, energy, results, differences };
 }
 
@@ -174,6 +189,36 @@ export function fractionOfLimit(
 export function dotProductPeak({ dotProduct }: MachineLimits, threads: number): number {
   const rates = dotProduct.filter((each) => each.threads === threads).map(({ gigamacsPerSecond }) => gigamacsPerSecond);
   return rates.length > 0 ? Math.max(...rates) : Infinity;
+}
+
+/** "4x32": codes of 4 bits with a scale per 32 columns; "z" behind it: with zero points. */
+function weightsName(scales: GroupScales | undefined): string {
+  return scales ? `${scales.bits}x${scales.group}${scales.zeroPoints ? "z" : ""}` : "ternary";
+}
+
+const Q4_0: GroupScales = { bits: 4, group: 32 };
+
+/** A kernel and a matrix that it multiplies. */
+export interface KernelProduct {
+  kernel: KernelInfo;
+  shape: MatrixShape;
+}
+
+function chooseProducts(kernels: readonly KernelInfo[], options: KernelBenchOptions): KernelProduct[] {
+  const products = kernels.flatMap((kernel) =>
+    options.shapes.flatMap((shape): KernelProduct[] => {
+      if (kernel.weights === "ternary") return shape.scales ? [] : [{ kernel, shape }];
+      const kinds = shape.scales ? [shape.scales] : (options.scales ?? [Q4_0]);
+      return kinds.filter(takenBy(kernel)).map((scales) => ({ kernel, shape: { ...shape, scales } }));
+    }),
+  );
+  if (products.length > 0) return products;
+  throw new InvalidOptionError("bench kernels: none of the kernels multiplies weights of this kind.");
+}
+
+/** T-MAC's bit planes take up to four bits and groups of whole pairs of blocks. */
+function takenBy({ family }: KernelInfo): (scales: GroupScales) => boolean {
+  return ({ bits, group }) => family !== "tmac-group" || (bits <= 4 && group % 32 === 0);
 }
 
 function chooseKernels(all: readonly KernelInfo[], wanted: readonly string[]): KernelInfo[] {

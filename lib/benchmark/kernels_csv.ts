@@ -1,7 +1,19 @@
 import type { KernelBenchLine } from "./kernels";
 
 const COLUMNS = [
-  ...["kernel", "family", "isa", "m", "k", "batch", "threads", "source", "microseconds", "gigamacsPerSecond"],
+  ...[
+    "kernel",
+    "family",
+    "isa",
+    "weights",
+    "m",
+    "k",
+    "batch",
+    "threads",
+    "source",
+    "microseconds",
+    "gigamacsPerSecond",
+  ],
   ...["gigabytesPerSecond", "fractionOfLimit", "packedBytes", "exact"],
 ] as (keyof KernelBenchLine)[];
 

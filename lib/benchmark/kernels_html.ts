@@ -3,7 +3,8 @@ import { dotProductPeak, type KernelBenchLine, type KernelBenchReport, type Weig
 
 /** All shapes of one kernel, batch, number of threads and source together. */
 interface Total {
-  kernel: string;
+  /** The kernel, with the kind of weights where they aren't ternary. */
+  label: string;
   family: string;
   isa: string;
   batch: number;
@@ -78,19 +79,19 @@ export function kernelsHtml({ cpu, limits, energy, results }: KernelBenchReport)
       `<div class="charts">${figure("Roofline", rooflineChart(points, { bandwidth, peaks }))}${charts.join("")}</div>`
     );
   });
-  const sizes = distinct(totals.map(({ kernel }) => kernel)).flatMap((kernel) => {
-    const total = totals.find((each) => each.kernel === kernel);
+  const sizes = distinct(totals.map(({ label }) => label)).map((label) => {
+    const total = totals.find((each) => each.label === label);
     const value = total?.bitsPerWeight ?? 0;
     const className = colour(total?.family ?? "");
-    return { label: kernel, value, className, title: `${kernel}: ${shortNumber(value)} bits per weight` };
+    return { label, value, className, title: `${label}: ${shortNumber(value)} bits per weight` };
   });
   const colours = Array.from({ length: COLOURS }, (_, i) => `svg .c${i} { fill: var(--c${i}); stroke: var(--c${i}); }`);
   const wrong = results.some(({ exact }) => !exact);
   return [
     '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-    '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Ternary kernels</title>',
+    '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Kernels</title>',
     `<style>${STYLE}${colours.join("\n")}\nsvg .hollow { fill: var(--back); stroke-width: 1.8; }</style></head><body>`,
-    `<h1>Ternary kernels on ${escapeText(cpu.model)}</h1>`,
+    `<h1>Kernels on ${escapeText(cpu.model)}</h1>`,
     `<p class="soft">${plural(cpu.usableCpus, "CPU")} usable, ${plural(cpu.physicalCores, "core")}; ${escapeText(cpu.features.join(" "))}</p>`,
     `<p${wrong ? ' class="wrong"' : ""}>${
       wrong
@@ -109,16 +110,16 @@ export function kernelsHtml({ cpu, limits, energy, results }: KernelBenchReport)
 function bars(totals: readonly Total[], colour: (family: string) => string, marks: readonly Mark[]): string {
   const sorted = [...totals].sort((a, b) => b.gigamacsPerSecond - a.gigamacsPerSecond);
   const shown = sorted.map((total): Bar => {
-    const { kernel: label, gigamacsPerSecond: value, family } = total;
+    const { label, gigamacsPerSecond: value, family } = total;
     return { label, value, className: colour(family), title: titleOf(total) };
   });
   return barChart(shown, "GMAC/s", marks);
 }
 
 function titleOf(total: Total): string {
-  const { kernel, batch, threads, source, gigamacsPerSecond, gigabytesPerSecond } = total;
+  const { label, batch, threads, source, gigamacsPerSecond, gigabytesPerSecond } = total;
   return (
-    `${kernel}, ${batchName(batch).toLowerCase()}, ${plural(threads, "thread")}, from ${source}: ` +
+    `${label}, ${batchName(batch).toLowerCase()}, ${plural(threads, "thread")}, from ${source}: ` +
     `${shortNumber(gigamacsPerSecond)} GMAC/s, ${shortNumber(gigabytesPerSecond)} GB/s`
   );
 }
@@ -127,7 +128,7 @@ function titleOf(total: Total): string {
 function addUp(results: readonly KernelBenchLine[]): Total[] {
   const groups = new Map<string, KernelBenchLine[]>();
   for (const line of results) {
-    const key = [line.kernel, line.batch, line.threads, line.source].join(" ");
+    const key = [line.kernel, line.weights, line.batch, line.threads, line.source].join(" ");
     groups.set(key, [...(groups.get(key) ?? []), line]);
   }
   return [...groups.values()].flatMap((lines) => {
@@ -137,9 +138,10 @@ function addUp(results: readonly KernelBenchLine[]): Total[] {
     const time = sum(({ microseconds }) => microseconds);
     const weights = sum(({ m, k }) => m * k);
     const bytes = sum(({ packedBytes }) => packedBytes);
-    const { kernel, family, isa, batch, threads, source } = first;
+    const { kernel, weights: kind, family, isa, batch, threads, source } = first;
+    const label = kind === "ternary" ? kernel : `${kernel} ${kind}`;
     return {
-      ...{ kernel, family, isa, batch, threads, source },
+      ...{ label, family, isa, batch, threads, source },
       gigamacsPerSecond: (weights * batch) / time / 1e3,
       gigabytesPerSecond: bytes / time / 1e3,
       bitsPerWeight: (8 * bytes) / weights,
@@ -180,13 +182,26 @@ function energyText(energy: KernelBenchReport["energy"]): string {
 }
 
 function resultTable(results: readonly KernelBenchLine[]): string {
-  const heads = ["kernel", "shape", "source", "batch", "threads", "us", "GMAC/s", "GB/s", "of limit", "bytes", "exact"];
-  const texts = 3;
+  const heads = [
+    "kernel",
+    "weights",
+    "shape",
+    "source",
+    "batch",
+    "threads",
+    "us",
+    "GMAC/s",
+    "GB/s",
+    "of limit",
+    "bytes",
+    "exact",
+  ];
+  const texts = 4;
   const row = (cells: readonly string[], tag: "td" | "th"): string =>
     `<tr>${cells.map((cell, i) => `<${tag}${i < texts ? ' class="text"' : ""}>${escapeText(cell)}</${tag}>`).join("")}</tr>`;
   const rows = results.map((line) => {
     const cells = [
-      ...[line.kernel, `${line.m}x${line.k}`, line.source, String(line.batch), String(line.threads)],
+      ...[line.kernel, line.weights, `${line.m}x${line.k}`, line.source, String(line.batch), String(line.threads)],
       ...[line.microseconds, line.gigamacsPerSecond, line.gigabytesPerSecond].map(shortNumber),
       ...[`${(line.fractionOfLimit * 100).toFixed(0)} %`, String(line.packedBytes), line.exact ? "yes" : "NO"],
     ];

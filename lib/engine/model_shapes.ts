@@ -2,15 +2,15 @@ import type { MatrixShape } from "../../types/addon";
 import { loadAddon } from "../addon";
 import { InvalidOptionError } from "../errors";
 import { openModel } from "./open";
-import { ternaryShapes } from "./tuner";
+import { matrixShapes } from "./tuner";
 
 /**
- * The ternary matrices of a GGUF file or a Hugging Face folder, by shape.
+ * The matrices of a GGUF file or a Hugging Face folder that kernels multiply, by shape.
  * @throws FileError, ModelFormatError, UnsupportedModelError; InvalidOptionError where it has none
  */
 export async function modelShapes(path: string): Promise<MatrixShape[]> {
   const { spec } = await openModel(path);
-  const shapes = ternaryShapes(spec, loadAddon());
-  if (shapes.length === 0) throw new InvalidOptionError(`"${path}" has no ternary matrices.`);
+  const shapes = matrixShapes(spec, loadAddon());
+  if (shapes.length === 0) throw new InvalidOptionError(`"${path}" has no matrices that the kernels multiply.`);
   return shapes;
 }

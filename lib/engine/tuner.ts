@@ -1,7 +1,15 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Addon, MatrixShape, ModelSpec, TuneMeasurement } from "../../types/addon";
+import type {
+  Addon,
+  FormatInfo,
+  GroupScales,
+  MatrixShape,
+  ModelSpec,
+  TensorRef,
+  TuneMeasurement,
+} from "../../types/addon";
 import { writeFileAtomically } from "../files/atomic_file";
 import { cacheFolder } from "../files/cache_folder";
 import { onAbort } from "./abort";
@@ -47,8 +55,8 @@ export async function chooseKernel(
 ): Promise<KernelChoice> {
   const { kernel, threads } = options;
   if (kernel !== "auto" || !options.tune) return { kernel };
-  const shapes = ternaryShapes(spec, addon);
-  const bytes = shapes.reduce((sum, { rows, columns, count }) => sum + (rows * columns * count) / 4, 0);
+  const shapes = majority(matrixShapes(spec, addon));
+  const bytes = bytesOf(shapes);
   const memoryBytes = Math.floor(Math.min(MOST_MEMORY, bytes, options.memoryLimit ?? Infinity));
   if (bytes < SMALLEST_TUNED_BYTES) return { kernel };
 
@@ -69,25 +77,50 @@ export async function chooseKernel(
   }
 }
 
-/** The matrices that a ternary kernel multiplies, by shape, as the engine stacks them: q, k and v are one. */
-export function ternaryShapes(spec: ModelSpec, addon: Pick<Addon, "formats">): MatrixShape[] {
-  const ternary = new Set(
-    addon
-      .formats()
-      .filter((format) => format.ternary)
-      .map(({ name }) => name),
-  );
+/**
+ * Formats that can hold ternary weights with one scale but whose models (Bonsai) have a scale per group. Only loading tells
+ * for certain; a wrong guess costs speed, nothing else.
+ */
+const GROUPED_AS_A_RULE: readonly string[] = ["q1_0", "q2_0_g64", "q2_0_g128", "pq2_0", "ptq1_0"];
+
+/** A model's matrices by shape, as the engine stacks them: q, k and v are one. */
+export function matrixShapes(spec: ModelSpec, addon: Pick<Addon, "formats">): MatrixShape[] {
+  const formats = new Map(addon.formats().map((format) => [format.name, format]));
   const counts = new Map<string, MatrixShape>();
   for (const { q, k, v, attnOutput, gate, up, down } of spec.layers) {
-    const qkv = { format: q.format, columns: q.columns, rows: q.rows + k.rows + v.rows };
-    for (const { format, rows, columns } of [qkv, attnOutput, gate, up, down]) {
-      if (!ternary.has(format)) continue;
-      const name = `${rows}x${columns}`;
-      const shape = counts.get(name) ?? { rows, columns, count: 0 };
+    const qkv = { ...q, rows: q.rows + k.rows + v.rows };
+    for (const tensor of [qkv, attnOutput, gate, up, down]) {
+      const format = formats.get(tensor.format);
+      if (!format || (!format.ternary && !format.scales)) continue;
+      const { rows, columns } = tensor;
+      const scales = scalesOf(tensor, format);
+      const name = JSON.stringify([rows, columns, scales]);
+      const shape = counts.get(name) ?? { rows, columns, count: 0, ...(scales ? { scales } : {}) };
       counts.set(name, { ...shape, count: shape.count + 1 });
     }
   }
   return [...counts.values()];
+}
+
+function scalesOf({ gptq, columns }: TensorRef, format: FormatInfo): GroupScales | undefined {
+  const { scales } = format;
+  if (!scales || (format.ternary && !GROUPED_AS_A_RULE.includes(format.name))) return undefined;
+  const group = gptq?.size ?? scales.group ?? columns;
+  return { ...scales, group: Math.ceil(Math.min(group, columns) / 16) * 16 };
+}
+
+/** The ternary ones or those with scales by group, whichever take more memory: one kernel is chosen for them. */
+function majority(shapes: readonly MatrixShape[]): MatrixShape[] {
+  const grouped = shapes.filter(({ scales }) => scales);
+  const ternary = shapes.filter(({ scales }) => !scales);
+  return bytesOf(grouped) > bytesOf(ternary) ? grouped : ternary;
+}
+
+function bytesOf(shapes: readonly MatrixShape[]): number {
+  return shapes.reduce(
+    (sum, { rows, columns, count, scales }) => sum + (rows * columns * count * (scales?.bits ?? 2)) / 8,
+    0,
+  );
 }
 
 /** Everything that a choice depends on. The counts' ratios matter too: a model with more wide layers is another model. */

@@ -39,6 +39,18 @@ uint64_t integer_or(const Napi::Object& o, const char* name, uint64_t low, uint6
 // undefined too counts as no threads: refused.
 unsigned threads_of(const Napi::Object& o) { return static_cast<unsigned>(as_integer(o.Get("threads"), "threads", 1, 256)); }
 
+// { group, bits, zeroPoints }, or absent for ternary weights.
+WeightKind kind_of(const Napi::Object& o, const std::string& name) {
+  if (!present(o, "scales")) return {};
+  const Napi::Object scales = as_object(o.Get("scales"), name);
+  WeightKind kind;
+  kind.group = as_integer(scales.Get("group"), name + ".group", kGroupStep, round_up(kMaxColumns, kGroupStep));
+  kind.bits = static_cast<int>(as_integer(scales.Get("bits"), name + ".bits", 1, 8));
+  kind.zero_points = present(scales, "zeroPoints") && scales.Get("zeroPoints").ToBoolean();
+  if (!kScalarGroup.supports(kind.shape(1, kGroupStep))) wrong(name, "bits of 1, 2, 3, 4 or 8 and a group in steps of 16");
+  return kind;
+}
+
 TuneRequest read_tune_request(const Napi::Object& o) {
   TuneRequest request;
   const Napi::Array shapes = as_array(o.Get("shapes"), "shapes", 4096);
@@ -47,7 +59,8 @@ TuneRequest read_tune_request(const Napi::Object& o) {
     const Napi::Object shape = as_object(shapes.Get(i), name);
     request.shapes.push_back({as_integer(shape.Get("rows"), name + ".rows", 1, kMostRows),
                               as_integer(shape.Get("columns"), name + ".columns", 1, kMaxColumns),
-                              as_integer(shape.Get("count"), name + ".count", 1, 1 << 20)});
+                              as_integer(shape.Get("count"), name + ".count", 1, 1 << 20),
+                              kind_of(shape, name + ".scales")});
   }
   request.threads = threads_of(o);
   if (present(o, "kernels")) {
@@ -61,13 +74,13 @@ TuneRequest read_tune_request(const Napi::Object& o) {
 
 Napi::Value to_js(Napi::Env env, const TuneResult& result) {
   Napi::Object out = Napi::Object::New(env);
-  out.Set("kernel", result.kernel->name);
+  out.Set("kernel", result.kernel);
   out.Set("prefetch", static_cast<double>(result.prefetch));
   Napi::Array measurements = Napi::Array::New(env, result.measurements.size());
   for (uint32_t i = 0; i < result.measurements.size(); i++) {
     const TuneMeasurement& m = result.measurements[i];
     Napi::Object one = Napi::Object::New(env);
-    one.Set("kernel", m.kernel->name);
+    one.Set("kernel", m.kernel);
     one.Set("prefetch", static_cast<double>(m.prefetch));
     if (m.decode_seconds > 0) {
       one.Set("decodeMicroseconds", m.decode_seconds * 1e6);
@@ -80,10 +93,12 @@ Napi::Value to_js(Napi::Env env, const TuneResult& result) {
 }
 
 BenchRequest read_bench_request(const Napi::Object& o) {
-  BenchRequest request;
-  request.kernel = &select_kernel(as_string(o.Get("kernel"), "kernel"));
-  request.rows = as_integer(o.Get("rows"), "rows", 1, kMostRows);
-  request.columns = as_integer(o.Get("columns"), "columns", 1, kMaxColumns);
+  const std::string name = as_string(o.Get("kernel"), "kernel");
+  const size_t rows = as_integer(o.Get("rows"), "rows", 1, kMostRows);
+  const size_t columns = as_integer(o.Get("columns"), "columns", 1, kMaxColumns);
+  BenchRequest request(MatrixKernel::find(name, kind_of(o, "scales"), columns));
+  request.rows = rows;
+  request.columns = columns;
   const Napi::Array cases = as_array(o.Get("cases"), "cases", 1024);
   for (uint32_t i = 0; i < cases.Length(); i++) {
     const std::string name = "cases[" + std::to_string(i) + "]";

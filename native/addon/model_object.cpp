@@ -85,7 +85,7 @@ const Model& ModelObject::model() const {
 }
 
 Napi::Value ModelObject::kernel(const Napi::CallbackInfo& info) {
-  return guarded(info.Env(), [&] { return Napi::String::New(info.Env(), model().kernel().name); });
+  return guarded(info.Env(), [&] { return Napi::String::New(info.Env(), model().kernel_names()); });
 }
 Napi::Value ModelObject::float_level(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] { return Napi::String::New(info.Env(), model().ops().level); });

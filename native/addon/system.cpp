@@ -7,7 +7,7 @@
 #include "addon/errors.h"
 #include "engine/bandwidth.h"
 #include "formats/format.h"
-#include "kernels/kernel.h"
+#include "kernels/group_kernel.h"
 
 #if !defined(_WIN32)
 #include <sys/resource.h>
@@ -59,18 +59,20 @@ Napi::Value cpu(const Napi::CallbackInfo& info) {
 Napi::Value kernels(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Napi::Array out = Napi::Array::New(env);
-  uint32_t i = 0;
-  for (const auto* kernel : all_kernels()) {
-    const CpuFeatures missing = kernel->required & ~cpu_features();
+  auto add = [&](const auto& kernel, const char* weights) {
+    const CpuFeatures missing = kernel.required & ~cpu_features();
     Napi::Object o = Napi::Object::New(env);
-    o.Set("name", kernel->name);
-    o.Set("family", kernel->family);
-    o.Set("isa", kernel->isa);
+    o.Set("name", kernel.name);
+    o.Set("family", kernel.family);
+    o.Set("isa", kernel.isa);
+    o.Set("weights", weights);
     o.Set("available", missing == 0);
     o.Set("missing", to_js(env, feature_names(missing)));
-    o.Set("description", kernel->description);
-    out.Set(i++, o);
-  }
+    o.Set("description", kernel.description);
+    out.Set(out.Length(), o);
+  };
+  for (const auto* kernel : all_kernels()) add(*kernel, "ternary");
+  for (const auto* kernel : all_group_kernels()) add(*kernel, "grouped");
   return out;
 }
 
@@ -83,6 +85,13 @@ Napi::Value formats(const Napi::CallbackInfo& info) {
     o.Set("name", format->name);
     o.Set("ternary", format->unpack_codes || format->quantize_codes);
     o.Set("dense", format->dense_type != kNoDense);
+    if ((format->groups && format->groups->group) || format->gptq_bits) {
+      Napi::Object scales = Napi::Object::New(env);
+      scales.Set("bits", format->gptq_bits ? format->gptq_bits : format->groups->bits);
+      if (format->gptq_bits) scales.Set("zeroPoints", true);
+      if (format->groups) scales.Set("group", static_cast<double>(format->groups->group));
+      o.Set("scales", scales);
+    }
     out.Set(i++, o);
   }
   return out;

@@ -41,6 +41,7 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
   scales_.resize(max_batch);
   sums_.resize(max_batch);
   if (kernel_.table_bytes) tables_ = AlignedBuffer<uint8_t>(max_batch * kernel_.table_bytes(widest));
+  group_tables_ = AlignedBuffer<uint8_t>(max_batch * model.group_table_bytes());
   const size_t rows = std::max({q_rows_ + 2 * kv_rows_, spec_.embedding_length, spec_.ffn_length});
   size_t products = round_up(spec_.embedding_length, kColumnBlockRows);  // multiply_nonzero's whole blocks
   for (size_t tokens = 1; tokens <= max_batch; tokens++) {
@@ -56,6 +57,7 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
     s.normed = AlignedBuffer<float>(round_up(widest, 16));
     s.scores = AlignedBuffer<float>(group * round_up(max_positions, 16));
     s.gathered = AlignedBuffer<float>(group * head_stride_);
+    s.unordered.reserve(widest);
     s.live.resize(round_up(spec_.ffn_length, 16));
     s.live_values.resize(round_up(spec_.ffn_length, 16));
     s.live_scales.resize(round_up(spec_.ffn_length, 16));
@@ -65,7 +67,7 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
 }
 
 size_t Forward::memory_bytes() const {
-  size_t bytes = hidden_.bytes() + qkv_.bytes() + attended_.bytes() + ffn_.bytes() + quantized_.bytes() + tables_.bytes() +
+  size_t bytes = hidden_.bytes() + qkv_.bytes() + attended_.bytes() + ffn_.bytes() + quantized_.bytes() + tables_.bytes() + group_tables_.bytes() +
                  output_head_.memory_bytes() + rope_.bytes() + local_rope_.bytes();
   for (const auto& s : scratch_) {
     bytes += s.sums.bytes() + s.products.bytes() + s.gates.bytes() + s.kernel.bytes() + s.normed.bytes() + s.scores.bytes();
@@ -84,7 +86,9 @@ size_t Forward::chunk_rows(size_t rows, size_t tokens) const {
 void Forward::product(const Linear& linear, const Activations& x, size_t begin, size_t end, size_t step, Scratch& s,
                       float* out) {
   if (linear.group_kernel) {
-    linear.group_kernel->gemm(linear.grouped(), x, scales_.data(), out - begin, step, begin, end, s.kernel.data());
+    Activations y = x;
+    y.tables = group_tables_.data();
+    linear.group_kernel->gemm(linear.grouped(), y, scales_.data(), out - begin, step, begin, end, s.kernel.data());
     return;
   }
   int32_t* sums = s.sums.data();
@@ -105,9 +109,13 @@ void Forward::multiply_rows(const Linear& linear, const Activations& x, size_t f
   });
 }
 
-Activations Forward::quantize_rows(const float* x, size_t ldx, size_t columns, const std::vector<float>& weight) {
-  const size_t stride = round_up(columns, kActivationPad);
-  const size_t table = kernel_.table_bytes ? kernel_.table_bytes(columns) : 0;
+Activations Forward::quantize_rows(const float* x, size_t ldx, const std::vector<float>& weight, const Linear& use,
+                                   const Linear* other_use) {
+  const size_t columns = use.columns, stride = round_up(columns, kActivationPad);
+  const bool ternary = !use.group_kernel || (other_use && !other_use->group_kernel);
+  const size_t table = ternary && kernel_.table_bytes ? kernel_.table_bytes(columns) : 0;
+  const Linear& looked_up = other_use && !use.group_table_bytes() ? *other_use : use;
+  const size_t group_table = looked_up.group_table_bytes();
   auto row = [&](size_t t, unsigned thread) {
     int8_t* q = quantized_.data() + t * stride;
     const QuantizedRow r = weight.empty() ? ops_.quantize(x + t * ldx, columns, q, stride)
@@ -115,7 +123,13 @@ Activations Forward::quantize_rows(const float* x, size_t ldx, size_t columns, c
                                                                    scratch_[thread].normed.data(), q, stride);
     scales_[t] = r.scale;
     sums_[t] = r.sum;
+    if (!use.column_order.empty()) {
+      std::vector<int8_t>& unordered = scratch_[thread].unordered;
+      unordered.assign(q, q + columns);
+      for (size_t k = 0; k < columns; k++) q[k] = unordered[use.column_order[k]];
+    }
     if (table) kernel_.build_table(q, columns, tables_.data() + t * table);
+    if (group_table) looked_up.group_kernel->build_table(q, columns, group_tables_.data() + t * group_table);
   };
   if (tokens_ < kParallelTokens) {
     for (size_t t = 0; t < tokens_; t++) row(t, 0);
@@ -193,13 +207,13 @@ void Forward::attention_block(size_t layer) {
   };
   Activations x;
   if (l.q_input_norm.empty()) {
-    x = quantize_rows(hidden_.data(), ldh, d, l.attn_norm);
+    x = quantize_rows(hidden_.data(), ldh, l.attn_norm, l.qkv);
     multiply(l.qkv, x, store);
   } else {
     const float* normed = normed_rows(l.attn_norm);
     size_t row = 0;
     for (const auto& [norm, rows] : {std::pair{&l.q_input_norm, q_rows_}, {&l.k_input_norm, kv_rows_}, {&l.v_input_norm, kv_rows_}}) {
-      x = quantize_rows(normed, ld_attended, d, *norm);
+      x = quantize_rows(normed, ld_attended, *norm, l.qkv);
       multiply_rows(l.qkv, x, row, row + rows, store);
       row += rows;
     }
@@ -221,7 +235,7 @@ void Forward::attention_block(size_t layer) {
     });
   }
 
-  x = quantize_rows(attended_.data(), ld_attended, q_rows_, l.attn_sub_norm);
+  x = quantize_rows(attended_.data(), ld_attended, l.attn_sub_norm, l.attn_output);
   if (l.attn_post_norm.empty()) {
     multiply(l.attn_output, x, [&](size_t t, size_t row, size_t count, const float* values) {
       ops_.add(values, count, hidden_.data() + t * ldh + row);
@@ -261,7 +275,7 @@ void Forward::ffn_block(size_t layer) {
 
   Activations x;
   if (l.gate_input_norm.empty()) {
-    x = quantize_rows(hidden_.data(), ldh, d, l.ffn_norm);
+    x = quantize_rows(hidden_.data(), ldh, l.ffn_norm, l.gate, &l.up);
     const size_t step = chunk_rows(f, tokens_);
     pool_.parallel((f + step - 1) / step, [&](size_t chunk, unsigned thread) {
       const size_t begin = chunk * step, end = std::min(f, begin + step);
@@ -280,18 +294,18 @@ void Forward::ffn_block(size_t layer) {
   } else {
     const size_t ldn = round_up(std::max(q_rows_, d), 16);
     const float* normed = normed_rows(l.ffn_norm);
-    x = quantize_rows(normed, ldn, d, l.up_input_norm);
+    x = quantize_rows(normed, ldn, l.up_input_norm, l.up);
     multiply(l.up, x, [&](size_t t, size_t row, size_t count, const float* values) {
       std::memcpy(ffn_.data() + t * ldf + row, values, count * sizeof(float));
     });
-    x = quantize_rows(normed, ldn, d, l.gate_input_norm);
+    x = quantize_rows(normed, ldn, l.gate_input_norm, l.gate);
     multiply(l.gate, x, [&](size_t t, size_t row, size_t count, const float* values) {
       float* out = ffn_.data() + t * ldf + row;
       ops_.gated(spec_.activation, values, out, count, out);
     });
   }
 
-  x = quantize_rows(ffn_.data(), ldf, f, l.ffn_sub_norm);
+  x = quantize_rows(ffn_.data(), ldf, l.ffn_sub_norm, l.down);
   if (l.ffn_post_norm.empty()) {
     if (skips_inputs(l.down) && multiply_nonzero(l.down, x, hidden_.data(), true)) return;
     multiply(l.down, x, [&](size_t t, size_t row, size_t count, const float* values) {

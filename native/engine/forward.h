@@ -36,6 +36,7 @@ class Forward {
     AlignedBuffer<float> products, gates;    // [tokens][chunk rows]
     AlignedBuffer<uint8_t> kernel;
     AlignedBuffer<float> normed, scores, gathered;
+    std::vector<int8_t> unordered;            // a quantised row before its columns are put in order
     std::vector<const uint8_t*> keys, values;
     std::vector<int32_t> live;                // rows whose gate is open
     std::vector<float> live_values, live_scales;
@@ -57,8 +58,10 @@ class Forward {
   bool multiply_nonzero(const Linear& linear, const Activations& x, float* out, bool add);
   void add_normed(float* x, size_t ldx, const std::vector<float>& weight);
 
-  // Norms (where `weight` isn't empty) and quantises the rows of x, `ldx` floats apart.
-  Activations quantize_rows(const float* x, size_t ldx, size_t columns, const std::vector<float>& weight);
+  // Norms (where `weight` isn't empty) and quantises the rows of x, `ldx` floats apart, for one product or for two that
+  // share their input: in the order of its columns, with the tables that its kernels look up.
+  Activations quantize_rows(const float* x, size_t ldx, const std::vector<float>& weight, const Linear& use,
+                            const Linear* other_use = nullptr);
   // Rows begin..end of linear * x as floats, [token][step] into `out`.
   void product(const Linear& linear, const Activations& x, size_t begin, size_t end, size_t step, Scratch& scratch,
                float* out);
@@ -96,7 +99,7 @@ class Forward {
   std::vector<Scratch> scratch_;
   std::vector<int32_t> live_inputs_;
   SparsityStats sparsity_;
-  AlignedBuffer<uint8_t> tables_;
+  AlignedBuffer<uint8_t> tables_, group_tables_;  // [tokens] of the quantised rows, for ternary and group-scaled products
 };
 
 }  // namespace bitnet

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <memory>
 
 #include "engine/kernel_workload.h"
@@ -24,7 +25,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 class KernelBench {
  public:
   KernelBench(const BenchRequest& request, const std::atomic<bool>& cancelled)
-      : request_(request), kernel_(*request.kernel), cancelled_(cancelled), slab_(request.columns) {}
+      : request_(request), kernel_(request.kernel), cancelled_(cancelled), slab_(kernel_.kind(), request.columns) {}
 
   BenchOutcome run() {
     outcome_.packed_bytes = kernel_.packed_bytes(request_.rows, request_.columns);
@@ -52,13 +53,21 @@ class KernelBench {
   void check_worst_cases() {
     const size_t rows = std::min(request_.rows, 32 + request_.rows % kRowTile);
     for (const size_t tokens : {size_t{1}, size_t{19}}) {
+      if (const GroupKernel* group = kernel_.group()) {
+        for (const bool extreme : {false, true}) {
+          check();
+          differs(compare_with_scalar(*group, {kernel_.kind().shape(rows, request_.columns), tokens, extreme}));
+        }
+        continue;
+      }
+      const TernaryKernel& ternary = *kernel_.ternary();
       for (const auto codes : {CodeFill::kAllPlus, CodeFill::kAllMinus}) {
         for (const auto values : {ActivationFill::kAllMax, ActivationFill::kAllMin}) {
           check();
-          differs(compare_with_scalar(kernel_, {rows, request_.columns, tokens, codes, values}));
+          differs(compare_with_scalar(ternary, {rows, request_.columns, tokens, codes, values}));
         }
       }
-      differs(compare_with_scalar(kernel_, {rows, request_.columns, tokens, CodeFill::kRandom, ActivationFill::kRandom}));
+      differs(compare_with_scalar(ternary, {rows, request_.columns, tokens, CodeFill::kRandom, ActivationFill::kRandom}));
     }
   }
 
@@ -72,7 +81,7 @@ class KernelBench {
     const size_t cached = std::max<size_t>(1, request_.cache_bytes * c.threads / tile) * kRowTile;
     size_t rows = c.memory ? request_.rows : std::min(request_.rows, std::max(cached, kRowTile * c.threads));
     RandomActivations x(request_.columns, c.batch);
-    ProductRunner runner(*pool_, rows, request_.columns, c.batch);
+    ProductRunner runner(*pool_, rows, c.batch);
 
     // A slow kernel on a large batch: time some of the rows, which all cost the same, rather than take minutes.
     const size_t probe_rows = std::min(rows, kRowTile * c.threads);
@@ -142,33 +151,33 @@ class KernelBench {
     return kDistances[best];
   }
 
-  // Sums of the last timed product: a few tokens, every row. Rows repeat with the slab's, so the reference is short.
+  // What the last timed product gave: a few tokens, every row. Rows repeat with the slab's, so the reference is short.
   void check_output(const RandomActivations& x, const ProductRunner& runner, size_t rows) {
     const size_t stride = round_up(rows, kRowTile);
-    std::vector<int32_t> expected(CodeSlab::kRows);
+    std::vector<uint32_t> expected(std::min(rows, CodeSlab::kRows));
     for (size_t i = 0; i <= kCheckedTokens; i++) {
       check();
       const size_t t = i == kCheckedTokens ? x.tokens() - 1 : i * x.tokens() / kCheckedTokens;
-      const int8_t* q = x.row(t);
-      for (size_t r = 0; r < std::min(rows, CodeSlab::kRows); r++) {
-        const uint8_t* codes = slab_.codes() + r * request_.columns;
-        int32_t sum = 0;
-        for (size_t k = 0; k < request_.columns; k++) sum += (codes[k] - 1) * q[k];
-        expected[r] = sum;
-      }
+      for (size_t r = 0; r < expected.size(); r++) expected[r] = slab_.expected(r, x.row(t), x.scales()[t]);
       for (size_t r = 0; r < rows; r++) {
-        const int32_t got = runner.output()[t * stride + r];
-        if (got == expected[r % CodeSlab::kRows]) continue;
-        differs(std::string(kernel_.name) + ": " + std::to_string(rows) + "x" + std::to_string(request_.columns) + ", token " +
-                std::to_string(t) + ", row " + std::to_string(r) + ": " + std::to_string(got) + " instead of " +
-                std::to_string(expected[r % CodeSlab::kRows]));
+        const uint32_t got = runner.output()[t * stride + r], right = expected[r % CodeSlab::kRows];
+        if (got == right) continue;
+        differs(std::string(kernel_.name()) + ": " + std::to_string(rows) + "x" + std::to_string(request_.columns) + ", token " +
+                std::to_string(t) + ", row " + std::to_string(r) + ": " + text(got) + " instead of " + text(right));
         return;
       }
     }
   }
 
+  std::string text(uint32_t bits) const {
+    if (kernel_.ternary()) return std::to_string(static_cast<int32_t>(bits));
+    float value;
+    std::memcpy(&value, &bits, 4);
+    return std::to_string(value);
+  }
+
   const BenchRequest& request_;
-  const TernaryKernel& kernel_;
+  const MatrixKernel& kernel_;
   const std::atomic<bool>& cancelled_;
   CodeSlab slab_;
   std::unique_ptr<ThreadPool> pool_;

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/kernel.h"
+#include "engine/matrix_kernel.h"
 
 namespace bitnet {
 
@@ -17,7 +17,8 @@ struct BenchCase {
 };
 
 struct BenchRequest {
-  const TernaryKernel* kernel = nullptr;
+  explicit BenchRequest(const MatrixKernel& which) : kernel(which) {}
+  MatrixKernel kernel;
   size_t rows = 0, columns = 0;
   std::vector<BenchCase> cases;
   size_t memory_bytes = size_t{256} << 20;  // packed copies that take turns

@@ -7,7 +7,11 @@
 namespace bitnet {
 namespace {
 
-// splitmix64: seeded, the same on every platform.
+// Memory that a thread copies at a time.
+constexpr size_t kCopyPiece = size_t{1} << 20;
+
+}  // namespace
+
 uint64_t next_random(uint64_t& state) {
   uint64_t z = state += 0x9e3779b97f4a7c15ull;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
@@ -15,24 +19,12 @@ uint64_t next_random(uint64_t& state) {
   return z ^ (z >> 31);
 }
 
-// Memory that a thread copies at a time.
-constexpr size_t kCopyPiece = size_t{1} << 20;
-
-}  // namespace
-
-CodeSlab::CodeSlab(size_t columns) : columns_(columns), codes_(kRows * columns) {
-  uint64_t state = columns;
-  for (size_t i = 0; i < codes_.size();) {
-    uint64_t bits = next_random(state);
-    for (int k = 0; k < 16 && i < codes_.size(); k++, bits >>= 4) codes_[i++] = static_cast<uint8_t>((bits & 15) % 3);
-  }
-}
-
 RandomActivations::RandomActivations(size_t columns, size_t tokens)
-    : columns_(columns), tokens_(tokens), stride_(round_up(columns, kActivationPad)), values_(tokens * stride_), sums_(tokens) {
+    : columns_(columns), tokens_(tokens), stride_(round_up(columns, kActivationPad)), values_(tokens * stride_), sums_(tokens), scales_(tokens) {
   std::memset(values_.data(), 0, values_.bytes());
   uint64_t state = columns * 31 + tokens;
   for (size_t t = 0; t < tokens; t++) {
+    scales_[t] = static_cast<float>(1 + t % 7) * 0x1p-7f;
     for (size_t k = 0; k < columns; k++) {
       // As quantised activations are: most values small, the largest 127.
       const uint64_t bits = next_random(state);
@@ -44,13 +36,13 @@ RandomActivations::RandomActivations(size_t columns, size_t tokens)
   }
 }
 
-Activations RandomActivations::view(const TernaryKernel& kernel) const {
-  return {values_.data(), stride_, sums_.data(), tokens_, kernel.table_bytes ? tables_.data() : nullptr};
+Activations RandomActivations::view(const MatrixKernel& kernel) const {
+  return {values_.data(), stride_, sums_.data(), tokens_, kernel.table_bytes(columns_) ? tables_.data() : nullptr};
 }
 
-void RandomActivations::build_tables(const TernaryKernel& kernel, ThreadPool& pool) {
-  if (!kernel.build_table) return;
+void RandomActivations::build_tables(const MatrixKernel& kernel, ThreadPool& pool) {
   const size_t bytes = kernel.table_bytes(columns_);
+  if (!bytes) return;
   if (tables_.size() < bytes * tokens_) tables_ = AlignedBuffer<uint8_t>(bytes * tokens_);
   auto build = [&](size_t t, unsigned) { kernel.build_table(row(t), columns_, tables_.data() + t * bytes); };
   if (tokens_ == 1) {
@@ -60,13 +52,13 @@ void RandomActivations::build_tables(const TernaryKernel& kernel, ThreadPool& po
   }
 }
 
-PackedCopies::PackedCopies(const TernaryKernel& kernel, const CodeSlab& slab, size_t rows, size_t copies, uint8_t* memory,
+PackedCopies::PackedCopies(const MatrixKernel& kernel, const CodeSlab& slab, size_t rows, size_t copies, uint8_t* memory,
                            ThreadPool& pool)
     : kernel_(kernel), rows_(rows), columns_(slab.columns()), copies_(copies), memory_(memory) {
   const size_t size = kernel.packed_bytes(rows, columns_);
   pool.parallel((rows + CodeSlab::kRows - 1) / CodeSlab::kRows, [&](size_t piece, unsigned) {
     const size_t row = piece * CodeSlab::kRows;
-    kernel.pack(slab.codes(), row, std::min(CodeSlab::kRows, rows - row), rows, columns_, memory);
+    kernel.pack(slab, row, std::min(CodeSlab::kRows, rows - row), rows, memory);
   });
   const size_t pieces = (size + kCopyPiece - 1) / kCopyPiece;
   pool.parallel((copies - 1) * pieces, [&](size_t chunk, unsigned) {
@@ -81,22 +73,23 @@ PackedMatrix PackedCopies::next(size_t prefetch) {
   return {data, rows_, columns_, prefetch};
 }
 
-ProductRunner::ProductRunner(ThreadPool& pool, size_t most_rows, size_t most_columns, size_t most_tokens)
-    : pool_(pool), output_(most_tokens * round_up(most_rows, kRowTile) + kRowTile) {
-  size_t scratch = 64;
-  for (const auto* kernel : all_kernels()) scratch = std::max(scratch, kernel->scratch_bytes(most_columns) + 64);
-  for (unsigned i = 0; i < pool.threads(); i++) scratch_.emplace_back(scratch);
+ProductRunner::ProductRunner(ThreadPool& pool, size_t most_rows, size_t most_tokens)
+    : pool_(pool), output_(most_tokens * round_up(most_rows, kRowTile) + kRowTile), scratch_(pool.threads()) {
   std::memset(output_.data(), 0, output_.bytes());
 }
 
-double ProductRunner::run(const TernaryKernel& kernel, const PackedMatrix& w, RandomActivations& x) {
+double ProductRunner::run(const MatrixKernel& kernel, const PackedMatrix& w, RandomActivations& x) {
+  for (auto& scratch : scratch_) {
+    const size_t bytes = kernel.scratch_bytes(w.columns) + 64;
+    if (scratch.size() < bytes) scratch = AlignedBuffer<uint8_t>(bytes);
+  }
   const auto start = std::chrono::steady_clock::now();
   x.build_tables(kernel, pool_);
   const Activations view = x.view(kernel);
   const size_t step = product_chunk_rows(w.rows, view.count, pool_.threads());
   pool_.parallel((w.rows + step - 1) / step, [&](size_t chunk, unsigned thread) {
     const size_t begin = chunk * step, end = std::min(w.rows, begin + step);
-    kernel.gemm(w, view, output_.data(), stride(w), begin, end, scratch_[thread].data());
+    kernel.gemm(w, view, x.scales(), output_.data(), stride(w), begin, end, scratch_[thread].data());
   });
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }

@@ -7,41 +7,32 @@
 #include <vector>
 
 #include "aligned_buffer.h"
+#include "engine/matrix_kernel.h"
 #include "engine/thread_pool.h"
-#include "kernels/kernel.h"
 
 namespace bitnet {
 
-// Random ternary codes for matrices of up to `columns` columns. A matrix repeats the slab's rows: packing reads as much as
-// for a real one, and what must come out can be told from a few rows.
-class CodeSlab {
- public:
-  static constexpr size_t kRows = 128;
-  explicit CodeSlab(size_t columns);
-  // Codes of rows row .. row + count - 1 (row a multiple of kRows, count at most kRows) of any matrix with `columns`.
-  const uint8_t* codes() const { return codes_.data(); }
-  size_t columns() const { return columns_; }
-
- private:
-  size_t columns_;
-  std::vector<uint8_t> codes_;
-};
+// splitmix64: seeded, the same on every platform.
+uint64_t next_random(uint64_t& state);
 
 // Activations of `tokens` tokens of random int8 values, for every kernel.
 class RandomActivations {
  public:
   RandomActivations(size_t columns, size_t tokens);
   // Looks-up families take their tables from `tables`, which build_tables fills.
-  Activations view(const TernaryKernel& kernel) const;
+  Activations view(const MatrixKernel& kernel) const;
   // What a forward pass does for every input of a product; nothing for multiply-add families.
-  void build_tables(const TernaryKernel& kernel, ThreadPool& pool);
+  void build_tables(const MatrixKernel& kernel, ThreadPool& pool);
   const int8_t* row(size_t token) const { return values_.data() + token * stride_; }
   size_t tokens() const { return tokens_; }
+  // The tokens' scales, for group-scaled weights.
+  const float* scales() const { return scales_.data(); }
 
  private:
   size_t columns_, tokens_, stride_;
   AlignedBuffer<int8_t> values_;
   std::vector<int32_t> sums_;
+  std::vector<float> scales_;
   AlignedBuffer<uint8_t> tables_;
 };
 
@@ -49,20 +40,20 @@ class RandomActivations {
 class PackedCopies {
  public:
   // Packs one copy with the pool and copies it to the rest. `memory` has at least bytes() bytes and is 64-byte aligned.
-  PackedCopies(const TernaryKernel& kernel, const CodeSlab& slab, size_t rows, size_t copies, uint8_t* memory,
+  PackedCopies(const MatrixKernel& kernel, const CodeSlab& slab, size_t rows, size_t copies, uint8_t* memory,
                ThreadPool& pool);
 
-  static size_t bytes(const TernaryKernel& kernel, size_t rows, size_t columns, size_t copies) {
+  static size_t bytes(const MatrixKernel& kernel, size_t rows, size_t columns, size_t copies) {
     return kernel.packed_bytes(rows, columns) * copies;
   }
   // A matrix that was not used for as long as possible.
   PackedMatrix next(size_t prefetch);
-  const TernaryKernel& kernel() const { return kernel_; }
+  const MatrixKernel& kernel() const { return kernel_; }
   size_t rows() const { return rows_; }
   size_t columns() const { return columns_; }
 
  private:
-  const TernaryKernel& kernel_;
+  MatrixKernel kernel_;
   size_t rows_, columns_, copies_, position_ = 0;
   uint8_t* memory_;
 };
@@ -70,15 +61,16 @@ class PackedCopies {
 // Runs products as the forward pass does: chunks of rows, claimed by the pool's threads.
 class ProductRunner {
  public:
-  ProductRunner(ThreadPool& pool, size_t most_rows, size_t most_columns, size_t most_tokens);
-  // Seconds of one product, tables included. The output of token t starts at output() + t * stride(w).
-  double run(const TernaryKernel& kernel, const PackedMatrix& w, RandomActivations& x);
-  const int32_t* output() const { return output_.data(); }
+  ProductRunner(ThreadPool& pool, size_t most_rows, size_t most_tokens);
+  // Seconds of one product, tables included. The output of token t starts at output() + t * stride(w): 4 bytes a value,
+  // int32 or float.
+  double run(const MatrixKernel& kernel, const PackedMatrix& w, RandomActivations& x);
+  const uint32_t* output() const { return output_.data(); }
   static size_t stride(const PackedMatrix& w) { return round_up(w.rows, kRowTile); }
 
  private:
   ThreadPool& pool_;
-  AlignedBuffer<int32_t> output_;
+  AlignedBuffer<uint32_t> output_;
   std::vector<AlignedBuffer<uint8_t>> scratch_;
 };
 

@@ -54,4 +54,27 @@ size_t Model::group_scratch_bytes() const {
   return bytes;
 }
 
+size_t Model::group_table_bytes() const {
+  size_t bytes = 0;
+  for (const auto& layer : layers_) {
+    for (const auto* linear : {&layer.qkv, &layer.attn_output, &layer.gate, &layer.up, &layer.down}) {
+      bytes = std::max(bytes, linear->group_table_bytes());
+    }
+  }
+  return bytes;
+}
+
+std::string Model::kernel_names() const {
+  std::vector<std::string> names;
+  for (const auto& layer : layers_) {
+    for (const auto* linear : {&layer.qkv, &layer.attn_output, &layer.gate, &layer.up, &layer.down}) {
+      const std::string name = linear->group_kernel ? linear->group_kernel->name : kernel_->name;
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    }
+  }
+  std::string out;
+  for (const auto& name : names) out += (out.empty() ? "" : " + ") + name;
+  return out;
+}
+
 }  // namespace bitnet

@@ -28,9 +28,13 @@ struct Linear {
   PackedMatrix matrix() const { return {packed.data(), rows, columns, prefetch}; }
   const GroupKernel* group_kernel = nullptr;  // null: ternary
   GroupShape group_shape;
+  std::vector<uint32_t> column_order;  // the input's column at each place; empty: its own order
   // The same codes by input, for products that skip zero inputs; null: there are none.
   const ColumnKernel* column_kernel = nullptr;
   AlignedBuffer<uint8_t> by_column;
+  size_t group_table_bytes() const {
+    return group_kernel && group_kernel->table_bytes ? group_kernel->table_bytes(columns) : 0;
+  }
   GroupedMatrix grouped() const { return {group_shape, packed.data(), matrix().prefetch}; }
 };
 
@@ -73,6 +77,8 @@ class Model {
 
   const ModelSpec& spec() const { return spec_; }
   const TernaryKernel& kernel() const { return *kernel_; }
+  // Names of the kernels that multiply, joined by " + ".
+  std::string kernel_names() const;
   const FloatOps& ops() const { return *ops_; }
   const std::vector<Layer>& layers() const { return layers_; }
   const DenseMatrix& embedding() const { return embedding_; }
@@ -86,6 +92,8 @@ class Model {
   size_t macs_per_token() const;
   // Scratch per thread that the group-scaled products need; 0 without any.
   size_t group_scratch_bytes() const;
+  // Bytes of a token's table for their widest input; 0 without look-ups.
+  size_t group_table_bytes() const;
 
  private:
   friend class ModelLoader;

@@ -18,12 +18,29 @@ constexpr size_t kChunkCodes = size_t{512} << 10;
 // Of master weights, as transformers' BitNet code clamps it: a matrix of zeros must not divide by zero.
 constexpr double kSmallestScale = 1e-5;
 
+// Matrices with the same input share one order of its columns.
+void require_same_order(bool same, const TensorRef& tensor) {
+  if (same) return;
+  throw Error(kUnsupportedModel, "Tensor \"" + tensor.name + "\" orders its columns by activation (g_idx) unlike others of "
+                                     "its layer that have the same input. Use a model quantised with desc_act off.");
+}
+
+// Puts the columns of `count` rows of codes into the order of use.
+void reorder(const std::vector<uint32_t>& order, size_t count, uint8_t* codes) {
+  std::vector<uint8_t> row(order.size());
+  for (size_t i = 0; i < count; i++, codes += row.size()) {
+    for (size_t k = 0; k < row.size(); k++) row[k] = codes[order[k]];
+    std::memcpy(codes, row.data(), row.size());
+  }
+}
+
 }  // namespace
 
 ModelLoader::ModelLoader(ModelSpec spec, const std::string& kernel, LoadControl& control)
     : control_(control), model_(new Model()) {
   model_->spec_ = std::move(spec);
-  model_->kernel_ = &select_kernel(kernel);
+  selection_ = select_kernels(kernel);
+  model_->kernel_ = selection_.ternary;
   const std::string difference = self_test(*model_->kernel_);
   if (!difference.empty()) {
     throw Error(kKernelError, "The start-up self-test failed: " + difference +
@@ -72,6 +89,7 @@ std::shared_ptr<const Model> ModelLoader::load() {
     plan(out.attn_output, {in.attn_output});
     plan(out.gate, {in.gate});
     plan(out.up, {in.up});
+    require_same_order(out.gate.column_order == out.up.column_order, in.up);
     plan(out.down, {in.down}, control_.sparsity && spec.activation == Activation::kRelu2);
   }
   pack_all();
@@ -145,13 +163,19 @@ void ModelLoader::find_groups() {
   in_parallel(linears.size(), [&](size_t i) {
     if (control_.cancelled) throw Error(kAborted, "Loading was aborted.");
     const WeightReader reader(*linears[i], model_->files_);
-    reader.check_groups();
     linears[i]->grouped = !reader.find_one_scale();
   });
 }
 
+std::vector<uint32_t> ModelLoader::column_order(const std::vector<TensorRef>& parts) const {
+  const std::vector<uint32_t> order = WeightReader(parts.front(), model_->files_).column_order();
+  for (const auto& part : parts) require_same_order(WeightReader(part, model_->files_).column_order() == order, part);
+  return order;
+}
+
 void ModelLoader::plan(Linear& linear, std::vector<TensorRef> parts, bool by_column) {
   linear.columns = parts.front().columns;
+  linear.column_order = column_order(parts);
   linear.prefetch = control_.prefetch;
   bool grouped = false;
   std::vector<GroupShape> shapes;
@@ -193,14 +217,14 @@ const GroupKernel& ModelLoader::group_kernel(const GroupShape& shape, const Tens
                                        " columns and " + std::to_string(shape.bits) + " bits a weight; groups of 16 to " +
                                        std::to_string(kMaxGroupColumns) + " columns, in steps of 16, can be computed.");
   }
-  const GroupKernel& kernel = group_kernel_for(*model_->kernel_, shape);
-  if (&kernel != tested_group_kernel_) {
+  const GroupKernel& kernel = group_kernel_for(selection_, shape);
+  if (std::find(tested_.begin(), tested_.end(), &kernel) == tested_.end()) {
     const std::string difference = self_test(kernel);
     if (!difference.empty()) {
       throw Error(kKernelError, "The start-up self-test failed: " + difference +
                                     ". Choose another kernel with the kernel option and please report this CPU.");
     }
-    tested_group_kernel_ = &kernel;
+    tested_.push_back(&kernel);
   }
   return kernel;
 }
@@ -218,10 +242,13 @@ void ModelLoader::pack(const Chunk& chunk, AlignedBuffer<uint8_t>& codes) const 
       const WeightReader reader(part, model_->files_);
       uint8_t* out = codes.data() + (begin - chunk.row_begin) * part.columns;
       reader.codes(begin - part_begin, end - begin, out);
+      if (!linear.column_order.empty()) reorder(linear.column_order, end - begin, out);
       if (linear.group_kernel) {
         const GroupShape own = reader.shape();
-        const auto shift = static_cast<uint8_t>(shape.zero_points ? 0 : shape.zero - own.zero);
-        for (size_t i = 0; shift && i < (end - begin) * part.columns; i++) out[i] = static_cast<uint8_t>(out[i] + shift);
+        const int step = own.step / shape.step, shift = shape.zero_points ? 0 : shape.zero - own.zero;
+        if (step != 1 || shift) {
+          for (size_t i = 0; i < (end - begin) * part.columns; i++) out[i] = static_cast<uint8_t>(step * out[i] + shift);
+        }
         for (size_t row = begin; row < end; row++) {
           reader.scales(row - part_begin, row_scales);
           row_zeros.assign(row_scales.size(), static_cast<uint8_t>(own.zero));

@@ -22,6 +22,8 @@ class ModelLoader {
 
   void measure_scales();
   void find_groups();
+  // Of columns, where groups aren't runs of them; all parts must share it.
+  std::vector<uint32_t> column_order(const std::vector<TensorRef>& parts) const;
   void plan(Linear& linear, std::vector<TensorRef> parts, bool by_column = false);
   const GroupKernel& group_kernel(const GroupShape& shape, const TensorRef& tensor);
   void pack_all();
@@ -38,7 +40,8 @@ class ModelLoader {
   std::vector<std::unique_ptr<std::vector<TensorRef>>> parts_;
   std::vector<Chunk> chunks_;
   size_t widest_ = 0;  // most codes in a chunk
-  const GroupKernel* tested_group_kernel_ = nullptr;
+  KernelSelection selection_{};
+  std::vector<const GroupKernel*> tested_;
 };
 
 }  // namespace bitnet

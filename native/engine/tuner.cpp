@@ -60,10 +60,18 @@ class Tuner {
 
  private:
   struct Candidate {
-    const TernaryKernel* kernel;
+    const TernaryKernel* ternary;
+    const GroupKernel* group;
+    size_t rank;  // in the registry
     double look_decode = 0, look_prefill = 0;  // seconds per weight
     TuneMeasurement result{};
     double score() const { return result.decode_seconds + result.prefill_seconds; }
+    const char* name() const { return ternary ? ternary->name : group->name; }
+    MatrixKernel at(const TuneShape& s) const {
+      if (ternary) return MatrixKernel(*ternary);
+      const KernelSelection selection{nullptr, group->family, group->isa};
+      return MatrixKernel(group_kernel_for(selection, s.kind.shape(s.rows, s.columns)), s.kind);
+    }
   };
 
   void check() const {
@@ -80,12 +88,17 @@ class Tuner {
         throw Error(kInvalidArgument, "tune: a shape must have 1 to 16777216 rows, 1 to 262144 columns and a count.");
       }
       const auto same = std::find_if(shapes_.begin(), shapes_.end(), [&](const TuneShape& other) {
-        return other.rows == s.rows && other.columns == s.columns;
+        return other.rows == s.rows && other.columns == s.columns && other.kind == s.kind;
       });
       if (same == shapes_.end()) {
         shapes_.push_back(s);
       } else {
         same->count += s.count;
+      }
+    }
+    for (const auto& s : shapes_) {
+      if (s.kind.ternary() != shapes_.front().kind.ternary()) {
+        throw Error(kInvalidArgument, "tune: shapes must be ternary or have a scale per group, all of them.");
       }
     }
     if (shapes_.empty()) throw Error(kInvalidArgument, "tune: shapes must not be empty.");
@@ -95,46 +108,52 @@ class Tuner {
   }
 
   void choose_candidates() {
-    if (!request_.kernels.empty()) {
-      for (const auto* kernel : all_kernels()) {
-        const auto& names = request_.kernels;
-        if (std::find(names.begin(), names.end(), kernel->name) != names.end()) candidates_.push_back({kernel, 0, 0, {}});
-      }
-      for (const auto& name : request_.kernels) select_kernel(name);  // throws for what there is not
-    } else {
-      for (const auto* kernel : all_kernels()) {
-        if (!(kernel->required & ~cpu_features()) && std::strcmp(kernel->isa, "scalar")) {
-          candidates_.push_back({kernel, 0, 0, {}});
-        }
-      }
+    const bool ternary = shapes_.front().kind.ternary();
+    const auto& names = request_.kernels;
+    for (const auto& name : names) {  // throws for what there is not, and for what has no use here
+      MatrixKernel::find(name, shapes_.front().kind, shapes_.front().columns);
     }
-    if (candidates_.empty()) candidates_.push_back({&select_kernel("auto"), 0, 0, {}});
-    for (auto& c : candidates_) c.result = {c.kernel, kDefaultDistance, 0, 0};
+    auto add = [&](const TernaryKernel* t, const GroupKernel* g) {
+      const char* name = t ? t->name : g->name;
+      const char* isa = t ? t->isa : g->isa;
+      const bool runs = !((t ? t->required : g->required) & ~cpu_features());
+      const bool wanted = std::find(names.begin(), names.end(), name) != names.end();
+      if (names.empty() ? runs && std::strcmp(isa, "scalar") : wanted) candidates_.push_back({t, g, candidates_.size()});
+    };
+    if (ternary) {
+      for (const auto* kernel : all_kernels()) add(kernel, nullptr);
+      if (candidates_.empty()) candidates_.push_back({&select_kernel("auto"), nullptr, 0});
+    } else {
+      for (const auto* kernel : all_group_kernels()) add(nullptr, kernel);
+      if (candidates_.empty()) candidates_.push_back({nullptr, &kScalarGroup, 0});
+    }
+    for (auto& c : candidates_) c.result = {c.name(), kDefaultDistance, 0, 0};
   }
 
   // Times every candidate on a small slice of the most common shape and keeps those that may win.
   void first_look() {
     if (candidates_.size() == 1) return;
     const TuneShape& shape = shapes_.front();
-    const size_t per_row = shape.columns / 4 + 1;
+    const size_t per_row = candidates_.front().at(shape).packed_bytes(kRowTile, shape.columns) / kRowTile + 1;
     const size_t rows = std::min(
         shape.rows, round_up(std::max<size_t>(kRowTile, kLookBytes * pool_.threads() / per_row), kRowTile));
     const size_t prefill_rows = std::min(rows, kPrefillRows * pool_.threads());
-    CodeSlab slab(shape.columns);
+    CodeSlab slab(shape.kind, shape.columns);
     RandomActivations one(shape.columns, 1), many(shape.columns, kPrefillTokens / 4);
-    ProductRunner runner(pool_, rows, shape.columns, many.tokens());
+    ProductRunner runner(pool_, rows, many.tokens());
     std::vector<AlignedBuffer<uint8_t>> memory;
     std::vector<PackedCopies> packed;
     for (const auto& c : candidates_) {
       check();
-      memory.emplace_back(PackedCopies::bytes(*c.kernel, rows, shape.columns, 1));
-      packed.emplace_back(*c.kernel, slab, rows, 1, memory.back().data(), pool_);
+      const MatrixKernel kernel = c.at(shape);
+      memory.emplace_back(PackedCopies::bytes(kernel, rows, shape.columns, 1));
+      packed.emplace_back(kernel, slab, rows, 1, memory.back().data(), pool_);
     }
     std::vector<std::vector<double>> decode(candidates_.size()), prefill(candidates_.size());
     for (size_t round = 0; round < kFewestRounds; round++) {
       for (size_t i = 0; i < candidates_.size(); i++) {
         check();
-        const auto& kernel = *candidates_[i].kernel;
+        const MatrixKernel& kernel = packed[i].kernel();
         decode[i].push_back(runner.run(kernel, packed[i].next(kDefaultDistance), one));
         PackedMatrix part = packed[i].next(kDefaultDistance);
         part.rows = prefill_rows;
@@ -152,7 +171,7 @@ class Tuner {
     // them tightly may well win.
     const double bandwidth = read_bandwidth(std::min<size_t>(request_.memory_bytes, size_t{64} << 20), pool_, 2);
     auto look = [&](const Candidate& c) {
-      const double bytes = static_cast<double>(c.kernel->packed_bytes(rows, shape.columns)) /
+      const double bytes = static_cast<double>(c.at(shape).packed_bytes(rows, shape.columns)) /
                            static_cast<double>(rows * shape.columns);
       return std::max(c.look_decode, bytes / bandwidth) + c.look_prefill;
     };
@@ -181,21 +200,23 @@ class Tuner {
   std::vector<Slice> slices(size_t region_bytes) const {
     std::vector<Slice> out;
     for (const auto& shape : shapes_) {
-      const size_t fitting = region_bytes / shapes_.size() / (shape.columns / 4 + 64) / kRowTile * kRowTile;
+      const size_t row = candidates_.front().at(shape).packed_bytes(kRowTile, shape.columns) / kRowTile + 64;
+      const size_t fitting = region_bytes / shapes_.size() / row / kRowTile * kRowTile;
       out.push_back({shape, std::min(shape.rows, std::max(fitting, kRowTile))});
     }
     return out;
   }
 
-  Region pack(const TernaryKernel& kernel, const std::vector<Slice>& parts, const std::vector<CodeSlab>& slabs,
+  Region pack(const Candidate& c, const std::vector<Slice>& parts, const std::vector<CodeSlab>& slabs,
               size_t region_bytes) {
     size_t set = 0;
-    for (const auto& part : parts) set += PackedCopies::bytes(kernel, part.rows, part.shape.columns, 1);
+    for (const auto& part : parts) set += PackedCopies::bytes(c.at(part.shape), part.rows, part.shape.columns, 1);
     const size_t copies = std::max<size_t>(1, region_bytes / set);
     Region region{AlignedBuffer<uint8_t>(set * copies), {}};
     uint8_t* memory = region.memory.data();
     for (size_t i = 0; i < parts.size(); i++) {
       check();
+      const MatrixKernel kernel = c.at(parts[i].shape);
       region.shapes.emplace_back(kernel, slabs[i], parts[i].rows, copies, memory, pool_);
       memory += PackedCopies::bytes(kernel, parts[i].rows, parts[i].shape.columns, copies);
     }
@@ -203,13 +224,13 @@ class Tuner {
   }
 
   // Seconds of all matrices for one token: a few sets of the region's matrices, scaled to the model's counts.
-  double decode_pass(const TernaryKernel& kernel, size_t prefetch, const std::vector<Slice>& parts, Region& region,
+  double decode_pass(size_t prefetch, const std::vector<Slice>& parts, Region& region,
                      std::vector<RandomActivations>& x, ProductRunner& runner, size_t sets) {
     double total = 0;
     for (size_t set = 0; set < sets; set++) {
       check();
       for (size_t i = 0; i < parts.size(); i++) {
-        total += parts[i].matrices() * runner.run(kernel, region.shapes[i].next(prefetch), x[i]);
+        total += parts[i].matrices() * runner.run(region.shapes[i].kernel(), region.shapes[i].next(prefetch), x[i]);
       }
     }
     return total / static_cast<double>(sets);
@@ -220,16 +241,15 @@ class Tuner {
     const std::vector<Slice> parts = slices(region_bytes);
     std::vector<CodeSlab> slabs;
     std::vector<RandomActivations> x;
-    size_t most_rows = 0, most_columns = 0;
+    size_t most_rows = 0;
     for (const auto& part : parts) {
-      slabs.emplace_back(part.shape.columns);
+      slabs.emplace_back(part.shape.kind, part.shape.columns);
       x.emplace_back(part.shape.columns, 1);
       most_rows = std::max(most_rows, part.rows);
-      most_columns = std::max(most_columns, part.shape.columns);
     }
-    ProductRunner runner(pool_, most_rows, most_columns, 1);
+    ProductRunner runner(pool_, most_rows, 1);
     std::vector<Region> regions;
-    for (const auto& c : candidates_) regions.push_back(pack(*c.kernel, parts, slabs, region_bytes));
+    for (const auto& c : candidates_) regions.push_back(pack(c, parts, slabs, region_bytes));
 
     // Every (kernel, distance) once a round, so that all see the same states of a busy machine. What one pass reads, the
     // passes of the others have driven out of the caches before its turn comes again.
@@ -239,7 +259,7 @@ class Tuner {
       for (size_t d = 0; d < kCount; d++) {
         for (size_t i = 0; i < candidates_.size(); i++) {
           times[i * kCount + d].push_back(
-              decode_pass(*candidates_[i].kernel, kDistances[d], parts, regions[i], x, runner, 2));
+              decode_pass(kDistances[d], parts, regions[i], x, runner, 2));
         }
       }
       progress(0.15 + 0.65 * static_cast<double>(round + 1) / kMostRounds);
@@ -260,7 +280,7 @@ class Tuner {
       for (size_t d = 0; d < kCount; d++) {
         if (kDistances[d] == kDefaultDistance && seconds[d] <= seconds[best] * kTie) chosen = d;
       }
-      candidates_[i].result = {candidates_[i].kernel, kDistances[chosen], seconds[chosen], 0};
+      candidates_[i].result = {candidates_[i].name(), kDistances[chosen], seconds[chosen], 0};
     }
   }
 
@@ -268,20 +288,21 @@ class Tuner {
   void time_prefill() {
     const TuneShape& shape = shapes_.front();
     const size_t rows = std::min(shape.rows, kPrefillRows * pool_.threads());
-    CodeSlab slab(shape.columns);
+    CodeSlab slab(shape.kind, shape.columns);
     RandomActivations x(shape.columns, kPrefillTokens);
-    ProductRunner runner(pool_, rows, shape.columns, kPrefillTokens);
+    ProductRunner runner(pool_, rows, kPrefillTokens);
     std::vector<AlignedBuffer<uint8_t>> memory;
     std::vector<PackedCopies> packed;
     for (const auto& c : candidates_) {
-      memory.emplace_back(PackedCopies::bytes(*c.kernel, rows, shape.columns, 1));
-      packed.emplace_back(*c.kernel, slab, rows, 1, memory.back().data(), pool_);
+      const MatrixKernel kernel = c.at(shape);
+      memory.emplace_back(PackedCopies::bytes(kernel, rows, shape.columns, 1));
+      packed.emplace_back(kernel, slab, rows, 1, memory.back().data(), pool_);
     }
     std::vector<std::vector<double>> times(candidates_.size());
     for (size_t round = 0; round < kMostRounds; round++) {
       for (size_t i = 0; i < candidates_.size(); i++) {
         check();
-        times[i].push_back(runner.run(*candidates_[i].kernel, packed[i].next(candidates_[i].result.prefetch), x));
+        times[i].push_back(runner.run(packed[i].kernel(), packed[i].next(candidates_[i].result.prefetch), x));
       }
       if (round + 1 >= kFewestRounds && elapsed() > request_.seconds) break;
     }
@@ -299,18 +320,14 @@ class Tuner {
   TuneResult choose() const {
     double best = candidates_.front().score();
     for (const auto& c : candidates_) best = std::min(best, c.score());
-    auto rank = [](const TernaryKernel* kernel) {
-      const auto& all = all_kernels();
-      return std::find(all.begin(), all.end(), kernel) - all.begin();
-    };
     const Candidate* chosen = nullptr;
     TuneResult result{};
     for (const auto& c : candidates_) {
-      if (c.score() <= best * kTie && (!chosen || rank(c.kernel) < rank(chosen->kernel))) chosen = &c;
+      if (c.score() <= best * kTie && (!chosen || c.rank < chosen->rank)) chosen = &c;
       result.measurements.push_back(c.result);
     }
     for (const auto& c : ruled_out_) result.measurements.push_back(c.result);
-    result.kernel = chosen->kernel;
+    result.kernel = chosen->name();
     result.prefetch = chosen->result.prefetch;
     return result;
   }

@@ -12,7 +12,7 @@
 namespace bitnet {
 namespace {
 
-int zero_of(int bits) { return bits == 2 ? 1 : 1 << (bits - 1); }
+int zero_of(int bits) { return bits <= 2 ? 1 : 1 << (bits - 1); }
 
 }  // namespace
 
@@ -38,13 +38,15 @@ GroupShape WeightReader::shape() const {
   s.columns = tensor_.columns;
   if (format_.gptq_bits) {
     s.group = tensor_.gptq->size >= s.columns ? 0 : tensor_.gptq->size;
-    s.bits = format_.gptq_bits == 3 ? 4 : format_.gptq_bits;
+    s.bits = format_.gptq_bits;
     s.zero_points = true;
     return s;
   }
-  s.group = tensor_.grouped && format_.groups ? format_.groups->group : 0;
-  s.bits = format_.groups ? format_.groups->bits : 2;
-  s.zero = format_.groups ? format_.groups->zero : 1;
+  const GroupScales* scales = tensor_.grouped ? format_.groups : nullptr;
+  s.group = scales ? scales->group : 0;
+  s.bits = scales ? scales->bits : 2;
+  s.step = scales ? scales->step : 1;
+  s.zero = scales ? scales->zero : 1;
   return s;
 }
 
@@ -124,17 +126,30 @@ void WeightReader::zeros(size_t row, std::vector<uint8_t>& out) const {
   }
 }
 
-void WeightReader::check_groups() const {
-  if (!tensor_.gptq || !tensor_.gptq->index) return;
+std::vector<uint32_t> WeightReader::column_order() const {
+  std::vector<uint32_t> order;
+  if (!tensor_.gptq || !tensor_.gptq->index) return order;
   const TensorRef& index = *tensor_.gptq->index;
-  for (size_t k = 0; k < tensor_.columns; k++) {
-    int32_t group;
-    std::memcpy(&group, files_[index.file].data() + index.offset + 4 * k, 4);
-    if (group == static_cast<int32_t>(k / tensor_.gptq->size)) continue;
-    throw Error(kUnsupportedModel, "Tensor \"" + index.name + "\" puts column " + std::to_string(k) + " into group " +
-                                       std::to_string(group) + ": columns ordered by activation (desc_act) are not "
-                                       "supported. Use a model quantised with desc_act off.");
+  const size_t columns = tensor_.columns, size = tensor_.gptq->size, groups = (columns + size - 1) / size;
+  std::vector<size_t> filled(groups, 0);
+  order.resize(columns);
+  bool natural = true;
+  for (size_t k = 0; k < columns; k++) {
+    int32_t stored;
+    std::memcpy(&stored, files_[index.file].data() + index.offset + 4 * k, 4);
+    const auto group = static_cast<size_t>(stored);
+    const size_t room = group < groups ? std::min(size, columns - group * size) : 0;
+    if (stored < 0 || group >= groups || filled[group] == room) {
+      throw Error(kModelFormat, "Tensor \"" + index.name + "\" puts column " + std::to_string(k) + " into group " +
+                                    std::to_string(stored) + ": that group does not exist or already has its " +
+                                    std::to_string(room) + " columns. The file is damaged or its group size is another.");
+    }
+    const size_t place = group * size + filled[group]++;
+    order[place] = static_cast<uint32_t>(k);
+    natural = natural && place == k;
   }
+  if (natural) order.clear();
+  return order;
 }
 
 void WeightReader::release(size_t row, size_t count) const {
@@ -147,8 +162,10 @@ GroupShape common_shape(const std::vector<GroupShape>& parts, size_t rows, size_
   GroupShape s;
   s.rows = rows;
   s.columns = columns;
+  s.step = 2;
   for (const auto& part : parts) {
     s.bits = std::max(s.bits, part.bits);
+    s.step = std::min(s.step, part.step);
     s.group = std::gcd(s.group, part.group);
     s.zero_points = s.zero_points || part.zero_points;
   }

@@ -25,8 +25,9 @@ class WeightReader {
   void scales(size_t row, std::vector<float>& out) const;
   // The row's zero points, where shape() says that it has them.
   void zeros(size_t row, std::vector<uint8_t>& out) const;
-  // Refuses GPTQ groups that are not runs of columns.
-  void check_groups() const;
+  // Which column of the file stands at each place, so that groups are runs: GPTQ's order by activation. Empty: they are
+  // already. Throws Error where groups aren't of one size.
+  std::vector<uint32_t> column_order() const;
   // Lets go of the pages of these rows, which were read for the last time.
   void release(size_t row, size_t count) const;
 

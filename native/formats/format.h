@@ -11,7 +11,7 @@
 
 namespace bitnet {
 
-// Weights (code - zero) * scale with a scale of their own for each `group` consecutive columns of a row.
+// Weights (step * code - zero) * scale with a scale of their own for each `group` consecutive columns of a row.
 struct GroupScales {
   size_t group;  // 0: the whole row
   int bits;      // codes lie below 2^bits
@@ -24,6 +24,7 @@ struct GroupScales {
   // Whether the row is ternary with one scale, so that it can be multiplied as exact integers. Cheap: compares scales
   // only, and stops at the first that differs. Null for formats that are never ternary.
   bool (*one_scale)(const uint8_t* data, size_t columns, size_t row);
+  int step = 1;  // 2 for one-bit codes, 0 and 1, that stand for -1 and +1
 };
 
 struct Format {

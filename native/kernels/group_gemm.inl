@@ -11,11 +11,36 @@
 //   store(f, scale, y)             f * scale
 // Two chains of sums hide the latency of dependent dot products. Tokens run inside row tiles: a tile of 16 rows stays in
 // L1 or L2 for all of them.
+#pragma once
+
 #include "kernels/group_layout.h"
 #include "kernels/inline.h"
 
 namespace bitnet {
 namespace {
+
+// f + (sum of a group less its zeros) * its scales. q_sum: the sum of the group's activations.
+template <class Isa, bool ZeroPoints>
+BITNET_INLINE typename Isa::Floats group_scaled(typename Isa::Ints sum, const uint8_t* header, int32_t zero, int32_t bias,
+                                                int32_t q_sum, typename Isa::Floats f) {
+  if constexpr (ZeroPoints) {
+    sum = Isa::sub_zeros(sum, header + grouped::kLine, bias, q_sum);
+  } else {
+    sum = Isa::sub(sum, zero * q_sum);
+  }
+  return Isa::multiply_add(sum, Isa::load_floats(header), f);
+}
+
+// Sums of a token's activations by group, groups first to last.
+BITNET_INLINE void group_sums(const GroupShape& s, const int8_t* q, size_t first, size_t last, int32_t* sums) {
+  const size_t padded = round_up(s.columns, kGroupStep);
+  for (size_t g = first; g < last; g++) {
+    const size_t end = (g + 1) * s.group < padded ? (g + 1) * s.group : padded;
+    int32_t sum = 0;
+    for (size_t k = g * s.group; k < end; k++) sum += q[k];
+    sums[g] = sum;
+  }
+}
 
 template <class Isa, int Bits, bool ZeroPoints, int T>
 BITNET_INLINE void group_tile(const uint8_t* p, const GroupShape& s, const int8_t* x, size_t stride, const int32_t* sums,
@@ -35,16 +60,9 @@ BITNET_INLINE void group_tile(const uint8_t* p, const GroupShape& s, const int8_
       for (size_t line = 0; line < kStep; line += grouped::kLine) Isa::prefetch_line(p + line + ahead);
       Isa::template step<Bits, T>(p, x + k, stride, a);
     }
-    const typename Isa::Floats scale = Isa::load_floats(header);
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      typename Isa::Ints sum = Isa::add(a[t][0], a[t][1]);
-      const int32_t of_group = sums[t * groups + g];
-      if constexpr (ZeroPoints) {
-        sum = Isa::sub_zeros(sum, header + grouped::kLine, Bits == 8 ? Isa::kBias8 : 0, of_group);
-      } else {
-        sum = Isa::sub(sum, zero * of_group);
-      }
-      f[t] = Isa::multiply_add(sum, scale, f[t]);
+      f[t] = group_scaled<Isa, ZeroPoints>(Isa::add(a[t][0], a[t][1]), header, zero, Bits == 8 ? Isa::kBias8 : 0,
+                                           sums[t * groups + g], f[t]);
     });
   }
   unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { Isa::store(f[t], scales[t], y + t * ldy); });
@@ -54,16 +72,8 @@ template <class Isa, int Bits, bool ZeroPoints, int T>
 BITNET_INLINE void group_rows(const GroupedMatrix& w, const Activations& x, size_t t, const float* scales, float* y,
                               size_t ldy, size_t row_begin, size_t row_end, int32_t* sums) {
   const GroupShape& s = w.shape;
-  const size_t groups = s.groups(), padded = round_up(s.columns, kGroupStep);
-  for (size_t i = 0; i < T; i++) {
-    const int8_t* q = x.values + (t + i) * x.stride;
-    for (size_t g = 0; g < groups; g++) {
-      const size_t end = (g + 1) * s.group < padded ? (g + 1) * s.group : padded;
-      int32_t sum = 0;
-      for (size_t k = g * s.group; k < end; k++) sum += q[k];
-      sums[i * groups + g] = sum;
-    }
-  }
+  const size_t groups = s.groups();
+  for (size_t i = 0; i < T; i++) group_sums(s, x.values + (t + i) * x.stride, 0, groups, sums + i * groups);
   const size_t bytes = grouped::tile_bytes(s);
   for (size_t row = row_begin; row < row_end; row += grouped::kTileRows) {
     group_tile<Isa, Bits, ZeroPoints, T>(w.data + row / grouped::kTileRows * bytes, s, x.values + t * x.stride, x.stride,
@@ -87,7 +97,7 @@ void group_gemm(const GroupedMatrix& w, const Activations& x, const float* scale
                 size_t row_end, void* scratch) {
   auto* sums = static_cast<int32_t*>(scratch);
   const bool zeros = w.shape.zero_points;
-  switch (w.shape.bits) {
+  switch (grouped::stored_bits(w.shape.bits)) {
     case 2:
       if (zeros) return group_tokens<Isa, 2, true>(w, x, scales, y, ldy, row_begin, row_end, sums);
       return group_tokens<Isa, 2, false>(w, x, scales, y, ldy, row_begin, row_end, sums);

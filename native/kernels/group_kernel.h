@@ -1,11 +1,11 @@
-// The contract of kernels for group-scaled weights: w[r][k] = (code[r][k] - zero) * scale[r][group of k].
+// The contract of kernels for group-scaled weights: w[r][k] = (step * code[r][k] - zero) * scale[r][group of k].
 //
 // Unlike a ternary product (kernel.h) this one is a float, so its order is part of the contract. For every row and token,
 // with int8 activations q and their scale s:
 //
 //   acc = 0
 //   for each group g in rising order:
-//     sum_g = sum over k in g of (code[k] - zero_g) * q[k]        exact, int32
+//     sum_g = sum over k in g of (step * code[k] - zero_g) * q[k]        exact, int32
 //     acc = fma(float(sum_g), scale_g, acc)
 //   y = acc * s
 //
@@ -31,7 +31,8 @@ constexpr size_t kMaxGroupColumns = 65536;
 struct GroupShape {
   size_t rows = 0, columns = 0;
   size_t group = 0;          // columns per scale, a multiple of kGroupStep
-  int bits = 0;              // 2, 4 or 8: codes lie below 2^bits
+  int bits = 0;              // 1, 2, 3, 4 or 8: codes lie below 2^bits
+  int step = 1;              // 1; 2 with one bit a weight, whose codes 0 and 1 stand for -1 and +1 (zero 1)
   int zero = 0;              // of all groups, unless zero_points
   bool zero_points = false;  // each group has a zero of its own
 
@@ -46,7 +47,7 @@ struct GroupedMatrix {
 
 struct GroupKernel {
   const char* name;         // "<isa>-<family>"
-  const char* family;       // "group"
+  const char* family;       // "group" (multiply-add), "tmac-group" (look-ups)
   const char* isa;
   const char* description;  // one sentence
   CpuFeatures required;
@@ -78,12 +79,32 @@ extern const GroupKernel kAvxVnniGroup;
 extern const GroupKernel kAvx512VnniGroup;
 extern const GroupKernel kNeonGroup;
 extern const GroupKernel kNeonDotprodGroup;
+extern const GroupKernel kScalarTmacGroup;
+extern const GroupKernel kAvx2TmacGroup;
+extern const GroupKernel kAvx512VbmiTmacGroup;
+extern const GroupKernel kNeonTmacGroup;
 
 // All kernels compiled into this binary, best first.
 const std::vector<const GroupKernel*>& all_group_kernels();
 
-// The best one of the instruction sets that a ternary kernel's level covers: forcing a level forces it here too.
-const GroupKernel& group_kernel_for(const TernaryKernel& kernel, const GroupShape& shape);
+// What runs a model: a kernel for its ternary matrices, and of which family and instruction sets those for group-scaled ones
+// are.
+struct KernelSelection {
+  const TernaryKernel* ternary;
+  const char* group_family;
+  const char* group_isa;  // this one or what its level covers
+};
+
+// For a user's choice, as select_kernel; a group kernel's name too, which takes the default ternary kernel of its
+// instruction set. A ternary kernel takes the group kernels of its kind: T-MAC's look-ups with T-MAC, else multiply-add.
+// Throws Error(kKernelError) that lists what there is.
+KernelSelection select_kernels(const std::string& choice);
+
+// The group kernel of this name; null: there is none.
+const GroupKernel* find_group_kernel(const std::string& name);
+
+// The best one of the selection's instruction sets that can multiply such a matrix: of its family, else multiply-add.
+const GroupKernel& group_kernel_for(const KernelSelection& selection, const GroupShape& shape);
 
 // Compares with the scalar kernel on awkward shapes. Returns "" or the first difference.
 std::string self_test(const GroupKernel& kernel);

@@ -8,9 +8,12 @@
 namespace bitnet {
 namespace {
 
-// The instruction sets that go with a ternary kernel's, best first.
+constexpr const char* kMultiplyAdd = "group";
+constexpr const char* kLookUp = "tmac-group";
+
+// The instruction sets that go with a kernel's, best first.
 std::vector<const char*> covered(const char* isa) {
-  if (!std::strncmp(isa, "avx512", 6)) return {"avx512-vnni", "avx-vnni", "avx2", "scalar"};
+  if (!std::strncmp(isa, "avx512", 6)) return {"avx512-vbmi", "avx512-vnni", "avx-vnni", "avx2", "scalar"};
   if (!std::strcmp(isa, "avx-vnni")) return {"avx-vnni", "avx2", "scalar"};
   if (!std::strcmp(isa, "avx2")) return {"avx2", "scalar"};
   if (!std::strcmp(isa, "neon-i8mm") || !std::strcmp(isa, "neon-dotprod")) return {"neon-dotprod", "neon", "scalar"};
@@ -34,20 +37,47 @@ struct Random {
 const std::vector<const GroupKernel*>& all_group_kernels() {
   static const std::vector<const GroupKernel*> kernels = {
 #if defined(__x86_64__) || defined(_M_X64)
-      &kAvx512VnniGroup, &kAvxVnniGroup, &kAvx2Group,
+      &kAvx512VnniGroup, &kAvxVnniGroup, &kAvx2Group, &kAvx512VbmiTmacGroup, &kAvx2TmacGroup,
 #elif defined(__aarch64__) || defined(_M_ARM64)
-      &kNeonDotprodGroup, &kNeonGroup,
+      &kNeonDotprodGroup, &kNeonGroup, &kNeonTmacGroup,
 #endif
-      &kScalarGroup,
+      &kScalarGroup, &kScalarTmacGroup,
   };
   return kernels;
 }
 
-const GroupKernel& group_kernel_for(const TernaryKernel& ternary, const GroupShape& shape) {
-  for (const char* isa : covered(ternary.isa)) {
-    for (const auto* kernel : all_group_kernels()) {
-      if (std::strcmp(kernel->isa, isa) || (kernel->required & ~cpu_features()) || !kernel->supports(shape)) continue;
-      return *kernel;
+const GroupKernel* find_group_kernel(const std::string& name) {
+  for (const auto* kernel : all_group_kernels()) {
+    if (name == kernel->name) return kernel;
+  }
+  return nullptr;
+}
+
+KernelSelection select_kernels(const std::string& choice) {
+  const GroupKernel* group = find_group_kernel(choice);
+  if (!group) {
+    const TernaryKernel& ternary = select_kernel(choice);
+    return {&ternary, std::strcmp(ternary.family, "tmac") ? kMultiplyAdd : kLookUp, ternary.isa};
+  }
+  require_features(group->name, group->required);
+  for (const char* isa : covered(group->isa)) {
+    for (const auto* kernel : all_kernels()) {
+      const bool runs = !(kernel->required & ~cpu_features());
+      if (runs && !std::strcmp(kernel->isa, isa) && !std::strcmp(kernel->family, "i2s")) {
+        return {kernel, group->family, group->isa};
+      }
+    }
+  }
+  return {&select_kernel("scalar"), group->family, group->isa};
+}
+
+const GroupKernel& group_kernel_for(const KernelSelection& selection, const GroupShape& shape) {
+  for (const char* family : {selection.group_family, kMultiplyAdd}) {
+    for (const char* isa : covered(selection.group_isa)) {
+      for (const auto* kernel : all_group_kernels()) {
+        if (std::strcmp(kernel->isa, isa) || std::strcmp(kernel->family, family)) continue;
+        if (!(kernel->required & ~cpu_features()) && kernel->supports(shape)) return *kernel;
+      }
     }
   }
   return kScalarGroup;
@@ -108,10 +138,10 @@ std::string compare_with_scalar(const GroupKernel& kernel, const GroupCase& c) {
 }
 
 std::string self_test(const GroupKernel& kernel) {
-  for (const int bits : {2, 4, 8}) {
+  for (const int bits : {1, 2, 3, 4, 8}) {
     for (const size_t tokens : {1, 3, 11}) {
       for (const bool extreme : {false, true}) {
-        const GroupShape shape{33, 612, 64, bits, 1 << (bits - 1), tokens == 3};
+        const GroupShape shape{33, 612, 64, bits, bits == 1 ? 2 : 1, 1 << (bits - 1), tokens == 3};
         if (!kernel.supports(shape)) continue;
         const std::string difference = compare_with_scalar(kernel, {shape, tokens, extreme});
         if (!difference.empty()) return difference;

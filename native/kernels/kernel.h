@@ -89,6 +89,9 @@ const std::vector<const TernaryKernel*>& all_kernels();
 // "avx512", "neon", "neon-dotprod", "neon-i8mm"). Throws Error(kKernel) that lists what there is.
 const TernaryKernel& select_kernel(const std::string& choice);
 
+// Throws Error(kKernelError) where this CPU lacks what the kernel needs.
+void require_features(const char* kernel, CpuFeatures required);
+
 // The I2_S kernel of the same instruction set as `kernel` that is exact for codes 0..3; null where there is none.
 const TernaryKernel* four_level_kernel(const TernaryKernel& kernel);
 

@@ -5,6 +5,7 @@
 
 #include "error.h"
 #include "kernels/float_ops.h"
+#include "kernels/group_kernel.h"
 
 namespace bitnet {
 namespace {
@@ -30,9 +31,9 @@ const std::vector<Level>& levels() {
 
 bool available(const TernaryKernel& kernel) { return (kernel.required & ~cpu_features()) == 0; }
 
-std::string missing_features(const TernaryKernel& kernel) {
+std::string missing_features(CpuFeatures required) {
   std::string out;
-  for (const auto& name : feature_names(kernel.required & ~cpu_features())) out += (out.empty() ? "" : ", ") + name;
+  for (const auto& name : feature_names(required & ~cpu_features())) out += (out.empty() ? "" : ", ") + name;
   return out;
 }
 
@@ -57,6 +58,12 @@ const std::vector<const TernaryKernel*>& all_kernels() {
   return kernels;
 }
 
+void require_features(const char* kernel, CpuFeatures required) {
+  if (!(required & ~cpu_features())) return;
+  throw Error(kKernelError, std::string("Kernel \"") + kernel + "\" needs CPU features that this machine lacks: " +
+                                missing_features(required) + ". Leave the kernel option out to take the best one.");
+}
+
 const TernaryKernel& select_kernel(const std::string& choice) {
   if (choice.empty() || choice == "auto") {
     for (const auto* kernel : all_kernels()) {
@@ -65,10 +72,7 @@ const TernaryKernel& select_kernel(const std::string& choice) {
   }
   for (const auto* kernel : all_kernels()) {
     if (choice != kernel->name) continue;
-    if (!available(*kernel)) {
-      throw Error(kKernelError, "Kernel \"" + choice + "\" needs CPU features that this machine lacks: " +
-                                    missing_features(*kernel) + ". Leave the kernel option out to take the best one.");
-    }
+    require_features(kernel->name, kernel->required);
     return *kernel;
   }
   for (const auto& level : levels()) {
@@ -81,7 +85,7 @@ const TernaryKernel& select_kernel(const std::string& choice) {
           known = true;
           if (!available(*kernel)) {
             throw Error(kKernelError, "Kernel level \"" + choice + "\" needs CPU features that this machine lacks: " +
-                                          missing_features(*kernel) +
+                                          missing_features(kernel->required) +
                                           ". Leave the kernel option out to take the best one.");
           }
         }
@@ -91,6 +95,7 @@ const TernaryKernel& select_kernel(const std::string& choice) {
   }
   std::string names;
   for (const auto* kernel : all_kernels()) names += std::string(names.empty() ? "" : ", ") + kernel->name;
+  for (const auto* kernel : all_group_kernels()) names += std::string(", ") + kernel->name;
   throw Error(kKernelError, "Unknown kernel \"" + choice + "\". This binary has: " + names +
                                 "; or a level: scalar, avx2, avx-vnni, avx512, neon, neon-dotprod, neon-i8mm.");
 }

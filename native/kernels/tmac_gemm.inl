@@ -13,6 +13,8 @@
 // A GEMV streams a few tiles at a time over all columns. A GEMM takes a panel of rows and a chunk of columns, whose
 // weights stay in L2, through all tokens before it goes on, so that weights are streamed once; a chunk's tables stay in
 // L1 for all rows of the panel (7.5 KiB of low parts a token, as much again where high parts are dense).
+#pragma once
+
 #include "kernels/inline.h"
 #include "kernels/tmac_lut.h"
 
@@ -20,6 +22,8 @@ namespace bitnet {
 namespace {
 
 constexpr size_t kLutPanelRows = 256;
+// Groups of a chunk of columns: 60 or 120 blocks, a multiple of all flush intervals, or nearly.
+constexpr size_t kLutChunkGroups = 480;
 
 template <class Isa, int R, int T>
 BITNET_INLINE void lut_tiles(const PackedMatrix& w, const Activations& x, size_t first, size_t last,
@@ -48,7 +52,7 @@ BITNET_INLINE void lut_rows(const PackedMatrix& w, const Activations& x, size_t 
 template <class Isa>
 void lut_gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end,
               void*) {
-  constexpr size_t kChunk = 480 / Isa::Groups::kGroups;  // 60 or 120: a multiple of all flush intervals, or nearly
+  constexpr size_t kChunk = kLutChunkGroups / Isa::Groups::kGroups;
   const size_t blocks = lut_blocks<typename Isa::Groups>(w.columns);
   const size_t end = (row_end + 15) / 16 * 16;
   if (x.count == 1) {

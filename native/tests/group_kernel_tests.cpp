@@ -39,7 +39,7 @@ void test_definition(const GroupShape& s, TestResult& result) {
     double expected = 0, magnitude = 0;
     for (size_t k = 0; k < s.columns; k++) {
       const size_t g = r * groups + k / s.group;
-      const double term = (codes[r * s.columns + k] - (s.zero_points ? zeros[g] : s.zero)) * double(scales[g]) * q[k] * 0.01f;
+      const double term = (s.step * codes[r * s.columns + k] - (s.zero_points ? zeros[g] : s.zero)) * double(scales[g]) * q[k] * 0.01f;
       expected += term;
       magnitude += std::fabs(term);
     }
@@ -51,13 +51,18 @@ void test_definition(const GroupShape& s, TestResult& result) {
 }  // namespace
 
 void test_group_kernels(bool quick, TestResult& result) {
-  for (const int bits : {2, 4, 8}) {
-    for (const bool zero_points : {false, true}) test_definition({19, 300, 32, bits, 1, zero_points}, result);
+  for (const int bits : {1, 2, 3, 4, 8}) {
+    for (const bool zero_points : {false, true}) {
+      for (const int step : {1, 2}) {
+        const GroupShape s{19, 300, 32, bits, step, 1, zero_points};
+        if (kScalarGroup.supports(s)) test_definition(s, result);
+      }
+    }
   }
   struct Shape {
     size_t rows, columns, group;
   };
-  std::vector<Shape> shapes = {{1, 1, 16}, {17, 100, 32}, {33, 640, 64}, {40, 1281, 128}};
+  std::vector<Shape> shapes = {{1, 1, 16}, {17, 100, 32}, {33, 640, 64}, {40, 1281, 128}, {35, 75, 80}};
   if (!quick) {
     for (Shape s : {Shape{64, 2560, 256}, {641, 2561, 128}, {48, 8640, 32}, {16, 4096, 4096}, {100, 300, 304}}) {
       shapes.push_back(s);
@@ -73,12 +78,12 @@ void test_group_kernels(bool quick, TestResult& result) {
     const std::string self = self_test(*kernel);
     result.check(self.empty(), self);
     for (const auto& s : shapes) {
-      for (const int bits : {2, 4, 8}) {
+      for (const int bits : {1, 2, 3, 4, 8}) {
         for (const size_t tokens : {1, 2, 5, 8, 13}) {
           for (const bool zero_points : {false, true}) {
             for (const bool extreme : {false, true}) {
               if (quick && tokens > 5 && extreme) continue;
-              const GroupShape shape{s.rows, s.columns, s.group, bits, 1 << (bits - 1), zero_points};
+              const GroupShape shape{s.rows, s.columns, s.group, bits, bits == 1 && tokens % 2 ? 2 : 1, 1 << (bits - 1), zero_points};
               if (!kernel->supports(shape)) continue;
               const std::string difference = compare_with_scalar(*kernel, {shape, tokens, extreme});
               result.check(difference.empty(), difference);

@@ -14,7 +14,19 @@ const SMALL = { milliseconds: 1, memoryBytes: 2 ** 18 };
 const BOTH = ["cache", "memory"] as const;
 
 const FIELDS = [
-  ...["kernel", "family", "isa", "m", "k", "batch", "threads", "source", "microseconds", "gigamacsPerSecond"],
+  ...[
+    "kernel",
+    "family",
+    "isa",
+    "weights",
+    "m",
+    "k",
+    "batch",
+    "threads",
+    "source",
+    "microseconds",
+    "gigamacsPerSecond",
+  ],
   ...["gigabytesPerSecond", "fractionOfLimit", "packedBytes", "exact"],
 ];
 
@@ -115,7 +127,17 @@ test("fractionOfLimit takes the tighter of the limits", () => {
     ],
   };
   const line = {
-    ...{ kernel: "", family: "", isa: "a", m: 1000, k: 1000, threads: 1, packedBytes: 250_000, exact: true },
+    ...{
+      kernel: "",
+      family: "",
+      isa: "a",
+      weights: "ternary",
+      m: 1000,
+      k: 1000,
+      threads: 1,
+      packedBytes: 250_000,
+      exact: true,
+    },
     ...{ gigamacsPerSecond: 0, gigabytesPerSecond: 0, fractionOfLimit: 0, microseconds: 50 },
   };
   // One token: reading takes 25 us, multiplying 10 us. Ten tokens: multiplying takes 100 us.

@@ -35,7 +35,7 @@ test("takes the shapes of a model, prints a table or values, and writes a page",
   expect(text.out).toMatch(/energy per token/);
   expect(readFileSync(page, "utf8")).toMatch(/^<!doctype html>[^]*<\/html>\n$/);
   const { out } = bench(...QUICK, "--shape", "16x64", "--csv");
-  expect(out).toMatch(/^kernel,family,isa,m,k,batch,threads,source,/);
+  expect(out).toMatch(/^kernel,family,isa,weights,m,k,batch,threads,source,/);
 });
 
 test.each([

@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Model } from "../../lib";
+import { loadAddon } from "../../lib/addon";
 import { ModelFormatError, UnsupportedModelError } from "../../lib/errors";
 import { maxDifference, rowsOf } from "../helpers/compare";
 import { writeSafetensors, type HfTensor } from "../helpers/hf_folder";
@@ -44,7 +45,8 @@ interface Options {
   bits: 2 | 3 | 4;
   groupSize: number;
   version?: "gptq" | "gptq_v2";
-  index?: (column: number, size: number) => number;
+  /** The group of a column; absent: groups are runs of columns. */
+  index?: (column: number, size: number, columns: number) => number;
 }
 
 /** A llama folder whose projections are random GPTQ matrices, and the reference with the same matrices. */
@@ -75,14 +77,15 @@ function write(name: string, { bits, groupSize, version = "gptq", index }: Optio
 
     const words = new Uint32Array((rows * columns * bits) / 32);
     const weights = new Int8Array(rows * columns);
-    const scaleOf = new Float64Array(rows * groups);
+    const scaleOf = new Float64Array(rows * columns);
+    const place = (k: number): number => index?.(k, size, columns) ?? Math.floor(k / size);
     for (let r = 0; r < rows; r++) {
       pack(codes.slice(r * columns, (r + 1) * columns), bits).forEach((word, i) => (words[i * rows + r] = word));
       for (let k = 0; k < columns; k++) {
-        const zero = zeros[Math.floor(k / size) * rows + r]! + (version === "gptq" ? 1 : 0);
+        const zero = zeros[place(k) * rows + r]! + (version === "gptq" ? 1 : 0);
         weights[r * columns + k] = codes[r * columns + k]! - zero;
+        scaleOf[r * columns + k] = halfToNumber(scales[place(k) * rows + r]!);
       }
-      for (let g = 0; g < groups; g++) scaleOf[r * groups + g] = halfToNumber(scales[g * rows + r]!);
     }
     const int = (shapeOf: number[], values: Uint32Array | Int32Array): HfTensor => ({
       dtype: "I32",
@@ -96,12 +99,11 @@ function write(name: string, { bits, groupSize, version = "gptq", index }: Optio
       shape: [groups, rows],
       bytes: Buffer.from(Uint16Array.from(scales).buffer),
     });
-    const place = index ?? ((k: number): number => Math.floor(k / size));
     tensors.set(
       `${base}.g_idx`,
       int(
         [columns],
-        Int32Array.from({ length: columns }, (_, k) => place(k, size)),
+        Int32Array.from({ length: columns }, (_, k) => place(k)),
       ),
     );
     const matrix: TernaryMatrix = {
@@ -109,7 +111,7 @@ function write(name: string, { bits, groupSize, version = "gptq", index }: Optio
       columns,
       codes: weights,
       scale: NaN,
-      groups: { columns: size, scales: scaleOf },
+      groups: { columns: 1, scales: scaleOf },
     };
     Object.assign(reference.weights.layers[0]!, { [role]: matrix });
   }
@@ -120,7 +122,7 @@ function write(name: string, { bits, groupSize, version = "gptq", index }: Optio
     quant_method: "gptq",
     bits,
     group_size: groupSize,
-    desc_act: false,
+    desc_act: index !== undefined,
     sym: false,
     checkpoint_format: version,
   };
@@ -128,28 +130,59 @@ function write(name: string, { bits, groupSize, version = "gptq", index }: Optio
   return [folder, reference];
 }
 
+/** Columns in groups as if ordered by activation: 7 shares no factor with the widths, so each group is filled. */
+const byActivation = (k: number, size: number, columns: number): number => Math.floor(((k * 7 + 3) % columns) / size);
+
+const kernels = loadAddon()
+  .kernels()
+  .filter(({ family, available }) => available && family.endsWith("group"));
+
 test.each([
   ["2 bits", { bits: 2, groupSize: 64 }],
   ["3 bits", { bits: 3, groupSize: 32 }],
   ["4 bits", { bits: 4, groupSize: 128 }],
   ["4 bits, one group a row", { bits: 4, groupSize: -1 }],
   ["4 bits, zeros as they are (gptq_v2)", { bits: 4, groupSize: 32, version: "gptq_v2" }],
+  ["3 bits, columns ordered by activation", { bits: 3, groupSize: 64, index: byActivation }],
+  ["4 bits, columns ordered by activation", { bits: 4, groupSize: 32, index: byActivation }],
 ] as const)("%s", async (name, options) => {
   const [folder, reference] = write(name.replace(/\W+/g, "-"), options);
   const prompt = tieFreePrompt(reference, 4, uniform(5));
-  const model = await Model.load(folder, { kvType: "f32", threads: 2 });
-  try {
-    const rows = rowsOf(await model.evaluate(prompt.tokens), FOLDER_VOCABULARY);
-    expect(Math.max(...rows.map((row, i) => maxDifference(row, prompt.logits[i]!)))).toBeLessThan(1e-3);
-  } finally {
-    await model.close();
-  }
+  const logits = async (kernel: string): Promise<[Float32Array, string]> => {
+    const model = await Model.load(folder, { kvType: "f32", threads: 2, kernel });
+    try {
+      return [await model.evaluate(prompt.tokens), model.info.kernel];
+    } finally {
+      await model.close();
+    }
+  };
+  const [expected] = await logits("scalar");
+  const rows = rowsOf(expected, FOLDER_VOCABULARY);
+  expect(Math.max(...rows.map((row, i) => maxDifference(row, prompt.logits[i]!)))).toBeLessThan(1e-3);
+  // Every kernel for group scales, multiply-add and T-MAC's bit planes alike, gives those bits.
+  expect(kernels.length).toBeGreaterThanOrEqual(2);
+  for (const { name: kernel } of kernels) expect(await logits(kernel)).toEqual([expected, kernel]);
 });
 
-test("columns ordered by activation are refused", async () => {
-  const [folder] = write("act-order", { bits: 4, groupSize: 32, index: (k, size) => (k * 7) % (128 / size) });
+test("groups that are not all full are refused", async () => {
+  const [folder] = write("short-group", { bits: 4, groupSize: 32, index: (k) => (k === 5 ? 1 : Math.floor(k / 32)) });
+  await expect(Model.load(folder)).rejects.toBeInstanceOf(ModelFormatError);
+  await expect(Model.load(folder)).rejects.toThrow(/g_idx.*into group 1/);
+});
+
+test("matrices of one input whose columns are ordered differently are refused", async () => {
+  const [folder] = write("two-orders", { bits: 4, groupSize: 32, index: byActivation });
+  const file = join(folder, "model.safetensors");
+  const tensors = new Map<string, HfTensor>();
+  for (const [name, { shape, bytes, format }] of readSafetensors(file)) {
+    if (name.endsWith("k_proj.g_idx")) {
+      for (let k = 0; k < bytes.length / 4; k++) bytes.writeInt32LE(Math.floor(k / 32), 4 * k);
+    }
+    tensors.set(name, { dtype: format, shape, bytes });
+  }
+  writeSafetensors(file, tensors);
   await expect(Model.load(folder)).rejects.toBeInstanceOf(UnsupportedModelError);
-  await expect(Model.load(folder)).rejects.toThrow(/g_idx.*desc_act/);
+  await expect(Model.load(folder)).rejects.toThrow(/k_proj.*g_idx.*desc_act/);
 });
 
 test("a missing part is named", async () => {

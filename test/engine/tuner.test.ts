@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { LayerSpec, ModelSpec, NativeTask, TensorRef, TuneRequest, TuneResult } from "../../types/addon";
 import { loadAddon } from "../../lib/addon";
 import { resolveModelOptions } from "../../lib/engine/options";
-import { chooseKernel, ternaryShapes } from "../../lib/engine/tuner";
+import { chooseKernel, matrixShapes } from "../../lib/engine/tuner";
 import { cacheFolder } from "../../lib/files/cache_folder";
 import { temporaryFolder } from "../helpers/tiny_model";
 
@@ -74,7 +74,7 @@ describe("chooseKernel", () => {
       { rows: 6912, columns: 2560, count: 60 },
       { rows: 2560, columns: 6912, count: 30 },
     ]);
-    expect(requests[0]!.shapes).toEqual(ternaryShapes(LARGE, addon));
+    expect(requests[0]!.shapes).toEqual(matrixShapes(LARGE, addon));
   });
 
   test("measures once for each machine, model and number of threads", async () => {

@@ -1,6 +1,7 @@
 /** The weight formats of ggml and its forks, by the public API: exact against I2_S, within a tolerance against float64. */
 import { join } from "node:path";
 import { Model } from "../../lib";
+import { loadAddon } from "../../lib/addon";
 import { ModelFormatError, UnsupportedModelError } from "../../lib/errors";
 import { BLOCK_WRITERS, blockTensor, rowScaledTensor, type BlockType } from "../helpers/block_writers";
 import { maxDifference, rowsOf } from "../helpers/compare";
@@ -15,6 +16,11 @@ import { tieFreePrompt } from "../reference/ties";
 jest.setTimeout(120_000);
 
 const folder = temporaryFolder();
+
+/** One for each family and instruction set that this CPU has and that takes group scales. */
+const kernels = loadAddon()
+  .kernels()
+  .flatMap(({ name, family, available }) => (available && family.endsWith("group") ? [name] : []));
 let files = 0;
 
 /** All matrices have 256 or 512 columns, a multiple of every format's block. */
@@ -162,19 +168,41 @@ describe("a scale for every block", () => {
     await expectReference(path);
   });
 
-  test.each(["TQ2_0", "Q4_0", "Q8_0"] as const)("%s gives the same bits on every kernel level", async (type) => {
+  test.each(["Q1_0", "TQ2_0", "Q4_0", "Q8_0"] as const)("%s gives the same bits on every kernel", async (type) => {
     const path = write(varying(type));
     const scalar = await logits(path, "scalar");
     expect(await logits(path)).toEqual(scalar);
-    for (const level of ["avx2", "avx-vnni", "neon"]) {
-      let found: Float32Array;
-      try {
-        found = await logits(path, level);
-      } catch {
-        continue; // not on this CPU
-      }
-      expect(found).toEqual(scalar);
+    for (const kernel of kernels) expect(await logits(path, kernel)).toEqual(scalar);
+  });
+
+  test("types mixed within a layer give the same bits on every kernel", async () => {
+    const path = write((name, rows, columns, random) => {
+      if (name.includes("attn_v") || name.includes("ffn_gate")) return varying("Q8_0")(name, rows, columns, random);
+      if (name.includes("attn_k") || name.includes("ffn_down")) return varying("Q1_0")(name, rows, columns, random);
+      if (name.includes("attn_output")) return asI2s(name, rows, columns, random);
+      return varying("Q4_0")(name, rows, columns, random);
+    });
+    const scalar = await logits(path, "scalar");
+    for (const kernel of kernels) expect(await logits(path, kernel)).toEqual(scalar);
+  });
+
+  test("a model runs on the kernels of its weights, and says which", async () => {
+    const [group, lookUp] = ["scalar-group", "scalar-tmac-group"];
+    const q4 = write(varying("Q4_0"));
+    for (const [kernel, runs] of [
+      ["scalar", group],
+      ["scalar-t5", group],
+      ["scalar-tmac2", lookUp],
+      [group, group],
+      [lookUp, lookUp],
+    ] as const) {
+      const model = await Model.load(q4, { kernel });
+      expect([kernel, model.info.kernel]).toEqual([kernel, runs]);
+      await model.close();
     }
+    const model = await Model.load(write(asI2s), { kernel: lookUp });
+    expect(model.info.kernel).toBe("scalar-i2s");
+    await model.close();
   });
 });
 

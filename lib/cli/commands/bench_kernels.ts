@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { InvalidArgumentError, Option, type Command } from "commander";
-import type { MatrixShape } from "../../../types/addon";
+import type { GroupScales, MatrixShape } from "../../../types/addon";
 import { loadAddon } from "../../addon";
 import { benchKernels, kernelsCsv, kernelsHtml, SHAPES_2B4T, type KernelBenchReport } from "../../benchmark";
 import { modelShapes } from "../../engine/model_shapes";
@@ -13,6 +13,7 @@ import { Progress } from "../progress";
 
 interface Flags {
   shape?: MatrixShape[];
+  scales?: GroupScales[];
   model?: string;
   kernel?: string[];
   batch: number[];
@@ -33,9 +34,14 @@ Sums are compared with the scalar reference's in the very run; a kernel that dif
 export function addBenchKernels(bench: Command): void {
   bench
     .command("kernels")
-    .description("Measure the ternary kernels: time, GMAC/s, GB/s, share of the machine's limits, exactness")
+    .description("Measure the kernels: time, GMAC/s, GB/s, share of the machine's limits, exactness")
     .option("--shape <MxK>", "rows x columns of a matrix; may be repeated (default: those of 2B4T)", shapeArgument)
     .option("-m, --model <file>", "take the shapes of a model")
+    .option(
+      "--scales <bits x group>",
+      'what kernels for grouped weights multiply, "z" behind it for zero points; may be repeated (default: 4x32)',
+      scalesArgument,
+    )
     .option("--kernel <name>", "kernel, family or instruction set; may be repeated (default: all)", collectArgument)
     .addOption(
       new Option("--batch <list>", "tokens multiplied at a time").argParser(countsArgument).default([1, 8, 512]),
@@ -54,10 +60,13 @@ export function addBenchKernels(bench: Command): void {
 }
 
 async function run(flags: Flags): Promise<void> {
-  const { shape, model, kernel, batch, source, milliseconds, memory, html } = flags;
+  const { shape, scales, model, kernel, batch, source, milliseconds, memory, html } = flags;
   if (flags.json && flags.csv) throw new InvalidOptionError("bench kernels: give --json or --csv, not both.");
   if (shape && model !== undefined) {
     throw new InvalidOptionError("bench kernels: give --shape or --model, not both.");
+  }
+  if (scales && model !== undefined) {
+    throw new InvalidOptionError("bench kernels: give --scales or --model, not both: a model has scales of its own.");
   }
   const addon = loadAddon();
   const cpu = addon.cpu();
@@ -67,6 +76,7 @@ async function run(flags: Flags): Promise<void> {
   try {
     report = await benchKernels(addon, {
       shapes: shape ?? (model === undefined ? SHAPES_2B4T : await modelShapes(resolve(model))),
+      ...(scales ? { scales } : {}),
       kernels: kernel ?? [],
       batches: [...new Set(batch)],
       threads: [...new Set(flags.threads ?? [1, cores])],
@@ -106,9 +116,22 @@ function shapeArgument(text: string, before: readonly MatrixShape[] = []): Matri
   return [...before, shape];
 }
 
+function scalesArgument(text: string, before: readonly GroupScales[] = []): GroupScales[] {
+  const [, bits, group, zeros] = /^(\d+)[xX](\d+)(z?)$/.exec(text) ?? [];
+  const scales = { bits: Number(bits), group: Number(group), ...(zeros ? { zeroPoints: true } : {}) };
+  const valid = [1, 2, 3, 4, 8].includes(scales.bits) && scales.group >= 16 && scales.group % 16 === 0;
+  if (!valid || scales.group > 262144) {
+    throw new InvalidArgumentError(
+      "It must be bits x columns of a group, 4x32 for example: 1, 2, 3, 4 or 8 bits, groups in steps of 16.",
+    );
+  }
+  return [...before, scales];
+}
+
 function reportText({ cpu, limits, energy, results }: KernelBenchReport): string {
   const rows = results.map((each) => [
     each.kernel,
+    each.weights,
     `${each.m}x${each.k}`,
     each.batch,
     each.threads,
@@ -122,6 +145,7 @@ function reportText({ cpu, limits, energy, results }: KernelBenchReport): string
   ]);
   const heads = [
     "kernel",
+    "weights",
     "shape",
     "batch",
     "threads",

@@ -16,6 +16,7 @@ namespace {
 template <int Planes>
 struct Avx2Planes {
   using Groups = Fours;
+  using Total = Ymm[2];  // sums of rows 0-7 and 8-15
   static constexpr int kTiles = 2, kBatchTiles = 1, kBatchTokens = 2;
   static constexpr int kVectors = Planes;  // 32-byte vectors of a block: two per pair of planes, one for an odd plane
   static constexpr size_t kHighFlush = 30, kSparseFlush = 60, kUnit = 2;
@@ -53,7 +54,7 @@ struct Avx2Planes {
     });
   }
 
-  // Adds blocks b0 to b1 to total, exactly; groups with scales of their own may call it group by group.
+  // Adds blocks first to last to total; without high parts unless Dense.
   template <int R, int T, bool Dense>
   static BITNET_INLINE void sweep(const uint8_t* w, size_t tile_bytes, size_t first, size_t last, const LutTable* tables,
                                   Ymm (&total)[T][R][2]) {
@@ -120,27 +121,31 @@ struct Avx2Planes {
     }
   }
 
+  // Adds R tiles x T tokens over blocks first to last to total.
+  template <int R, int T>
+  static BITNET_INLINE void add_blocks(const uint8_t* w, size_t tile_bytes, size_t first, size_t last,
+                                       const LutTable* tables, Total (&total)[T][R]) {
+    bool dense = false;
+    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { dense |= tables[t].dense; });
+    if (dense) return sweep<R, T, true>(w, tile_bytes, first, last, tables, total);
+    sweep<R, T, false>(w, tile_bytes, first, last, tables, total);
+    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+      unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { sparse(w + r * tile_bytes, tables[t], total[t][r]); });
+    });
+  }
+
   template <int R, int T>
   static BITNET_INLINE void run(const uint8_t* w, size_t tile_bytes, size_t first, size_t last, const LutTable* tables,
                                 const int32_t* sums, int32_t* y, size_t ldy) {
-    Ymm total[T][R][2];
-    bool dense = false;
+    Total total[T][R];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
         const auto* out = reinterpret_cast<const Ymm*>(y + t * ldy + 16 * r);
         total[t][r][0] = first ? load(out) : _mm256_set1_epi32(-sums[t]);
         total[t][r][1] = first ? load(out + 1) : total[t][r][0];
       });
-      dense |= tables[t].dense;
     });
-    if (dense) {
-      sweep<R, T, true>(w, tile_bytes, first, last, tables, total);
-    } else {
-      sweep<R, T, false>(w, tile_bytes, first, last, tables, total);
-      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-        unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { sparse(w + r * tile_bytes, tables[t], total[t][r]); });
-      });
-    }
+    add_blocks<R, T>(w, tile_bytes, first, last, tables, total);
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
         auto* out = reinterpret_cast<Ymm*>(y + t * ldy + 16 * r);

@@ -14,6 +14,7 @@ namespace {
 template <int Planes>
 struct Avx512Planes {
   using Groups = Fours;
+  using Total = Zmm;
   static constexpr int kTiles = 4, kBatchTiles = 4, kBatchTokens = 2;
   static constexpr size_t kUnit = 4;  // a block
 
@@ -25,7 +26,7 @@ struct Avx512Planes {
                                      _mm512_set1_epi32(0x30201000), 0xea);
   }
 
-  // Adds blocks first to last (even numbers) to total; groups with scales of their own may call it group by group.
+  // Adds blocks first to last (even numbers) to total; without high parts unless Dense.
   template <int R, int T, bool Dense>
   static BITNET_INLINE void sweep(const uint8_t* w, size_t tile_bytes, size_t first, size_t last, const LutTable* tables,
                                   Zmm (&total)[T][R]) {
@@ -97,23 +98,27 @@ struct Avx512Planes {
     });
   }
 
+  // Adds R tiles x T tokens over blocks first to last (even numbers) to total.
+  template <int R, int T>
+  static BITNET_INLINE void add_blocks(const uint8_t* w, size_t tile_bytes, size_t first, size_t last,
+                                       const LutTable* tables, Total (&total)[T][R]) {
+    bool dense = false;
+    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { dense |= tables[t].dense; });
+    if (dense) return sweep<R, T, true>(w, tile_bytes, first, last, tables, total);
+    sweep<R, T, false>(w, tile_bytes, first, last, tables, total);
+    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { sparse<R>(w, tile_bytes, tables[t], total[t]); });
+  }
+
   template <int R, int T>
   static BITNET_INLINE void run(const uint8_t* w, size_t tile_bytes, size_t first, size_t last, const LutTable* tables,
                                 const int32_t* sums, int32_t* y, size_t ldy) {
-    Zmm total[T][R];
-    bool dense = false;
+    Total total[T][R];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { 
+      unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
         total[t][r] = first ? load(y + t * ldy + 16 * r) : _mm512_set1_epi32(-sums[t]);
       });
-      dense |= tables[t].dense;
     });
-    if (dense) {
-      sweep<R, T, true>(w, tile_bytes, first, last, tables, total);
-    } else {
-      sweep<R, T, false>(w, tile_bytes, first, last, tables, total);
-      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { sparse<R>(w, tile_bytes, tables[t], total[t]); });
-    }
+    add_blocks<R, T>(w, tile_bytes, first, last, tables, total);
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { _mm512_storeu_si512(y + t * ldy + 16 * r, total[t][r]); });
     });

@@ -59,6 +59,7 @@ struct NeonQuads {
   struct Sums {
     int32x4_t rows[4];
   };
+  using Total = Sums;
 
   static BITNET_INLINE size_t tile_bytes(size_t columns) {
     return kSigns ? tl2_tile_bytes(columns) : kFours ? tmac_tile_bytes(columns, Planes) : tl1_tile_bytes(columns);
@@ -89,7 +90,7 @@ struct NeonQuads {
     add_words(total, vmovl_s8(vget_low_s8(v)), vmovl_high_s8(v), shift);
   }
 
-  // Adds blocks first to last (multiples of kStep) to total; groups with scales of their own may call it group by group.
+  // Adds blocks first to last (multiples of kStep) to total; without high parts unless Dense.
   template <int R, int T, bool Dense>
   static BITNET_INLINE void sweep(const uint8_t* w, size_t tile_bytes, size_t first, size_t last, const LutTable* tables,
                                   Sums (&total)[T][R]) {
@@ -184,11 +185,23 @@ struct NeonQuads {
     }
   }
 
+  // Adds R tiles x T tokens over blocks first to last (multiples of kStep) to total.
+  template <int R, int T>
+  static BITNET_INLINE void add_blocks(const uint8_t* w, size_t tile_bytes, size_t first, size_t last,
+                                       const LutTable* tables, Total (&total)[T][R]) {
+    bool dense = false;
+    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { dense |= tables[t].dense; });
+    if (dense) return sweep<R, T, true>(w, tile_bytes, first, last, tables, total);
+    sweep<R, T, false>(w, tile_bytes, first, last, tables, total);
+    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+      unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { sparse(w + r * tile_bytes, tables[t], total[t][r]); });
+    });
+  }
+
   template <int R, int T>
   static BITNET_INLINE void run(const uint8_t* w, size_t tile_bytes, size_t first, size_t last, const LutTable* tables,
                                 const int32_t* sums, int32_t* y, size_t ldy) {
-    Sums total[T][R];
-    bool dense = false;
+    Total total[T][R];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
         unroll<4>([&](auto i) BITNET_INLINE_LAMBDA {
@@ -201,17 +214,8 @@ struct NeonQuads {
           }
         });
       });
-      dense |= tables[t].dense;
     });
-    const uint8_t* body = w + (kSigns ? 64 : 0);
-    if (dense) {
-      sweep<R, T, true>(body, tile_bytes, first, last, tables, total);
-    } else {
-      sweep<R, T, false>(body, tile_bytes, first, last, tables, total);
-      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-        unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { sparse(body + r * tile_bytes, tables[t], total[t][r]); });
-      });
-    }
+    add_blocks<R, T>(w + (kSigns ? 64 : 0), tile_bytes, first, last, tables, total);
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
         unroll<4>([&](auto i) BITNET_INLINE_LAMBDA { vst1q_s32(y + t * ldy + 16 * r + 4 * i, total[t][r].rows[i]); });

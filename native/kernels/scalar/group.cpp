@@ -11,7 +11,7 @@ namespace {
 void gemm(const GroupedMatrix& w, const Activations& x, const float* scales, float* y, size_t ldy, size_t row_begin,
           size_t row_end, void*) {
   const GroupShape& s = w.shape;
-  const auto bits = static_cast<size_t>(s.bits);
+  const auto bits = static_cast<size_t>(grouped::stored_bits(s.bits));
   const size_t line_columns = 32 / bits, lines = s.group / line_columns;
   const int32_t mask = (1 << bits) - 1;
   for (size_t t = 0; t < x.count; t++) {
