@@ -14,6 +14,11 @@ const out = join(stage, "build");
 const require = createRequire(import.meta.url);
 const { BITNET_TARGET: name, BITNET_ZIG: zig } = process.env;
 const target = TARGETS[name];
+/**
+ * zig names every feature that its baseline lacks, and so switches off the one that LLVM 18 to 20 split off AVX-512: it has
+ * to be asked for by its own name.
+ */
+const EVEX512 = 'case " $* " in *" -mavx512f "*) set -- "$@" -mevex512 ;; esac';
 const jobs = String(availableParallelism());
 const run = (file, ...args) => execFileSync(file, args, { stdio: "inherit", cwd: root });
 
@@ -49,7 +54,7 @@ function zigOptions() {
   mkdirSync(tools, { recursive: true });
   const tool = (file, ...args) => {
     const path = join(tools, file);
-    writeFileSync(path, `#!/bin/sh\nexec "${zig}" ${args.join(" ")} "$@"\n`);
+    writeFileSync(path, `#!/bin/sh\n${EVEX512}\nexec "${zig}" ${args.join(" ")} "$@"\n`);
     chmodSync(path, 0o755);
     return path;
   };

@@ -20,21 +20,18 @@ std::shared_ptr<BackgroundTask> BackgroundTask::start(Napi::Env env, const char*
         raw->self_.reset();
       });
   task->thread_ = std::thread([raw, work = std::move(work)] {
-    Result result;
-    std::exception_ptr error;
     try {
-      result = work(*raw);
+      raw->result_ = work(*raw);
     } catch (...) {
-      error = std::current_exception();
+      raw->error_ = std::current_exception();
     }
-    raw->channel_.BlockingCall([raw, result = std::move(result), error](Napi::Env callback_env, Napi::Function) {
-      if (callback_env == nullptr) return;
-      if (error) {
-        raw->deferred_.Reject(js_error(callback_env, error).Value());
+    raw->channel_.BlockingCall([raw](Napi::Env callback_env, Napi::Function) {
+      if (raw->error_) {
+        raw->deferred_.Reject(js_error(callback_env, raw->error_).Value());
         return;
       }
       try {
-        raw->deferred_.Resolve(result(callback_env));
+        raw->deferred_.Resolve(raw->result_(callback_env));
       } catch (const Napi::Error& e) {
         raw->deferred_.Reject(e.Value());
       }
@@ -46,7 +43,7 @@ std::shared_ptr<BackgroundTask> BackgroundTask::start(Napi::Env env, const char*
 
 void BackgroundTask::progress(double share) {
   channel_.NonBlockingCall([this, share](Napi::Env env, Napi::Function) {
-    if (env == nullptr || on_progress_.IsEmpty() || cancelled_) return;
+    if (on_progress_.IsEmpty() || cancelled_) return;
     on_progress_.Call({Napi::Number::New(env, share)});
   });
 }

@@ -32,6 +32,9 @@ class BackgroundTask : public std::enable_shared_from_this<BackgroundTask> {
   Napi::FunctionReference on_progress_;
   Napi::ThreadSafeFunction channel_;
   std::atomic<bool> cancelled_{false};
+  // What `work` gave. Here and not in the message, which is not destroyed if the environment ends before it is read.
+  Result result_;
+  std::exception_ptr error_;
   std::thread thread_;
   std::shared_ptr<BackgroundTask> self_;  // until the channel is finalised
 };

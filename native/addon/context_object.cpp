@@ -68,7 +68,10 @@ ContextObject::ContextObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
     auto model = *info[0].As<Napi::External<std::shared_ptr<const Model>>>().Data();
     const ContextOptions options = read_options(as_object(info[1], "options"), *model);
     link_ = new Link{this};
-    channel_ = Channel::New(env, "bitnet forward", 0, 1, link_, [](Napi::Env, void*, Link* link) { delete link; });
+    channel_ = Channel::New(env, "bitnet forward", 0, 1, link_, [](Napi::Env, void*, Link* link) {
+      if (link->object) link->object->environment_ended();
+      delete link;
+    });
     channel_.Unref(env);  // an idle context doesn't keep the process alive
     auto channel = channel_;
     try {
@@ -95,6 +98,13 @@ void ContextObject::shut_down() {
   link_ = nullptr;
 }
 
+// The environment (a worker, mostly) ends while the context is open. The channel is freed right after this, so the engine
+// thread, which calls it, has to be gone by then, and nobody may release it.
+void ContextObject::environment_ended() {
+  context_.reset();
+  link_ = nullptr;
+}
+
 void ContextObject::deliver(Napi::Env env, Napi::Function, Link* link, Context::Job* raw) {
   const std::unique_ptr<Context::Job> job(raw);
   if (env != nullptr && link->object) link->object->complete(env, *job);
@@ -103,6 +113,7 @@ void ContextObject::deliver(Napi::Env env, Napi::Function, Link* link, Context::
 void ContextObject::complete(Napi::Env env, Context::Job& job) {
   context_->finish(job);
   const auto it = pending_.find(reinterpret_cast<uintptr_t>(job.user));
+  if (it == pending_.end()) return;  // submitted while the environment was ending: there could be no promise
   const Napi::Promise::Deferred deferred = it->second;
   pending_.erase(it);
   if (pending_.empty()) {

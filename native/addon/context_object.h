@@ -27,6 +27,7 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
   Context& context() const;  // throws Error(kClosed)
   void complete(Napi::Env env, Context::Job& job);
   void shut_down();
+  void environment_ended();
 
   Napi::Value create_sequence(const Napi::CallbackInfo& info);
   Napi::Value fork_sequence(const Napi::CallbackInfo& info);

@@ -15,6 +15,7 @@ export function cases(project, tsc) {
     { name: "require", args: ["story.cjs"], expected: STORY },
     { name: "import", args: ["story.mjs"], expected: STORY },
     { name: "worker thread", args: ["worker.cjs"], expected: STORY },
+    { name: "workers ended at any time", args: ["workers.cjs"], expected: STORY },
     { name: "CLI: --version", args: [cli, "--version"], expected: /^\d+\.\d+\.\d+/ },
     {
       name: "CLI: generate",
