@@ -235,7 +235,8 @@ export interface NativeModel {
 export interface ContextOptions {
   /** Worker threads, the engine thread included; 1 to 256. */
   threads: number;
-  kvType: "f32" | "f16";
+  /** "int8": with a float scale per position and head. */
+  kvType: "f32" | "f16" | "int8";
   /** KV blocks of 32 positions in the pool. */
   kvBlocks: number;
   /** Most tokens in one forward; sizes the scratch buffers. 1 to 4096. */

@@ -1,5 +1,5 @@
 import { Option, type Command } from "commander";
-import type { KvType, ModelOptions } from "../engine";
+import { KV_TYPES, type KvType, type ModelOptions } from "../engine";
 import { Model } from "../model";
 import { interruptSignal } from "./interrupt";
 import { countArgument } from "./numbers";
@@ -25,7 +25,7 @@ export function addModelOptions(command: Command, { threads = true } = {}): Comm
   return command
     .option("--kernel <name>", "kernel or instruction set; results are the same with each (default: the fastest)")
     .option("-c, --context <n>", "longest text in tokens (default: the model's, at most 4096)", countArgument)
-    .addOption(new Option("--kv-type <type>", "precision of the KV cache (default: f16)").choices(["f16", "f32"]))
+    .addOption(new Option("--kv-type <type>", "precision of the KV cache (default: f16)").choices(KV_TYPES))
     .option("--memory-limit <size>", 'most memory to use, "512MB" for example (default: no limit)');
 }
 

@@ -1,11 +1,14 @@
 import type { ModelSpec, TensorRef } from "../../types/addon";
-import { packedBytes as packedMatrixBytes, shortcutBytes as bytesOfShortcuts } from "../architectures";
+import { linearTensors, packedBytes as packedMatrixBytes, shortcutBytes as bytesOfShortcuts } from "../architectures";
 import { InvalidOptionError } from "../errors";
 import { describe } from "../validate";
 import { BLOCK_POSITIONS, blocksFor } from "./blocks";
 
 /** Precision of keys and values in the cache. */
-export type KvType = "f32" | "f16";
+export type KvType = (typeof KV_TYPES)[number];
+
+/** From the most precise to the smallest; "int8" has a float scale per position and head. */
+export const KV_TYPES = ["f32", "f16", "int8"] as const;
 
 /** Bytes that a run of a model takes. */
 export interface MemoryEstimate {
@@ -36,21 +39,15 @@ export interface MemoryUse {
 
 /** Bytes that keys and values of one position take in all layers. */
 export function kvBytesPerPosition(spec: ModelSpec, kvType: KvType): number {
-  return 2 * spec.layerCount * spec.headCountKv * spec.headDim * (kvType === "f32" ? 4 : 2);
+  // Heads are padded to whole vectors of 16.
+  const width = Math.ceil(spec.headDim / 16) * 16;
+  const head = kvType === "f32" ? 4 * width : kvType === "f16" ? 2 * width : width + 4;
+  return 2 * spec.layerCount * spec.headCountKv * head;
 }
 
 /** The memory that a model needs for one sequence, told from its description alone; exact but for the scratch. */
 export function estimateMemory(spec: ModelSpec, use: MemoryUse): MemoryEstimate {
-  const linear = spec.layers.flatMap(({ q, k, v, attnOutput, gate, up, down }) => [
-    q,
-    k,
-    v,
-    attnOutput,
-    gate,
-    up,
-    down,
-  ]);
-  const packedBytes = sum(linear, packedMatrixBytes);
+  const packedBytes = sum(linearTensors(spec), packedMatrixBytes);
   const dense = [spec.tokenEmbedding, spec.outputNorm, ...(spec.output ? [spec.output] : [])];
   const mappedBytes = sum(dense, ({ byteLength }) => byteLength);
   const kvBytes = blocksFor(use.contextLength) * BLOCK_POSITIONS * kvBytesPerPosition(spec, use.kvType);

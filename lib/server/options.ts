@@ -1,4 +1,5 @@
 import { InvalidOptionError } from "../errors";
+import { KV_TYPES } from "../engine";
 import { Model } from "../model";
 import { boolean, checkOptions, choice, describe, integer, listOf, text } from "../validate";
 import type { Backend } from "./backend";
@@ -155,7 +156,7 @@ const modelConfigChecks = {
   threads: integer({ min: 1 }),
   contextLength: integer({ min: 1 }),
   kernel: text(),
-  kvType: choice(["f32", "f16"] as const),
+  kvType: choice(KV_TYPES),
   maxBatchTokens: integer({ min: 1 }),
   prefillChunk: integer({ min: 1 }),
   maxConcurrent: integer({ min: 1 }),

@@ -14,8 +14,10 @@ ContextOptions read_options(const Napi::Object& o, const Model& model) {
     options.kv_type = KvType::kF32;
   } else if (type == "f16") {
     options.kv_type = KvType::kF16;
+  } else if (type == "int8") {
+    options.kv_type = KvType::kInt8;
   } else {
-    wrong("kvType", "\"f32\" or \"f16\"");
+    wrong("kvType", "\"f32\", \"f16\" or \"int8\"");
   }
   options.kv_blocks = as_integer(o.Get("kvBlocks"), "kvBlocks", 1, 1u << 24);
   options.max_batch_tokens = as_integer(o.Get("maxBatchTokens"), "maxBatchTokens", 1, 4096);

@@ -163,9 +163,9 @@ void Forward::rotate_and_store(size_t layer, size_t token, size_t kv_head) {
   for (size_t h = kv_head * group; h < (kv_head + 1) * group; h++) rotate(row + h * head_stride_, l.q_norm);
   rotate(key, l.k_norm);
   const BlockId block = run->blocks[position / kKvBlock];
-  const size_t offset = position % kKvBlock * head_stride_ * kv_bytes(cache_.type());
-  ops_.store_kv(key, dim, head_stride_, cache_.type(), cache_.keys(block, layer, kv_head) + offset);
-  ops_.store_kv(value, dim, head_stride_, cache_.type(), cache_.values(block, layer, kv_head) + offset);
+  const size_t place = position % kKvBlock;
+  ops_.store_kv(key, dim, head_stride_, cache_.type(), cache_.keys(block, layer, kv_head), place);
+  ops_.store_kv(value, dim, head_stride_, cache_.type(), cache_.values(block, layer, kv_head), place);
 }
 
 void Forward::attend(size_t layer, size_t token, size_t kv_head, unsigned thread) {

@@ -10,7 +10,7 @@ KvCache::KvCache(const ModelSpec& spec, KvType type, size_t blocks)
     : type_(type),
       heads_(spec.head_count_kv),
       head_stride_(round_up(spec.head_dim, 16)),
-      plane_bytes_(kKvBlock * head_stride_ * kv_bytes(type)),
+      plane_bytes_(kv_plane_bytes(type, head_stride_)),
       block_bytes_(spec.layer_count * 2 * heads_ * plane_bytes_),
       memory_(blocks * block_bytes_),
       counts_(blocks, 0) {

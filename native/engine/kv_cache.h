@@ -30,7 +30,7 @@ class KvCache {
   bool shared(BlockId block) const { return counts_[block] > 1; }
   void release(BlockId block);
 
-  // Keys or values of one layer and KV head in a block: [kKvBlock][head_stride].
+  // Keys or values of one layer and KV head in a block: a plane, as float_ops.h has it.
   uint8_t* keys(BlockId block, size_t layer, size_t head) { return at(block, layer * 2, head); }
   uint8_t* values(BlockId block, size_t layer, size_t head) { return at(block, layer * 2 + 1, head); }
   size_t head_stride() const { return head_stride_; }

@@ -22,19 +22,27 @@ struct QuantizedRow {
 };
 
 enum class Activation { kRelu2, kSilu, kGelu };
-enum class KvType { kF32, kF16 };
+enum class KvType { kF32, kF16, kInt8 };
 // Storage of matrices that are multiplied with float activations (embedding, head).
 enum class DenseType { kF32, kF16, kBf16, kQ8_0, kQ6_K };
 
-constexpr size_t kv_bytes(KvType type) { return type == KvType::kF32 ? 4 : 2; }
 constexpr size_t kKvBlock = 32;  // positions in a block of the KV cache
+
+// How the cache holds the keys or values of one head in a block, a "plane": kKvBlock rows of `stride` elements (head_dim
+// rounded up to 16), position after position. int8 rows are followed by kKvBlock floats, the scale of each: the largest
+// magnitude of the row over 127.
+constexpr size_t kv_bytes(KvType type) { return type == KvType::kF32 ? 4 : type == KvType::kF16 ? 2 : 1; }
+constexpr size_t kv_scales_offset(size_t stride) { return kKvBlock * stride; }
+constexpr size_t kv_plane_bytes(KvType type, size_t stride) {
+  return kKvBlock * (stride * kv_bytes(type) + (type == KvType::kInt8 ? sizeof(float) : 0));
+}
 
 // Attention of one token for the query heads that share a KV head.
 struct AttentionArgs {
   const float* q;              // [heads][head_stride], zero beyond head_dim
   size_t heads;
   size_t head_stride;          // head_dim rounded up to 16
-  const uint8_t* const* keys;  // per block: [kKvBlock][head_stride] of `type`
+  const uint8_t* const* keys;  // per block: a plane (see above) of `type`
   const uint8_t* const* values;
   size_t positions;            // attended: 0 .. positions - 1
   KvType type;
@@ -64,8 +72,8 @@ struct FloatOps {
   void (*gated)(Activation activation, const float* gate, const float* up, size_t n, float* out);
   // Half-split rotary embedding (Su et al. 2021) of one head, in place: pairs (i, i + half).
   void (*rope)(float* x, const float* cosines, const float* sines, size_t half);
-  // x [n] to `out` in the KV cache's type, zero-padded to `stride` elements.
-  void (*store_kv)(const float* x, size_t n, size_t stride, KvType type, uint8_t* out);
+  // x [n] to row `position` (below kKvBlock) of a plane of the KV cache, zero-padded to `stride` elements.
+  void (*store_kv)(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position);
   // softmax(scale * q k^T) v, in two passes over the scores, so that the result is independent of any blocking.
   void (*attention)(const AttentionArgs& args);
   // y[t * ldy + r] = dot(row r of w, x[t]) for rows row_begin..row_end and `tokens` inputs of n floats, ldx apart.

@@ -91,8 +91,9 @@ void rms_norm(const float* x, const float* weight, size_t n, float epsilon, floa
   });
 }
 
-BITNET_INLINE QuantizedRow quantize_with_max(const float* x, size_t n, float largest, int8_t* q, size_t stride) {
-  const float range = largest > 1e-5f ? largest : 1e-5f;
+BITNET_INLINE QuantizedRow quantize_with_max(const float* x, size_t n, float largest, int8_t* q, size_t stride,
+                                             float least = 1e-5f) {
+  const float range = largest > least ? largest : least;
   const V s = V::set1(127.0f / range), low = V::set1(-128.0f), negated_high = V::set1(-127.0f);
   const V zero = V::zero();
   for_each_16(n, [&](size_t i, auto count) BITNET_INLINE_LAMBDA {
@@ -108,12 +109,16 @@ BITNET_INLINE QuantizedRow quantize_with_max(const float* x, size_t n, float lar
   return {range / 127.0f, sum};
 }
 
-QuantizedRow quantize(const float* x, size_t n, int8_t* q, size_t stride) {
+BITNET_INLINE float largest_magnitude(const float* x, size_t n) {
   V largest = V::zero();
   for_each_16(n, [&](size_t i, auto count) BITNET_INLINE_LAMBDA {
     largest = V::max(V::abs(load_n(x + i, count)), largest);
   });
-  return quantize_with_max(x, n, V::maximum(largest), q, stride);
+  return V::maximum(largest);
+}
+
+QuantizedRow quantize(const float* x, size_t n, int8_t* q, size_t stride) {
+  return quantize_with_max(x, n, largest_magnitude(x, n), q, stride);
 }
 
 QuantizedRow rms_norm_quantize(const float* x, const float* weight, size_t n, float epsilon, float* normed, int8_t* q,
@@ -171,7 +176,17 @@ void rope(float* x, const float* cosines, const float* sines, size_t half) {
 
 // ---- attention -------------------------------------------------------------------------------------------------------------
 
-void store_kv(const float* x, size_t n, size_t stride, KvType type, uint8_t* out) {
+// Keys and values have no natural size: only what a float can hardly scale is taken for zero.
+constexpr float kLeastKvRange = 1e-30f;
+
+void store_kv(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position) {
+  uint8_t* out = plane + position * stride * kv_bytes(type);
+  if (type == KvType::kInt8) {
+    const QuantizedRow row =
+        quantize_with_max(x, n, largest_magnitude(x, n), reinterpret_cast<int8_t*>(out), stride, kLeastKvRange);
+    memcpy(plane + kv_scales_offset(stride) + position * sizeof(float), &row.scale, sizeof(float));
+    return;
+  }
   for_each_16(n, [&](size_t i, auto count) BITNET_INLINE_LAMBDA {
     const V v = load_n(x + i, count);  // zeros beyond n; stride is a multiple of 16
     if (type == KvType::kF32) {
@@ -180,25 +195,37 @@ void store_kv(const float* x, size_t n, size_t stride, KvType type, uint8_t* out
       V::to_f16(reinterpret_cast<uint16_t*>(out) + i, v);
     }
   });
-  (void)stride;
 }
 
 template <KvType T>
 BITNET_INLINE V load_kv(const uint8_t* p, size_t i) {
   if constexpr (T == KvType::kF32) {
     return V::load(reinterpret_cast<const float*>(p) + i);
-  } else {
+  } else if constexpr (T == KvType::kF16) {
     return V::from_f16(reinterpret_cast<const uint16_t*>(p) + i);
+  } else {
+    return V::from_i8(reinterpret_cast<const int8_t*>(p) + i);  // to be scaled by its row's scale
   }
 }
 
-// Scores of H heads with 4 consecutive positions of a block: 4 H independent accumulators hide the latency of the FMAs.
+// The scales of an int8 plane's rows.
+BITNET_INLINE const float* kv_scales(const uint8_t* plane, size_t stride) {
+  return reinterpret_cast<const float*>(plane + kv_scales_offset(stride));
+}
+
+// Scores of H heads with 4 consecutive positions of a block, from `position` on: 4 H independent accumulators hide the
+// latency of the FMAs.
 template <KvType T, int H>
-BITNET_INLINE void scores4(const float* q, size_t stride, const uint8_t* keys, float scale, float* scores,
+BITNET_INLINE void scores4(const float* q, size_t stride, const uint8_t* plane, size_t position, float scale, float* scores,
                            size_t scores_stride) {
   V a[H][4];
   unroll<H>([&](auto h) BITNET_INLINE_LAMBDA { unroll<4>([&](auto p) BITNET_INLINE_LAMBDA { a[h][p] = V::zero(); }); });
   const size_t row = stride * kv_bytes(T);
+  const uint8_t* keys = plane + position * row;
+  float factors[4] = {scale, scale, scale, scale};
+  if constexpr (T == KvType::kInt8) {
+    for (size_t p = 0; p < 4; p++) factors[p] = kv_scales(plane, stride)[position + p] * scale;
+  }
   for (size_t d = 0; d < stride; d += 16) {
     V k[4];
     unroll<4>([&](auto p) BITNET_INLINE_LAMBDA { k[p] = load_kv<T>(keys + p * row, d); });
@@ -210,7 +237,7 @@ BITNET_INLINE void scores4(const float* q, size_t stride, const uint8_t* keys, f
   unroll<H>([&](auto h) BITNET_INLINE_LAMBDA {
     float sums[4];
     V::sum4(a[h], sums);
-    unroll<4>([&](auto p) BITNET_INLINE_LAMBDA { scores[h * scores_stride + p] = sums[p] * scale; });
+    unroll<4>([&](auto p) BITNET_INLINE_LAMBDA { scores[h * scores_stride + p] = sums[p] * factors[p]; });
   });
 }
 
@@ -247,8 +274,7 @@ BITNET_INLINE void attend(const AttentionArgs& a, size_t head) {
   float* scores = a.scores + head * a.scores_stride;
   // Whole groups of four: blocks hold 32 positions, what lies beyond `positions` is masked below.
   for (size_t p = 0; p < a.positions; p += 4) {
-    scores4<T, H>(q, a.head_stride, a.keys[p / kKvBlock] + p % kKvBlock * a.head_stride * kv_bytes(T), a.scale,
-                  scores + p, a.scores_stride);
+    scores4<T, H>(q, a.head_stride, a.keys[p / kKvBlock], p % kKvBlock, a.scale, scores + p, a.scores_stride);
   }
   float inverse_sums[H];
   const size_t padded = round_up(a.positions, 16);
@@ -262,8 +288,12 @@ BITNET_INLINE void attend(const AttentionArgs& a, size_t head) {
     V total = V::zero();
     for (size_t p = 0; p < padded; p += 16) {
       const V e = exponential(V::sub(V::load(s + p), maximum));
-      V::store(s + p, e);
       total = V::add(total, e);
+      if constexpr (T == KvType::kInt8) {
+        V::store(s + p, V::mul(e, V::load(kv_scales(a.values[p / kKvBlock], a.head_stride) + p % kKvBlock)));
+      } else {
+        V::store(s + p, e);
+      }
     }
     inverse_sums[h] = 1.0f / V::sum(total);
   }
@@ -284,8 +314,10 @@ BITNET_INLINE void attend_all(const AttentionArgs& a) {
 void attention(const AttentionArgs& a) {
   if (a.type == KvType::kF32) {
     attend_all<KvType::kF32>(a);
-  } else {
+  } else if (a.type == KvType::kF16) {
     attend_all<KvType::kF16>(a);
+  } else {
+    attend_all<KvType::kInt8>(a);
   }
 }
 

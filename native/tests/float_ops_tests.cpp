@@ -88,7 +88,7 @@ void run_rows(const FloatOps& ops, size_t n, uint32_t seed, Outputs& out) {
 void run_attention(const FloatOps& ops, size_t heads, size_t head_dim, size_t positions, KvType type, Outputs& out) {
   std::mt19937 rng(static_cast<uint32_t>(heads * 1000 + head_dim + positions));
   const size_t stride = round_up(head_dim, 16), blocks = (positions + kKvBlock - 1) / kKvBlock;
-  const size_t block_bytes = kKvBlock * stride * kv_bytes(type);
+  const size_t block_bytes = kv_plane_bytes(type, stride);
   // Filled with a NaN pattern, as memory that nobody wrote may be: what lies beyond `positions` must not matter.
   AlignedBuffer<uint8_t> keys(blocks * block_bytes), values(blocks * block_bytes);
   std::memset(keys.data(), 0xff, keys.bytes());
@@ -100,9 +100,9 @@ void run_attention(const FloatOps& ops, size_t heads, size_t head_dim, size_t po
   }
   for (size_t p = 0; p < positions; p++) {
     const Floats k = random_floats(head_dim, rng, 1.0f), v = random_floats(head_dim, rng, 1.0f);
-    const size_t offset = p * stride * kv_bytes(type);
-    ops.store_kv(k.data(), head_dim, stride, type, keys.data() + offset);
-    ops.store_kv(v.data(), head_dim, stride, type, values.data() + offset);
+    const size_t plane = p / kKvBlock * block_bytes;
+    ops.store_kv(k.data(), head_dim, stride, type, keys.data() + plane, p % kKvBlock);
+    ops.store_kv(v.data(), head_dim, stride, type, values.data() + plane, p % kKvBlock);
   }
   Floats q(heads * stride);
   for (size_t h = 0; h < heads; h++) {
@@ -114,7 +114,7 @@ void run_attention(const FloatOps& ops, size_t heads, size_t head_dim, size_t po
   ops.attention({q.data(), heads, stride, key_blocks.data(), value_blocks.data(), positions, type,
                  1.0f / std::sqrt(static_cast<float>(head_dim)), scores.data(), scores_stride, y.data()});
   out.add("attention heads=" + std::to_string(heads) + " dim=" + std::to_string(head_dim) +
-              " positions=" + std::to_string(positions) + (type == KvType::kF16 ? " f16" : " f32"),
+              " positions=" + std::to_string(positions) + " type=" + std::to_string(static_cast<int>(type)),
           y);
 }
 
@@ -154,6 +154,7 @@ Outputs run_all(const FloatOps& ops, bool quick) {
       for (size_t positions : {1, 4, 31, 33, 75}) {
         run_attention(ops, heads, dim, positions, KvType::kF16, out);
         run_attention(ops, heads, dim, positions, KvType::kF32, out);
+        run_attention(ops, heads, dim, positions, KvType::kInt8, out);
       }
     }
   }
@@ -177,8 +178,8 @@ void check_half_conversions(const FloatOps& ops, TestResult& result) {
       std::memcpy(&x[i], &bits, 4);
       if (std::isnan(x[i])) x[i] = 1.0f;
     }
-    ops.store_kv(x.data(), 16, 16, KvType::kF16, reinterpret_cast<uint8_t*>(ours.data()));
-    kScalarFloatOps.store_kv(x.data(), 16, 16, KvType::kF16, reinterpret_cast<uint8_t*>(reference.data()));
+    ops.store_kv(x.data(), 16, 16, KvType::kF16, reinterpret_cast<uint8_t*>(ours.data()), 0);
+    kScalarFloatOps.store_kv(x.data(), 16, 16, KvType::kF16, reinterpret_cast<uint8_t*>(reference.data()), 0);
     ok = same_bits(ours, reference);
   }
   result.check(ok, std::string("f32 -> f16 of ") + ops.level);
@@ -207,6 +208,57 @@ void check_against_double(TestResult& result) {
   result.check(worst < 1e-5, "rms_norm against double: " + std::to_string(worst));
 }
 
+// An int8 plane: every element within half a step of what was stored, and attention over it as float64 has it.
+void check_int8_kv(TestResult& result) {
+  constexpr size_t kDim = 100, kStride = 112, kPositions = 45, kBlocks = 2, kFirst = 3;
+  const auto& ops = kScalarFloatOps;
+  const size_t plane_bytes = kv_plane_bytes(KvType::kInt8, kStride);
+  std::mt19937 rng(11);
+  std::vector<uint8_t> planes[2];
+  std::vector<const uint8_t*> pointers[2];
+  std::vector<double> stored[2];
+  double worst_step = 0;
+  for (int kind = 0; kind < 2; kind++) {
+    planes[kind].assign(kBlocks * plane_bytes, 0xff);
+    for (size_t b = 0; b < kBlocks; b++) pointers[kind].push_back(planes[kind].data() + b * plane_bytes);
+    for (size_t p = 0; p < kPositions; p++) {
+      // Of very different sizes, one row all zero.
+      Floats x = random_floats(kDim, rng, p % 7 ? std::ldexp(1.0f, static_cast<int>(p % 5) * 2 - 4) : 0.0f);
+      uint8_t* plane = planes[kind].data() + p / kKvBlock * plane_bytes;
+      ops.store_kv(x.data(), kDim, kStride, KvType::kInt8, plane, p % kKvBlock);
+      float scale, largest = 0;
+      std::memcpy(&scale, plane + kKvBlock * kStride + p % kKvBlock * 4, 4);
+      for (float v : x) largest = std::max(largest, std::fabs(v));
+      worst_step = std::max(worst_step, std::fabs(scale - static_cast<double>(largest) / 127));
+      for (size_t i = 0; i < kDim; i++) {
+        const auto code = static_cast<int8_t>(plane[p % kKvBlock * kStride + i]);
+        stored[kind].push_back(static_cast<double>(code) * scale);
+        if (scale > 0) worst_step = std::max(worst_step, (std::fabs(stored[kind].back() - x[i]) / scale - 0.5) * 0.01);
+      }
+    }
+  }
+  result.check(worst_step < 1e-6, "int8 keys and values: off by " + std::to_string(worst_step));
+
+  Floats q = random_floats(kDim, rng, 1.0f), scores(48), y(kStride);
+  q.resize(kStride, 0.0f);
+  ops.attention({q.data(), 1, kStride, pointers[0].data(), pointers[1].data(), kPositions, KvType::kInt8, 0.1f, scores.data(),
+                 48, y.data(), kFirst});
+  std::vector<double> weights(kPositions), expected(kDim);
+  double total = 0;
+  for (size_t p = kFirst; p < kPositions; p++) {
+    double dot = 0;
+    for (size_t i = 0; i < kDim; i++) dot += static_cast<double>(q[i]) * stored[0][p * kDim + i];
+    total += weights[p] = std::exp(dot * static_cast<double>(0.1f));
+  }
+  double worst = 0, size = 0;
+  for (size_t i = 0; i < kDim; i++) {
+    for (size_t p = kFirst; p < kPositions; p++) expected[i] += weights[p] / total * stored[1][p * kDim + i];
+    worst = std::max(worst, std::fabs(expected[i] - y[i]));
+    size = std::max(size, std::fabs(expected[i]));
+  }
+  result.check(worst < 3e-6 * size, "attention over int8 against double: " + std::to_string(worst / size));
+}
+
 }  // namespace
 
 void test_float_ops(bool quick, TestResult& result) {
@@ -217,6 +269,7 @@ void test_float_ops(bool quick, TestResult& result) {
   tables = {&kNeonFloatOps};
 #endif
   check_against_double(result);
+  check_int8_kv(result);
   check_half_conversions(kScalarFloatOps, result);
   const Outputs expected = run_all(kScalarFloatOps, quick);
   for (const auto* ops : tables) {

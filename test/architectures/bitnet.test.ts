@@ -1,8 +1,9 @@
 import { join } from "node:path";
 import type { TensorRef } from "../../types/addon";
-import { architectureNames, describeModel, inspectFile, memoryPlan } from "../../lib/architectures";
+import { architectureNames, describeModel } from "../../lib/architectures";
+import { estimateMemory, type KvType, type MemoryEstimate } from "../../lib/engine";
 import type { BitnetError } from "../../lib/errors";
-import { InvalidOptionError, ModelFormatError, UnsupportedModelError } from "../../lib/errors";
+import { ModelFormatError, UnsupportedModelError } from "../../lib/errors";
 import { BUNDLED_MODEL_PATH } from "../../lib/files/bundled";
 import { readGguf, readTokenizerInfo } from "../../lib/files/gguf";
 import { writeGguf, type GgufToWrite, type MetadataValue, type TensorToWrite } from "../helpers/gguf_builder";
@@ -307,33 +308,17 @@ describe("the vocabulary", () => {
   );
 });
 
-describe("inspection", () => {
-  test("of the bundled model: it runs, and its parameters are those of its card", async () => {
-    const { types, memory, problem, metadata } = await inspectFile(BUNDLED_MODEL_PATH);
-    expect(problem).toBeUndefined();
-    expect([types.i2_s?.elements, types.f16?.elements]).toEqual([4_718_592, 1_048_576]);
-    expect(Object.values(types).reduce((sum, { elements }) => sum + elements, 0)).toBe(5_776_640);
-    expect(metadata["bitnet-b1.58.hidden_activation"]).toBe("relu2");
-    // 6 layers, keys and values of 2 heads of 64, 512 positions, two bytes each.
-    expect(memory).toMatchObject({ packedWeights: 4_718_592 / 4, kvCache: 6 * 2 * 128 * 512 * 2, contextLength: 512 });
-    expect(JSON.parse(JSON.stringify(metadata))).toEqual(metadata);
-  });
-
-  test("of a file that cannot be run says why", async () => {
-    const file = await tiny({ metadata: { "general.architecture": text("mamba") } });
-    const { problem, memory, tensors } = await inspectFile(file.path);
-    expect(problem?.code).toBe("ERR_UNSUPPORTED_MODEL");
-    expect(memory).toBeUndefined();
-    expect(tensors).toHaveLength(file.tensors.length);
-  });
-
-  test("memory follows context and KV type, and refuses nonsense", async () => {
-    const spec = describeModel(await tiny());
-    const half = memoryPlan(spec, { contextLength: 33 });
-    expect(half.kvCache).toBe(64 * 2 * 2 * 64 * 2);
-    expect(memoryPlan(spec, { contextLength: 33, kvType: "f32" }).kvCache).toBe(2 * half.kvCache);
-    expect(() => memoryPlan(spec, { contextLength: 0 })).toThrow(InvalidOptionError);
-  });
+test("the memory of the bundled model follows from its card, the context and the KV type", async () => {
+  const spec = describeModel(await readGguf(BUNDLED_MODEL_PATH));
+  const estimate = (contextLength: number, kvType: KvType): MemoryEstimate =>
+    estimateMemory(spec, { contextLength, kvType, maxBatchTokens: 512 });
+  // 6 layers, keys and values of 2 heads of 64, 512 positions, two bytes each.
+  const kvBytes = 6 * 2 * 128 * 512 * 2;
+  expect(estimate(512, "f16")).toMatchObject({ packedBytes: 4_718_592 / 4, kvBytes });
+  // Blocks of 32 positions; a float beside each head's int8 values.
+  expect(estimate(481, "f16").kvBytes).toBe(kvBytes);
+  expect(estimate(512, "f32").kvBytes).toBe(2 * kvBytes);
+  expect(estimate(512, "int8").kvBytes).toBe(6 * 2 * 2 * 512 * (64 + 4));
 });
 
 test("architecture names", () => {

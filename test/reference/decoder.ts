@@ -70,7 +70,7 @@ export interface DecoderWeights {
 /** How values are rounded on the way; by default not at all. */
 export interface DecoderOptions {
   /** Rounds keys and values as a KV cache of this type does. */
-  kv?: "f64" | "f32" | "f16";
+  kv?: "f64" | "f32" | "f16" | "int8";
   /** "f32" rounds every stored activation to float32: shows how far float32 engines may differ. */
   activations?: "f64" | "f32";
 }
@@ -81,7 +81,7 @@ export interface StepResult {
   logits: Float64Array;
   /** Least distance of any activation from a rounding tie, in int8 steps: 0 at a tie, at most 0.5. */
   tieDistance: number;
-  /** The same of keys and values with `kv: "f16"`, in steps of binary16 at the value; else 0.5. */
+  /** The same of keys and values with `kv: "f16"` or `"int8"`, in steps of that type at the value; else 0.5. */
   kvTieDistance: number;
 }
 
@@ -105,7 +105,7 @@ const activations: Record<DecoderWeights["activation"], (x: number) => number> =
   gelu: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
 };
 
-const kvRounding: Record<NonNullable<DecoderOptions["kv"]>, (x: number) => number> = {
+const kvRounding: Record<Exclude<DecoderOptions["kv"], "int8" | undefined>, (x: number) => number> = {
   f64: (x) => x,
   f32: Math.fround,
   f16: roundToHalf,
@@ -337,7 +337,24 @@ export class ReferenceSequence {
     if (this.kv === "f16") {
       for (const value of x) this.kvTieDistance = Math.min(this.kvTieDistance, halfTieDistance(value));
     }
+    if (this.kv === "int8") return this.storeInt8(x);
     return x.map(kvRounding[this.kv]);
+  }
+
+  /** Each head by itself in 127 steps to either side of 0; the scale is kept as float32. */
+  private storeInt8(x: Float64Array): Float64Array {
+    const result = new Float64Array(x.length);
+    const { headDim } = this.weights;
+    for (let at = 0; at < x.length; at += headDim) {
+      const head = x.subarray(at, at + headDim);
+      const step = head.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127;
+      for (const [i, value] of head.entries()) {
+        const steps = step > 0 ? value / step : 0;
+        result[at + i] = roundHalfEven(steps) * Math.fround(step);
+        this.kvTieDistance = Math.min(this.kvTieDistance, Math.abs(steps - Math.floor(steps) - 0.5));
+      }
+    }
+    return result;
   }
 }
 

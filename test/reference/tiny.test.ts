@@ -42,8 +42,8 @@ const SHAPES: Record<string, TinyModelOptions> = {
   "own Q6_K head": { head: "Q6_K", heads: 4, headDim: 64 },
 };
 
-/** Rounding to f16 adds ties of its own: only small models have prompts that stay clear of those too. */
-const F16_SHAPES = [
+/** Rounding to f16 or int8 adds ties of its own: only small models have prompts that stay clear of those too. */
+const ROUNDED_SHAPES = [
   "width 128, grouped 2:1",
   "one KV head a query head (1:1)",
   "heads wider than the hidden state",
@@ -52,7 +52,8 @@ const F16_SHAPES = [
 
 describe.each([
   ["f32", Object.keys(SHAPES)],
-  ["f16", F16_SHAPES],
+  ["f16", ROUNDED_SHAPES],
+  ["int8", ROUNDED_SHAPES],
 ] as const)("keys and values as %s", (kvType, names) => {
   test.each(names)("%s", async (name) => {
     const path = join(folder, `${name.replace(/\W+/g, "-")}-${kvType}.gguf`);

@@ -1,6 +1,6 @@
 import { Option, type Command } from "commander";
 import { describeModel } from "../../architectures";
-import { estimateMemory, formatBytes, type KvType, type MemoryEstimate } from "../../engine";
+import { estimateMemory, formatBytes, KV_TYPES, type KvType, type MemoryEstimate } from "../../engine";
 import { BitnetError } from "../../errors";
 import { BUNDLED_MODEL_PATH } from "../../files/bundled";
 import { readGguf, type GgufFile, type GgufValue } from "../../files/gguf";
@@ -29,7 +29,7 @@ export function addInspect(program: Command): void {
       "context length to count memory for (default: the model's, at most 4096)",
       countArgument,
     )
-    .addOption(new Option("--kv-type <type>", "precision of the KV cache").choices(["f16", "f32"]).default("f16"))
+    .addOption(new Option("--kv-type <type>", "precision of the KV cache").choices(KV_TYPES).default("f16"))
     .option("--full", "show arrays in full")
     .option("--json", "print { metadata, tensors, memory }")
     .action(inspect);
