@@ -11,7 +11,7 @@ const ROOMS = [
   ...["files", "sampling", "tokenizer", "architectures"],
   ...["engine", "convert"],
   ...["generation", "chat", "model", "index"],
-  ...["benchmark", "server", "cli"],
+  ...["benchmark", "server", "ai_sdk", "cli"],
 ];
 
 function importsGoOneWay() {

@@ -29,6 +29,7 @@ export default defineConfig({
           page("Kernels and threads", "/kernels-and-threads"),
           page("Kernels: families and choice", "/kernels"),
           page("Servers and deployment", "/servers"),
+          page("Vercel's AI SDK", "/ai-sdk"),
           ...["server", "deploy"].filter(exists).map((name) => page(titleOf(name), `/${name}`)),
           page("Edge devices", "/edge"),
           page("Migrating", "/migrating"),

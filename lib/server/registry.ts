@@ -218,7 +218,8 @@ function makeEntry(config: ModelConfig, first: boolean): Entry {
   };
 }
 
-function defaultId(path: string): string {
+/** The name of a model whose file lies at `path`, unless it is given another. */
+export function defaultId(path: string): string {
   return basename(path).replace(/\.gguf$/i, "");
 }
 
