@@ -37,12 +37,9 @@ export class GgufTensors implements TensorFinder {
     const ref = this.take(ggufName(role, layer), [columns, rows]);
     const type = tensorTypeByName(ref.format);
     if (type?.linear !== true) {
-      const why = type?.ternary
-        ? "whose tile sizes are not in the file, so that it cannot be read"
-        : "which is neither ternary nor made of codes with a scale per group";
       throw new UnsupportedModelError(
-        `"${this.file.path}": tensor "${ref.name}" is ${ref.format}, ${why}. Use an I2_S file of the model, or convert the ` +
-          `original with "node-bitnet convert".`,
+        `"${this.file.path}": tensor "${ref.name}" is ${ref.format}, which is neither ternary nor made of codes with a scale ` +
+          `per group. Use an I2_S file of the model, or convert the original with "node-bitnet convert".`,
       );
     }
     return ref;

@@ -35,6 +35,10 @@ struct Checker {
             name + " is stored as " + t.format + ", which cannot serve as a " +
                 (use == Use::kLinear ? "linear layer's matrix" : "dense tensor") + ".");
     const size_t bytes = format.bytes(rows, columns);
+    require(bytes != 0 || !format.tiled, kUnsupportedModel,
+            name + " is stored as " + t.format + ", whose tile sizes are not in the file, and they are not known for a matrix of " +
+                std::to_string(rows) + " x " + std::to_string(columns) +
+                ". Use an I2_S file of the model, or convert the original with \"node-bitnet convert\".");
     require(bytes != 0, kModelFormat, name + ": " + t.format + " cannot hold " + std::to_string(columns) + " columns.");
     require(bytes == t.byte_length, kModelFormat,
             name + " has " + std::to_string(t.byte_length) + " bytes, its shape and type need " + std::to_string(bytes) + ".");

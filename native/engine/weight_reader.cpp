@@ -67,8 +67,8 @@ void WeightReader::read(size_t stored, size_t count, uint8_t* out) const {
     valid = unpack(data_, tensor_.rows, tensor_.columns, stored, count, out);
   }
   if (!valid) {
-    throw Error(kModelFormat, "Tensor \"" + tensor_.name + "\" holds the code 3, which no ternary weight has: the file "
-                                  "is damaged or in another layout.");
+    const std::string what = format_.tiled ? "an index that stands for no ternary weights" : "the code 3, which no ternary weight has";
+    throw Error(kModelFormat, "Tensor \"" + tensor_.name + "\" holds " + what + ": the file is damaged or in another layout.");
   }
 }
 
@@ -153,7 +153,7 @@ std::vector<uint32_t> WeightReader::column_order() const {
 }
 
 void WeightReader::release(size_t row, size_t count) const {
-  if (format_.gptq_bits) return;  // rows lie across the whole tensor
+  if (format_.gptq_bits || format_.tiled) return;  // rows lie across the whole tensor
   const uint64_t row_bytes = tensor_.byte_length / tensor_.rows;
   files_[tensor_.file].release(tensor_.offset + row * row_bytes, count * row_bytes);
 }

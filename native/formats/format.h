@@ -57,6 +57,9 @@ struct Format {
 
   // GPTQ: bits of a code; scales and zeros are tensors of their own (formats/gptq.h). 0 for all others.
   int gptq_bits = 0;
+
+  // Whether tiles whose sizes the file does not tell take the place of rows: `bytes` is 0 where they aren't known either.
+  bool tiled = false;
 };
 
 constexpr int kNoDense = -1;
@@ -67,6 +70,8 @@ extern const Format kFormatBf16;
 extern const Format kFormatQ8_0;
 extern const Format kFormatQ6_K;
 extern const Format kFormatI2S;
+extern const Format kFormatTl1;
+extern const Format kFormatTl2;
 extern const Format kFormatHfPackedU8;
 extern const Format kFormatF32Master;
 extern const Format kFormatF16Master;

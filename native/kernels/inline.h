@@ -57,5 +57,12 @@ BITNET_INLINE void unroll(F&& f) {
   unroll_sequence(f, std::make_integer_sequence<int, N>{});
 }
 
+// g++ 12 schedules loads so far ahead that accumulators no longer fit in the registers; it doesn't move them across this.
+BITNET_INLINE void no_loads_ahead() {
+#if defined(__GNUC__) && !defined(__clang__)
+  __asm__ volatile("" ::: "memory");
+#endif
+}
+
 }  // namespace
 }  // namespace bitnet

@@ -12,7 +12,7 @@ export type MetadataValue =
   | { type: "i32s"; value: readonly number[] }
   | { type: "f32s"; value: readonly number[] };
 
-/** Tensor type ids of ggml.h, bitnet.cpp (I2_S), ik_llama.cpp (IQ*_BN) and PrismML's fork (PQ2_0, PTQ1_0). */
+/** Tensor type ids of ggml.h, bitnet.cpp (I2_S, TL1, TL2), ik_llama.cpp (IQ*_BN) and PrismML's fork (PQ2_0, PTQ1_0). */
 export const TENSOR_TYPE_IDS = {
   F32: 0,
   F16: 1,
@@ -23,6 +23,8 @@ export const TENSOR_TYPE_IDS = {
   TQ1_0: 34,
   TQ2_0: 35,
   I2_S: 36,
+  TL1: 38,
+  TL2: 39,
   Q1_0: 41,
   Q2_0: 42,
   IQ1_BN: 134,

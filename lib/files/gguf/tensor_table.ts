@@ -137,7 +137,7 @@ function resolveType(
         `original model with "node-bitnet convert".`,
     );
   }
-  const here = meanings.filter((type) => type.onlyIn === undefined || (type.onlyIn === "bitnet") === placement.bitnet);
+  const here = meanings.filter((type) => type.onlyIn === undefined || !placement.bitnet);
   const possible = here
     .map((type) => ({ type, byteLength: type.byteLength(rows, columns) }))
     .filter((item): item is { type: TensorType; byteLength: number } => item.byteLength !== undefined);

@@ -14,8 +14,8 @@ export interface TensorType {
   readonly ternary: boolean;
   /** Whether it can serve as the matrix of a linear layer: ternary, or codes with a scale per group. */
   readonly linear: boolean;
-  /** Which files the meaning holds in; absent: in all. */
-  readonly onlyIn?: "bitnet" | "not-bitnet";
+  /** "not-bitnet": the meaning does not hold in files of bitnet.cpp's architectures. Absent: it holds in all. */
+  readonly onlyIn?: "not-bitnet";
   /** Bytes of a tensor with these rows and columns; undefined where the type cannot have the shape. */
   byteLength(rows: number, columns: number): number | undefined;
 }
@@ -69,8 +69,7 @@ function tl2(id: number): TensorType {
     id,
     name: "tl2",
     ternary: true,
-    linear: false,
-    onlyIn: "bitnet",
+    linear: true,
     byteLength: (rows, columns) => {
       if (columns < 256 || columns % 32 !== 0 || rows % 32 !== 0) return undefined;
       const bytes = ((((columns - 256) * rows) / 3) * 5) / 8 + (256 * rows) / 4;
@@ -117,7 +116,7 @@ export const TENSOR_TYPES: readonly TensorType[] = [
   blocks(35, "tq2_0", 256, 66, TERNARY),
   twoBit(36, "i2_s"),
   blocks(36, "iq4_nl_4_4", 32, 18, { onlyIn: "not-bitnet" }),
-  twoBit(38, "tl1", { onlyIn: "bitnet", linear: false }),
+  twoBit(38, "tl1"),
   blocks(38, "iq4_nl_8_8", 32, 18, { onlyIn: "not-bitnet" }),
   tl2(39),
   blocks(39, "mxfp4", 32, 17),

@@ -49,5 +49,18 @@ struct LutTableAvx2 {
   }
 };
 
+// Stores 16 rows' sums, given as eight of even and eight of odd rows; `add`: to what is there.
+BITNET_INLINE void store_rows(const __m256i (&sums)[2], int32_t* y, bool add) {
+  const __m256i a = _mm256_unpacklo_epi32(sums[0], sums[1]), b = _mm256_unpackhi_epi32(sums[0], sums[1]);
+  auto* out = reinterpret_cast<__m256i*>(y);
+  __m256i y0 = _mm256_permute2x128_si256(a, b, 0x20), y1 = _mm256_permute2x128_si256(a, b, 0x31);
+  if (add) {
+    y0 = _mm256_add_epi32(y0, _mm256_loadu_si256(out));
+    y1 = _mm256_add_epi32(y1, _mm256_loadu_si256(out + 1));
+  }
+  _mm256_storeu_si256(out, y0);
+  _mm256_storeu_si256(out + 1, y1);
+}
+
 }  // namespace
 }  // namespace bitnet

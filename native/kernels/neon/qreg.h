@@ -19,13 +19,6 @@ BITNET_INLINE void prefetch(const uint8_t* p) {
 #endif
 }
 
-// g++ 12 schedules loads so far ahead that accumulators no longer fit in the registers; it doesn't move them across this.
-BITNET_INLINE void no_loads_ahead() {
-#if defined(__GNUC__) && !defined(__clang__)
-  __asm__ volatile("" ::: "memory");
-#endif
-}
-
 // The sums of the 4 lanes of four registers.
 BITNET_INLINE int32x4_t sum4(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d) {
   return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
