@@ -9,13 +9,13 @@
 
 #include <vector>
 
-#include "aligned_buffer.h"
+#include "engine/weight_region.h"
 #include "kernels/kernel.h"
 
 namespace bitnet {
 
 struct SketchPlane {
-  AlignedBuffer<uint8_t> packed;
+  WeightView packed;
   std::vector<float> scales;          // [rows]
   std::vector<float> errors;          // [rows] root mean square of what the plane leaves
   std::vector<float> column_weights;  // [columns] mean square of that in a column over that of all; mean 1

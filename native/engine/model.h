@@ -6,10 +6,10 @@
 #include <memory>
 #include <vector>
 
-#include "aligned_buffer.h"
 #include "engine/head_sketch.h"
 #include "engine/mapped_file.h"
 #include "engine/model_spec.h"
+#include "engine/weight_region.h"
 #include "formats/format.h"
 #include "kernels/column_kernel.h"
 #include "kernels/float_ops.h"
@@ -22,7 +22,7 @@ namespace bitnet {
 // multiplied as exact integers, or with scales by group.
 struct Linear {
   size_t rows = 0, columns = 0;
-  AlignedBuffer<uint8_t> packed;
+  WeightView packed;
   std::vector<float> row_scales;  // one per row: parts may differ in scale
   size_t prefetch = kDefaultPrefetch;
   PackedMatrix matrix() const { return {packed.data(), rows, columns, prefetch}; }
@@ -31,7 +31,7 @@ struct Linear {
   std::vector<uint32_t> column_order;  // the input's column at each place; empty: its own order
   // The same codes by input, for products that skip zero inputs; null: there are none.
   const ColumnKernel* column_kernel = nullptr;
-  AlignedBuffer<uint8_t> by_column;
+  WeightView by_column;
   size_t group_table_bytes() const {
     return group_kernel && group_kernel->table_bytes ? group_kernel->table_bytes(columns) : 0;
   }
@@ -101,6 +101,7 @@ class Model {
 
   ModelSpec spec_;
   std::vector<MappedFile> files_;
+  WeightRegion weights_;
   const TernaryKernel* kernel_ = nullptr;
   const FloatOps* ops_ = nullptr;
   std::vector<Layer> layers_;

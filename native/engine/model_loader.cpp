@@ -92,6 +92,8 @@ std::shared_ptr<const Model> ModelLoader::load() {
     require_same_order(out.gate.column_order == out.up.column_order, in.up);
     plan(out.down, {in.down}, control_.sparsity && spec.activation == Activation::kRelu2);
   }
+  plan_sketch();
+  model_->weights_.allocate();
   pack_all();
   sketch_head();
   return model_;
@@ -187,7 +189,7 @@ void ModelLoader::plan(Linear& linear, std::vector<TensorRef> parts, bool by_col
   if (grouped) {
     linear.group_shape = common_shape(shapes, linear.rows, linear.columns);
     linear.group_kernel = &group_kernel(linear.group_shape, parts.front());
-    linear.packed = AlignedBuffer<uint8_t>(linear.group_kernel->packed_bytes(linear.group_shape));
+    model_->weights_.reserve(linear.packed, linear.group_kernel->packed_bytes(linear.group_shape));
   } else {
     std::vector<float> scale;
     for (const auto& part : parts) {
@@ -198,9 +200,9 @@ void ModelLoader::plan(Linear& linear, std::vector<TensorRef> parts, bool by_col
       }
     }
     linear.row_scales.resize(round_up(linear.rows, kRowTile), 0.0f);
-    linear.packed = AlignedBuffer<uint8_t>(model_->kernel_->packed_bytes(linear.rows, linear.columns));
+    model_->weights_.reserve(linear.packed, model_->kernel_->packed_bytes(linear.rows, linear.columns));
     if (by_column) linear.column_kernel = column_kernel_for(*model_->kernel_);
-    if (linear.column_kernel) linear.by_column = AlignedBuffer<uint8_t>(columns::packed_bytes(linear.rows, linear.columns));
+    if (linear.column_kernel) model_->weights_.reserve(linear.by_column, columns::packed_bytes(linear.rows, linear.columns));
   }
   const size_t tile = linear.column_kernel ? kColumnBlockRows : kRowTile;
   parts_.push_back(std::make_unique<std::vector<TensorRef>>(std::move(parts)));
@@ -304,24 +306,33 @@ void ModelLoader::pack_all() {
   });
 }
 
-// Writes the head in two bits a weight (head_sketch.h), where it is large enough to be worth it.
-void ModelLoader::sketch_head() {
+// Reserves the head in two bits a weight (head_sketch.h), where it is large enough to be worth it.
+void ModelLoader::plan_sketch() {
   const DenseMatrix& w = model_->head_;
   HeadSketch& sketch = model_->head_sketch_;
   const TernaryKernel* kernel = four_level_kernel(*model_->kernel_);
   const bool large = w.bytes() >= kSketchFromBytes;
   if (!kernel || control_.head == HeadMode::kFull || (control_.head == HeadMode::kAuto && !large)) return;
+  sketch.kernel = kernel;
+  sketch.rows = w.rows;
+  sketch.columns = w.columns;
+  sketch.prefetch = control_.prefetch;
+  model_->weights_.reserve(sketch.first.packed, kernel->packed_bytes(w.rows, w.columns));
+  if (kernel->gemv_rows) model_->weights_.reserve(sketch.second.packed, kernel->packed_bytes(w.rows, w.columns));
+}
+
+void ModelLoader::sketch_head() {
+  const DenseMatrix& w = model_->head_;
+  HeadSketch& sketch = model_->head_sketch_;
+  const TernaryKernel* kernel = sketch.kernel;
+  if (!kernel) return;
   const TensorRef& tensor = model_->spec_.output ? *model_->spec_.output : model_->spec_.token_embedding;
   const size_t rows = w.rows, columns = w.columns, row_bytes = dense_row_bytes(w.type, columns);
   constexpr size_t kRows = 512, kSampled = 16;  // rows a step; one row in 16 tells the columns' errors
-  sketch.rows = rows;
-  sketch.columns = columns;
-  sketch.prefetch = control_.prefetch;
   std::vector<SketchPlane*> planes = {&sketch.first};
-  if (kernel->gemv_rows) planes.push_back(&sketch.second);
+  if (sketch.second.packed.bytes()) planes.push_back(&sketch.second);
   std::vector<std::vector<double>> column_errors(planes.size(), std::vector<double>(columns));
   for (auto* plane : planes) {
-    plane->packed = AlignedBuffer<uint8_t>(kernel->packed_bytes(rows, columns));
     plane->scales.resize(round_up(rows, kRowTile));
     plane->errors.resize(round_up(rows, kRowTile));
     plane->column_weights.resize(columns, 1.0f);
@@ -361,7 +372,6 @@ void ModelLoader::sketch_head() {
       planes[p]->column_weights[k] = static_cast<float>(column_errors[p][k] * static_cast<double>(columns) / total);
     }
   }
-  sketch.kernel = kernel;
 }
 
 // Calls work(0) .. work(count - 1) from `threads` threads; the first error stops the rest and is thrown.

@@ -27,6 +27,7 @@ class ModelLoader {
   void plan(Linear& linear, std::vector<TensorRef> parts, bool by_column = false);
   const GroupKernel& group_kernel(const GroupShape& shape, const TensorRef& tensor);
   void pack_all();
+  void plan_sketch();
   void sketch_head();
   void in_parallel(size_t count, const std::function<void(size_t)>& work) const;
   void pack(const Chunk& chunk, AlignedBuffer<uint8_t>& codes) const;
