@@ -77,7 +77,7 @@ size_t Forward::memory_bytes() const {
 }
 
 size_t Forward::chunk_rows(size_t rows, size_t tokens) const {
-  return product_chunk_rows(kernel_, rows, tokens, pool_.threads());
+  return product_chunk_rows(kernel_.batch_rows, rows, tokens, pool_.threads());
 }
 
 void Forward::product(const Linear& linear, const Activations& x, size_t begin, size_t end, size_t step, Scratch& s,

@@ -88,7 +88,7 @@ double ProductRunner::run(const MatrixKernel& kernel, const PackedMatrix& w, Ran
   const auto start = std::chrono::steady_clock::now();
   x.build_tables(kernel, pool_);
   const Activations view = x.view(kernel);
-  const size_t step = product_chunk_rows(kernel, w.rows, view.count, pool_.threads());
+  const size_t step = product_chunk_rows(kernel.batch_rows(), w.rows, view.count, pool_.threads());
   pool_.parallel((w.rows + step - 1) / step, [&](size_t chunk, unsigned thread) {
     const size_t begin = chunk * step, end = std::min(w.rows, begin + step);
     kernel.gemm(w, view, x.scales(), output_.data(), stride(w), begin, end, scratch_[thread].data());

@@ -93,12 +93,53 @@ BITNET_INLINE void tile_rows(const int8_t* x, size_t stride, const uint8_t* tile
   if (r < rows) tile_product<TwoTokens, false>(x, stride, tiles + r * columns, columns / 64, c);
 }
 
+// One batch of up to 32 tokens: each code is used once, so a block's tiles go no further than L1, and the sums of all
+// columns stay in the tile registers.
+template <class Layout, bool TwoTokens, bool TwoRows>
+BITNET_INLINE void tile_stream(const uint8_t* block, size_t blocks, size_t group_bytes, size_t ahead, const int8_t* x,
+                               size_t stride, const int32_t* start, int32_t* y, size_t ldy) {
+  constexpr size_t kStep = TwoRows ? 2 * kTileBytes : kTileBytes;
+  alignas(64) uint8_t tiles[2][Layout::kBlockColumns / 64 * kStep];  // two, so that a block need not wait for the last one's reads
+  const TileTarget c{start, 16, 0, y, ldy};
+  load_sums<TwoTokens, TwoRows>(c);
+  for (size_t b = 0; b < blocks; b++, block += 256, x += Layout::kBlockColumns) {
+    uint8_t* out = tiles[b % 2];
+    Layout::unpack16(block, group_bytes, ahead, out, kStep);
+    if constexpr (TwoRows) Layout::unpack16(block + 4 * group_bytes, group_bytes, ahead, out + kTileBytes, kStep);
+    settle_memory();
+    multiply_tiles<TwoTokens, TwoRows>(x, stride, out, Layout::kBlockColumns / 64);
+  }
+  store_sums<TwoTokens, TwoRows>(c);
+}
+
+template <class Layout, bool TwoTokens>
+BITNET_INLINE void tile_gemm_few(const PackedMatrix& w, size_t blocks, size_t group_bytes, const Activations& x, int32_t* y,
+                                 size_t ldy, size_t row_begin, size_t row_end) {
+  alignas(64) int32_t start[kTileTokens * 16];
+  for (size_t i = 0; i < x.count; i++) _mm512_store_si512(start + 16 * i, _mm512_set1_epi32(-x.sums[i]));
+  configure_tiles(smaller(x.count, 16), x.count > 16 ? x.count - 16 : 16);
+  settle_memory();
+  size_t row = row_begin;
+  for (; row + kTileRows <= row_end; row += kTileRows) {
+    tile_stream<Layout, TwoTokens, true>(w.data + row / 4 * group_bytes, blocks, group_bytes, w.prefetch, x.values, x.stride,
+                                         start, y + row, ldy);
+  }
+  if (row < row_end) {
+    tile_stream<Layout, TwoTokens, false>(w.data + row / 4 * group_bytes, blocks, group_bytes, w.prefetch, x.values, x.stride,
+                                          start, y + row, ldy);
+  }
+  _tile_release();
+}
+
 // TernaryKernel::gemm for batches. `padded` is the number of columns that the layout stores.
 template <class Layout>
 BITNET_INLINE void tile_gemm(const PackedMatrix& w, size_t padded, size_t group_bytes, const Activations& x, int32_t* y,
                              size_t ldy, size_t row_begin, size_t row_end, void* scratch) {
   auto* tiles = static_cast<uint8_t*>(scratch);
   row_end = round_up(row_end, kRowTile);
+  const size_t blocks = padded / Layout::kBlockColumns;
+  if (x.count <= 16) return tile_gemm_few<Layout, false>(w, blocks, group_bytes, x, y, ldy, row_begin, row_end);
+  if (x.count <= kTileTokens) return tile_gemm_few<Layout, true>(w, blocks, group_bytes, x, y, ldy, row_begin, row_end);
   const size_t whole = x.count / kTileTokens * kTileTokens, rest = x.count - whole;
   for (size_t row = row_begin; row < row_end; row += kPanelRows) {
     const size_t rows = smaller(kPanelRows, row_end - row);

@@ -50,32 +50,49 @@ struct TileTarget {
   size_t ldy;
 };
 
-// y = start + x * codes for 16 tokens (32) and 16 rows of W (32), over `steps` steps of 64 columns.
 template <bool TwoTokens, bool TwoRows>
-BITNET_INLINE void tile_product(const int8_t* x, size_t stride, const uint8_t* codes, size_t steps, const TileTarget& c) {
-  constexpr size_t kStep = TwoRows ? 2 * kTileBytes : kTileBytes;
-  const size_t in = c.start_stride * 4, out = c.ldy * 4;
-  const int32_t* start2 = c.start + 16 * c.start_stride;
-  const int8_t* x2 = x + 16 * stride;
+BITNET_INLINE void load_sums(const TileTarget& c) {
+  const size_t stride = c.start_stride * 4;
+  const int32_t* second = c.start + 16 * c.start_stride;
   settle_memory();
-  _tile_loadd(0, c.start, in);
-  if constexpr (TwoRows) _tile_loadd(1, c.start + c.start_right, in);
-  if constexpr (TwoTokens) _tile_loadd(2, start2, in);
-  if constexpr (TwoTokens && TwoRows) _tile_loadd(3, start2 + c.start_right, in);
-  for (size_t s = 0; s < steps; s++, x += 64, x2 += 64, codes += kStep) {
+  _tile_loadd(0, c.start, stride);
+  if constexpr (TwoRows) _tile_loadd(1, c.start + c.start_right, stride);
+  if constexpr (TwoTokens) _tile_loadd(2, second, stride);
+  if constexpr (TwoTokens && TwoRows) _tile_loadd(3, second + c.start_right, stride);
+}
+
+template <bool TwoTokens, bool TwoRows>
+BITNET_INLINE void store_sums(const TileTarget& c) {
+  const size_t stride = c.ldy * 4;
+  int32_t* second = c.y + 16 * c.ldy;
+  _tile_stored(0, c.y, stride);
+  if constexpr (TwoRows) _tile_stored(1, c.y + 16, stride);
+  if constexpr (TwoTokens) _tile_stored(2, second, stride);
+  if constexpr (TwoTokens && TwoRows) _tile_stored(3, second + 16, stride);
+  settle_memory();
+}
+
+// sums += x * codes for 16 tokens (32) and 16 rows of W (32), over `steps` steps of 64 columns.
+template <bool TwoTokens, bool TwoRows>
+BITNET_INLINE void multiply_tiles(const int8_t* x, size_t stride, const uint8_t* codes, size_t steps) {
+  const int8_t* second = x + 16 * stride;
+  for (size_t s = 0; s < steps; s++, x += 64, second += 64, codes += TwoRows ? 2 * kTileBytes : kTileBytes) {
     _tile_loadd(4, x, stride);
     _tile_loadd(6, codes, 64);
-    if constexpr (TwoTokens) _tile_loadd(5, x2, stride);
+    if constexpr (TwoTokens) _tile_loadd(5, second, stride);
     if constexpr (TwoRows) _tile_loadd(7, codes + kTileBytes, 64);
     _tile_dpbsud(0, 4, 6);
     if constexpr (TwoTokens) _tile_dpbsud(2, 5, 6);
     if constexpr (TwoRows) _tile_dpbsud(1, 4, 7);
     if constexpr (TwoTokens && TwoRows) _tile_dpbsud(3, 5, 7);
   }
-  _tile_stored(0, c.y, out);
-  if constexpr (TwoRows) _tile_stored(1, c.y + 16, out);
-  if constexpr (TwoTokens) _tile_stored(2, c.y + 16 * c.ldy, out);
-  if constexpr (TwoTokens && TwoRows) _tile_stored(3, c.y + 16 * c.ldy + 16, out);
+}
+
+template <bool TwoTokens, bool TwoRows>
+BITNET_INLINE void tile_product(const int8_t* x, size_t stride, const uint8_t* codes, size_t steps, const TileTarget& c) {
+  load_sums<TwoTokens, TwoRows>(c);
+  multiply_tiles<TwoTokens, TwoRows>(x, stride, codes, steps);
+  store_sums<TwoTokens, TwoRows>(c);
 }
 
 }  // namespace
