@@ -42,7 +42,7 @@ cmake --build build --target native_tests --parallel "$(nproc)" >"$logs/build" 2
   finish
 }
 
-# LABEL CPU EXPECTED: "ok" or "skip" for avx2-i2s; AVX-512 and AVX-VNNI must be skipped on all of these.
+# LABEL CPU EXPECTED: "ok" or "skip" for avx2-i2s; AMX, AVX-512 and AVX-VNNI must be skipped on all of these.
 check_cpu() {
   local label=$1 cpu=$2 log="$logs/$2" name verdict
   timeout 600 qemu-x86_64 -cpu "$cpu" build/native_tests --quick >"$log" 2>/dev/null
@@ -57,7 +57,7 @@ check_cpu() {
   passed=$((passed + ${counts%% *}))
   counts=${counts#*, }
   failed=$((failed + ${counts%% *}))
-  for name in avx2-i2s avx-vnni-i2s avx512-vnni-i2s; do
+  for name in avx2-i2s avx-vnni-i2s avx512-vnni-i2s amx-int8-i2s; do
     verdict=skip
     [ "$name" = avx2-i2s ] && verdict=$3
     if grep -Eq "^$verdict +$name" "$log"; then ok "$cpu: $name: $verdict"; else fail "$cpu: $name: expected \"$verdict\""; fi

@@ -168,7 +168,7 @@ export interface KernelInfo {
   name: string;
   /** "i2s", "tl1", "tl2", "tmac", ..., "group", "tmac-group". */
   family: string;
-  /** "scalar", "avx2", "avx-vnni", "avx512-vnni", "neon", "neon-dotprod", "neon-i8mm". */
+  /** "scalar", "avx2", "avx-vnni", "avx512-vnni", "amx-int8", "neon", "neon-dotprod", "neon-i8mm". */
   isa: string;
   /** "ternary" with int32 sums, or "grouped": codes of 1 to 8 bits with a scale per group, and float results. */
   weights: "ternary" | "grouped";
@@ -182,10 +182,10 @@ export interface KernelInfo {
 
 export interface LoadOptions {
   /**
-   * Kernel name ("avx2-i2s") or level ("scalar", "avx2", "avx-vnni", "avx512", "neon", "neon-dotprod", "neon-i8mm");
-   * absent or "auto": the best available. A level also selects the float operations' instruction set. Matrices with
-   * scales by group take the T-MAC kernel of the level with a name of T-MAC's ("avx2-tmac2", "avx2-tmac-group"), else
-   * multiply-add.
+   * Kernel name ("avx2-i2s") or level ("scalar", "avx2", "avx-vnni", "avx512", "amx", "neon", "neon-dotprod",
+   * "neon-i8mm"); absent or "auto": the best available. A level also selects the float operations' instruction set.
+   * Matrices with scales by group take the T-MAC kernel of the level with a name of T-MAC's ("avx2-tmac2",
+   * "avx2-tmac-group"), else multiply-add.
    */
   kernel?: string;
   /** Threads used to repack weights; 1 to 256. */

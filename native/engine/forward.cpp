@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "engine/product_chunks.h"
 #include "error.h"
 
 namespace bitnet {
@@ -75,12 +76,8 @@ size_t Forward::memory_bytes() const {
   return bytes;
 }
 
-// The unit of work of a product. A decoded token wants a few chunks per thread, so that an interrupted one can be helped
-// out; a long batch wants panels of 64 rows, which the kernels unpack into L2.
 size_t Forward::chunk_rows(size_t rows, size_t tokens) const {
-  if (pool_.threads() == 1 && tokens < 8) return std::min<size_t>(round_up(rows, kRowTile), 4096);
-  const size_t share = round_up(rows / (pool_.threads() * 6) + 1, kRowTile);
-  return tokens >= 8 ? std::min<size_t>(64, round_up(rows, kRowTile)) : std::min(std::max<size_t>(share, 32), round_up(rows, kRowTile));
+  return product_chunk_rows(kernel_.batch_rows, rows, tokens, pool_.threads());
 }
 
 void Forward::product(const Linear& linear, const Activations& x, size_t begin, size_t end, size_t step, Scratch& s,

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstring>
 
+#include "engine/product_chunks.h"
+
 namespace bitnet {
 namespace {
 
@@ -86,19 +88,12 @@ double ProductRunner::run(const MatrixKernel& kernel, const PackedMatrix& w, Ran
   const auto start = std::chrono::steady_clock::now();
   x.build_tables(kernel, pool_);
   const Activations view = x.view(kernel);
-  const size_t step = product_chunk_rows(w.rows, view.count, pool_.threads());
+  const size_t step = product_chunk_rows(kernel.batch_rows(), w.rows, view.count, pool_.threads());
   pool_.parallel((w.rows + step - 1) / step, [&](size_t chunk, unsigned thread) {
     const size_t begin = chunk * step, end = std::min(w.rows, begin + step);
     kernel.gemm(w, view, x.scales(), output_.data(), stride(w), begin, end, scratch_[thread].data());
   });
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-size_t product_chunk_rows(size_t rows, size_t tokens, unsigned threads) {
-  const size_t all = round_up(rows, kRowTile);
-  if (threads == 1 && tokens < 8) return std::min<size_t>(all, 4096);
-  if (tokens >= 8) return std::min<size_t>(64, all);
-  return std::min(std::max<size_t>(round_up(rows / (threads * 6) + 1, kRowTile), 32), all);
 }
 
 double median(std::vector<double> values) {

@@ -74,9 +74,6 @@ class ProductRunner {
   std::vector<AlignedBuffer<uint8_t>> scratch_;
 };
 
-// Rows of a product that a thread claims at a time: see Forward::chunk_rows, whose policy this follows.
-size_t product_chunk_rows(size_t rows, size_t tokens, unsigned threads);
-
 // The middle value; of an even count the lower one of the two. Empty: 0.
 double median(std::vector<double> values);
 

@@ -58,6 +58,7 @@ class MatrixKernel {
   const WeightKind& kind() const { return kind_; }
   size_t packed_bytes(size_t rows, size_t columns) const;
   size_t scratch_bytes(size_t columns) const;
+  size_t batch_rows() const { return ternary_ ? ternary_->batch_rows : 64; }
   // 0 for families that don't look up.
   size_t table_bytes(size_t columns) const;
   void build_table(const int8_t* values, size_t columns, void* table) const;

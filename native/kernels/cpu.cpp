@@ -22,6 +22,8 @@
 
 #if defined(__linux__)
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #if defined(BITNET_ARM64)
 #include <sys/auxv.h>
 #endif
@@ -57,6 +59,17 @@ uint64_t read_xcr0() {
 #endif
 }
 
+// Linux saves the tile registers (8 KiB) only for processes that ask for it, once, for all their threads; it refuses where
+// a thread's alternate signal stack is too small for them. Other systems' ways are not implemented: no AMX there.
+bool granted_tiles() {
+#if defined(__linux__)
+  constexpr long kArchReqXcompPerm = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kArchReqXcompPerm, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 CpuFeatures detect() {
   uint32_t r[4];
   cpuid(0, 0, r);
@@ -68,7 +81,7 @@ CpuFeatures detect() {
   const uint64_t xcr0 = read_xcr0();
   const bool ymm = (xcr0 & 0x6) == 0x6, zmm = (xcr0 & 0xe6) == 0xe6;
   cpuid(7, 0, r);
-  const uint32_t max_subleaf = r[0], ebx7 = r[1], ecx7 = r[2];
+  const uint32_t max_subleaf = r[0], ebx7 = r[1], ecx7 = r[2], edx7 = r[3];
   uint32_t eax71 = 0;
   if (max_subleaf >= 1) {
     cpuid(7, 1, r);
@@ -93,6 +106,8 @@ CpuFeatures detect() {
     set(ecx7 >> 1 & 1, kAvx512vbmi);
     set(ecx7 >> 11 & 1, kAvx512vnni);
   }
+  const bool tiles = (xcr0 >> 17 & 3) == 3 && (edx7 >> 24 & 1);
+  set(tiles && (edx7 >> 25 & 1) && granted_tiles(), kAmxInt8);
   return f;
 }
 #elif defined(BITNET_ARM64)
@@ -158,7 +173,7 @@ std::vector<std::string> feature_names(CpuFeatures features) {
   static const std::pair<CpuFeature, const char*> names[] = {
       {kAvx2, "avx2"},         {kFma, "fma"},           {kF16c, "f16c"},         {kAvxVnni, "avxvnni"},
       {kAvx512f, "avx512f"},   {kAvx512bw, "avx512bw"}, {kAvx512dq, "avx512dq"}, {kAvx512vl, "avx512vl"},
-      {kAvx512vnni, "avx512vnni"}, {kAvx512vbmi, "avx512vbmi"}, {kGfni, "gfni"}, {kNeon, "neon"},
+      {kAvx512vnni, "avx512vnni"}, {kAvx512vbmi, "avx512vbmi"}, {kGfni, "gfni"}, {kAmxInt8, "amxint8"}, {kNeon, "neon"},
       {kDotprod, "dotprod"},   {kI8mm, "i8mm"},         {kFp16Arith, "fp16"},
   };
   std::vector<std::string> out;

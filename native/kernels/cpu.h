@@ -20,6 +20,7 @@ enum CpuFeature : uint32_t {
   kAvx512vnni = 1u << 8,
   kAvx512vbmi = 1u << 9,
   kGfni = 1u << 10,
+  kAmxInt8 = 1u << 11,  // and the system granted the tile registers
   kNeon = 1u << 16,
   kDotprod = 1u << 17,
   kI8mm = 1u << 18,
@@ -29,6 +30,7 @@ using CpuFeatures = uint32_t;
 
 constexpr CpuFeatures kAvx2Level = kAvx2 | kFma | kF16c;
 constexpr CpuFeatures kAvx512Level = kAvx2Level | kAvx512f | kAvx512bw | kAvx512dq | kAvx512vl | kAvx512vnni | kAvx512vbmi;
+constexpr CpuFeatures kAmxLevel = kAvx512Level | kAmxInt8;
 
 // Detected once.
 CpuFeatures cpu_features();

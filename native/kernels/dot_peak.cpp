@@ -4,6 +4,9 @@ namespace bitnet {
 
 const std::vector<const DotPeak*>& all_dot_peaks() {
   static const std::vector<const DotPeak*> peaks = {
+#if defined(BITNET_HAVE_AMX)
+      &kAmxDotPeak,
+#endif
 #if defined(BITNET_HAVE_AVX512)
       &kAvx512VnniDotPeak,
 #endif

@@ -21,6 +21,7 @@ struct DotPeak {
 extern const DotPeak kAvx2DotPeak;
 extern const DotPeak kAvxVnniDotPeak;
 extern const DotPeak kAvx512VnniDotPeak;
+extern const DotPeak kAmxDotPeak;
 extern const DotPeak kNeonDotPeak;
 extern const DotPeak kNeonDotprodDotPeak;
 extern const DotPeak kNeonI8mmDotPeak;

@@ -13,7 +13,9 @@ constexpr const char* kLookUp = "tmac-group";
 
 // The instruction sets that go with a kernel's, best first.
 std::vector<const char*> covered(const char* isa) {
-  if (!std::strncmp(isa, "avx512", 6)) return {"avx512-vbmi", "avx512-vnni", "avx-vnni", "avx2", "scalar"};
+  if (!std::strncmp(isa, "avx512", 6) || !std::strncmp(isa, "amx", 3)) {
+    return {"avx512-vbmi", "avx512-vnni", "avx-vnni", "avx2", "scalar"};
+  }
   if (!std::strcmp(isa, "avx-vnni")) return {"avx-vnni", "avx2", "scalar"};
   if (!std::strcmp(isa, "avx2")) return {"avx2", "scalar"};
   if (!std::strcmp(isa, "neon-i8mm") || !std::strcmp(isa, "neon-dotprod")) return {"neon-dotprod", "neon", "scalar"};

@@ -80,13 +80,16 @@ struct TernaryKernel {
   // y[i] = row rows[i] of W times the one token of x, for a list of rows in rising order: what activation sparsity needs.
   // y has room for count rounded up to 4. Null where the family has none.
   void (*gemv_rows)(const PackedMatrix& w, const Activations& x, const int32_t* rows, size_t count, int32_t* y) = nullptr;
+
+  // Rows that gemm likes to be given at a time for a long batch: what it unpacks once and keeps in L2.
+  size_t batch_rows = 64;
 };
 
 // All kernels compiled into this binary, best first within a family.
 const std::vector<const TernaryKernel*>& all_kernels();
 
 // The kernel for a user's choice: "" or "auto" (best available), a kernel name, or a level ("scalar", "avx2", "avx-vnni",
-// "avx512", "neon", "neon-dotprod", "neon-i8mm"). Throws Error(kKernel) that lists what there is.
+// "avx512", "amx", "neon", "neon-dotprod", "neon-i8mm"). Throws Error(kKernel) that lists what there is.
 const TernaryKernel& select_kernel(const std::string& choice);
 
 // Throws Error(kKernelError) where this CPU lacks what the kernel needs.

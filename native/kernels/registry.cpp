@@ -18,6 +18,7 @@ struct Level {
 
 const std::vector<Level>& levels() {
   static const std::vector<Level> list = {
+      {"amx", {"amx-int8", "avx512-vnni", "avx2", "scalar"}},
       {"avx512", {"avx512-vnni", "avx2", "scalar"}},
       {"avx-vnni", {"avx-vnni", "avx2", "scalar"}},
       {"avx2", {"avx2", "scalar"}},
@@ -45,6 +46,9 @@ constexpr const char* kDefaultFamily = "i2s";
 const std::vector<const TernaryKernel*>& all_kernels() {
   static const std::vector<const TernaryKernel*> kernels = {
 #if defined(__x86_64__) || defined(_M_X64)
+#if defined(BITNET_HAVE_AMX)
+      &kAmxI2s, &kAmxT5,
+#endif
       &kAvx512VnniI2s, &kAvxVnniI2s, &kAvx2I2s,
       &kAvx512VbmiT5, &kAvxVnniT5, &kAvx2T5,
       &kAvx512VbmiTl1, &kAvx2Tl1, &kAvx512VbmiTl2, &kAvx2Tl2, &kAvx512VbmiTmac2, &kAvx2Tmac2,
@@ -97,7 +101,7 @@ const TernaryKernel& select_kernel(const std::string& choice) {
   for (const auto* kernel : all_kernels()) names += std::string(names.empty() ? "" : ", ") + kernel->name;
   for (const auto* kernel : all_group_kernels()) names += std::string(", ") + kernel->name;
   throw Error(kKernelError, "Unknown kernel \"" + choice + "\". This binary has: " + names +
-                                "; or a level: scalar, avx2, avx-vnni, avx512, neon, neon-dotprod, neon-i8mm.");
+                                "; or a level: scalar, avx2, avx-vnni, avx512, amx, neon, neon-dotprod, neon-i8mm.");
 }
 
 const TernaryKernel* four_level_kernel(const TernaryKernel& kernel) {

@@ -1,35 +1,16 @@
-// avx512-vbmi-t5: five weights a byte, decoded by vpermb, which ignores index bits 6 and 7.
+// avx512-vbmi-t5: five weights a byte, decoded by vpermb.
 //
-// Decode of 64 bytes (320 weights), 8 operations: s = byte >> 2; L = table(s) = t4 | j << 2 | t3 << 6; i = low two bits of
-// the byte, the rest of L (vpternlog): bits 0..5 are t0 + 3 * t1 + 9 * t2; three vpermb give t0, t1, t2; t4 = L & 3;
-// t3 = L & 0xc0, left in place with the factor 64 in an accumulator of its own, undone once per row.
-// GEMV, per 64 bytes: 1 load, 1 prefetch, 8 operations and 5 vpdpbusd; four rows share five activation registers.
+// GEMV, per 64 bytes: 1 load, 1 prefetch, 8 operations to decode (t5_decode.h) and 5 vpdpbusd; t3 keeps its factor 64 in an
+// accumulator of its own, undone once per row. Four rows share five activation registers.
 // GEMM: bytes (one more shift for t3), then the tile of zmm.h.
-#include "kernels/avx512/zmm.h"
+#include "kernels/avx512/t5_decode.h"
 
 #include "kernels/registry.h"
 #include "kernels/row_group.h"
 #include "kernels/t5_gemm.inl"
-#include "kernels/t5_tables.h"
 
 namespace bitnet {
 namespace {
-
-struct Decoder {
-  Zmm high = load(kT5Tables.high), d0 = load(kT5Tables.digit[0]), d1 = load(kT5Tables.digit[1]),
-      d2 = load(kT5Tables.digit[2]), low = _mm512_set1_epi8(3), top = _mm512_set1_epi8(static_cast<char>(0xc0));
-
-  // t[3] carries the factor 64.
-  BITNET_INLINE void decode(Zmm v, Zmm t[5]) const {
-    const Zmm l = _mm512_permutexvar_epi8(_mm512_srli_epi16(v, 2), high);
-    const Zmm i = _mm512_ternarylogic_epi32(low, v, l, 0xca);  // low ? v : l
-    t[0] = _mm512_permutexvar_epi8(i, d0);
-    t[1] = _mm512_permutexvar_epi8(i, d1);
-    t[2] = _mm512_permutexvar_epi8(i, d2);
-    t[3] = _mm512_and_si512(l, top);
-    t[4] = _mm512_and_si512(l, low);
-  }
-};
 
 struct Avx512 {
   using Tile = ZmmByteTile;
@@ -40,7 +21,7 @@ struct Avx512 {
   static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t fours,
                                  Rows&& rows) {
     const size_t blocks = t5::blocks(w.columns);
-    const Decoder decoder;
+    const T5Decoder decoder;
     for (size_t i = 0; i < fours; i++) {
       const RowGroup g = rows(i);
       Zmm ones[4], sixtyfours[4];
@@ -69,7 +50,7 @@ struct Avx512 {
   }
 
   static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
-    const Decoder decoder;
+    const T5Decoder decoder;
     for (size_t b = 0; b < blocks; b++, group += 256) {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
         Zmm t[5];

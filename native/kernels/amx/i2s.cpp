@@ -1,0 +1,51 @@
+// amx-int8-i2s: batches of I2_S on tile registers (tile_gemm.h); single tokens as avx512-vnni-i2s, whose layout it shares.
+//
+// Unpacking a block of 16 rows (4,096 weights): 16 loads, 64 shuffles, 48 shifts, 64 ANDs, 64 stores. The transposition
+// is done on packed dwords, so that one serves four tiles.
+#include "kernels/amx/tile_gemm.h"
+#include "kernels/i2s_layout.h"
+#include "kernels/registry.h"
+
+namespace bitnet {
+namespace {
+
+struct I2sTiles {
+  static constexpr size_t kBlockColumns = i2s::kBlockColumns;
+
+  static BITNET_INLINE void unpack16(const uint8_t* block, size_t group_bytes, size_t ahead, uint8_t* tiles, size_t step) {
+    Zmm v[16];
+    load_block16(block, group_bytes, ahead, v);
+    const Zmm low = _mm512_set1_epi8(3);
+    unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
+      unroll<16>([&](auto i) BITNET_INLINE_LAMBDA {
+        _mm512_store_si512(tiles + f * step + 64 * i, _mm512_and_si512(f ? _mm512_srli_epi16(v[i], 2 * f) : v[i], low));
+      });
+    });
+  }
+};
+
+void gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end,
+          void* scratch) {
+  if (x.count < kFewestTileTokens) return kAvx512VnniI2s.gemm(w, x, y, ldy, row_begin, row_end, scratch);
+  tile_gemm<I2sTiles>(w, i2s::blocks(w.columns) * i2s::kBlockColumns, i2s::group_bytes(w.columns), x, y, ldy, row_begin,
+                      row_end, scratch);
+}
+
+void gemv_rows(const PackedMatrix& w, const Activations& x, const int32_t* rows, size_t count, int32_t* y) {
+  kAvx512VnniI2s.gemv_rows(w, x, rows, count, y);
+}
+
+size_t scratch_bytes(size_t columns) {
+  const size_t few = kAvx512VnniI2s.scratch_bytes(columns);
+  return few > kTileScratchBytes ? few : kTileScratchBytes;
+}
+
+}  // namespace
+
+extern const TernaryKernel kAmxI2s = {
+    "amx-int8-i2s", "i2s", "amx-int8",
+    "2-bit codes; batches as tiles of 16 x 16 x 64 on the matrix unit, single tokens as avx512-vnni-i2s.",
+    kAmxLevel, i2s::packed_bytes, i2s::pack, scratch_bytes, gemm, nullptr, nullptr, true, gemv_rows, kPanelRows,
+};
+
+}  // namespace bitnet

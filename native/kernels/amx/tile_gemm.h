@@ -1,0 +1,178 @@
+// A batched product on tile registers, written once and instantiated per layout.
+//
+// A panel of kPanelRows x kPanelColumns codes is unpacked into L2 (320 KiB) in the order that tiles want, and all tokens
+// run over it, 32 at a time: their activations then come from L2 once and from L1 or L2 for the panel's other rows. Wide
+// panels matter where the activations of a batch exceed L2: they are read once per panel.
+//
+// Layout provides:
+//   kBlockColumns                    columns of a 64-byte block
+//   unpack16(block, group_bytes, tiles, step)
+//                                    a block of 16 rows (four groups, group_bytes apart) to its tiles, `step` bytes apart
+#pragma once
+
+#include "kernels/amx/tiles.h"
+#include "kernels/avx512/zmm.h"
+#include "kernels/kernel.h"
+
+namespace bitnet {
+namespace {
+
+constexpr size_t kTileTokens = 32;
+constexpr size_t kTileRows = 32;
+constexpr size_t kPanelRows = 128;
+constexpr size_t kPanelColumns = 2560;  // whole blocks of 256 and of 320 columns
+// Below this many tokens the AVX-512 kernel of the same layout is as fast (measured: its codes are used where they are
+// decoded, a tile's must first be transposed and stored).
+constexpr size_t kFewestTileTokens = 2;
+constexpr size_t kTileScratchBytes = kPanelRows * kPanelColumns;
+
+BITNET_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+// The 16 dwords of 16 registers, transposed: v[i] becomes dword i of all of them.
+BITNET_INLINE void transpose_dwords(Zmm v[16]) {
+  Zmm a[16], b[16];
+  unroll<8>([&](auto i) BITNET_INLINE_LAMBDA {
+    a[2 * i] = _mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
+    a[2 * i + 1] = _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
+  });
+  // b[4g + c]: dword c of each 128-bit lane, rows 4g .. 4g + 3.
+  unroll<4>([&](auto g) BITNET_INLINE_LAMBDA {
+    b[4 * g] = _mm512_unpacklo_epi64(a[4 * g], a[4 * g + 2]);
+    b[4 * g + 1] = _mm512_unpackhi_epi64(a[4 * g], a[4 * g + 2]);
+    b[4 * g + 2] = _mm512_unpacklo_epi64(a[4 * g + 1], a[4 * g + 3]);
+    b[4 * g + 3] = _mm512_unpackhi_epi64(a[4 * g + 1], a[4 * g + 3]);
+  });
+  // Lane l of the four b[4g + c] makes v[4l + c].
+  unroll<4>([&](auto c) BITNET_INLINE_LAMBDA {
+    const Zmm low01 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0x44), high01 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0xee);
+    const Zmm low23 = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0x44), high23 = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0xee);
+    v[c] = _mm512_shuffle_i32x4(low01, low23, 0x88);
+    v[4 + c] = _mm512_shuffle_i32x4(low01, low23, 0xdd);
+    v[8 + c] = _mm512_shuffle_i32x4(high01, high23, 0x88);
+    v[12 + c] = _mm512_shuffle_i32x4(high01, high23, 0xdd);
+  });
+}
+
+// The blocks at `block` of 16 rows that lie in groups of four (i2s_layout.h, t5_layout.h), transposed.
+BITNET_INLINE void load_block16(const uint8_t* block, size_t group_bytes, size_t ahead, Zmm v[16]) {
+  unroll<4>([&](auto g) BITNET_INLINE_LAMBDA {
+    unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
+      const uint8_t* p = block + g * group_bytes + 64 * r;
+      v[4 * g + r] = load(p);
+      prefetch(p + ahead);
+    });
+  });
+  transpose_dwords(v);
+}
+
+// `rows` (a multiple of 16) of the matrix from `row` on, `columns` (whole blocks) from `column` on, to tiles: 32 rows
+// after another, within them step by step of 64 columns, a tile or two each.
+template <class Layout>
+BITNET_INLINE void unpack_tiles(const PackedMatrix& w, size_t group_bytes, size_t row, size_t rows, size_t column,
+                                size_t columns, uint8_t* tiles) {
+  const size_t first = column / Layout::kBlockColumns, blocks = columns / Layout::kBlockColumns;
+  for (size_t r = 0; r < rows; r += 16) {
+    const size_t step = rows - r / kTileRows * kTileRows >= kTileRows ? 2 * kTileBytes : kTileBytes;
+    uint8_t* out = tiles + r / kTileRows * kTileRows * columns + r % kTileRows / 16 * kTileBytes;
+    const uint8_t* block = w.data + (row + r) / 4 * group_bytes + first * 256;
+    for (size_t b = 0; b < blocks; b++, block += 256, out += Layout::kBlockColumns / 64 * step) {
+      Layout::unpack16(block, group_bytes, w.prefetch, out, step);
+    }
+  }
+}
+
+template <bool TwoTokens>
+BITNET_INLINE void tile_rows(const int8_t* x, size_t stride, const uint8_t* tiles, size_t rows, size_t columns,
+                             TileTarget c) {
+  size_t r = 0;
+  for (; r + kTileRows <= rows; r += kTileRows) {
+    tile_product<TwoTokens, true>(x, stride, tiles + r * columns, columns / 64, c);
+    c.y += kTileRows;
+    if (c.start_right) c.start += kTileRows;
+  }
+  if (r < rows) tile_product<TwoTokens, false>(x, stride, tiles + r * columns, columns / 64, c);
+}
+
+// One batch of up to 32 tokens: each code is used once, so a block's tiles go no further than L1, and the sums of all
+// columns stay in the tile registers.
+template <class Layout, bool TwoTokens, bool TwoRows>
+BITNET_INLINE void tile_stream(const uint8_t* block, size_t blocks, size_t group_bytes, size_t ahead, const int8_t* x,
+                               size_t stride, const int32_t* start, int32_t* y, size_t ldy) {
+  constexpr size_t kStep = TwoRows ? 2 * kTileBytes : kTileBytes;
+  alignas(64) uint8_t tiles[2][Layout::kBlockColumns / 64 * kStep];  // two, so that a block need not wait for the last one's reads
+  const TileTarget c{start, 16, 0, y, ldy};
+  load_sums<TwoTokens, TwoRows>(c);
+  for (size_t b = 0; b < blocks; b++, block += 256, x += Layout::kBlockColumns) {
+    uint8_t* out = tiles[b % 2];
+    Layout::unpack16(block, group_bytes, ahead, out, kStep);
+    if constexpr (TwoRows) Layout::unpack16(block + 4 * group_bytes, group_bytes, ahead, out + kTileBytes, kStep);
+    settle_memory();
+    multiply_tiles<TwoTokens, TwoRows>(x, stride, out, Layout::kBlockColumns / 64);
+  }
+  store_sums<TwoTokens, TwoRows>(c);
+}
+
+template <class Layout, bool TwoTokens>
+BITNET_INLINE void tile_gemm_few(const PackedMatrix& w, size_t blocks, size_t group_bytes, const Activations& x, int32_t* y,
+                                 size_t ldy, size_t row_begin, size_t row_end) {
+  alignas(64) int32_t start[kTileTokens * 16];
+  for (size_t i = 0; i < x.count; i++) _mm512_store_si512(start + 16 * i, _mm512_set1_epi32(-x.sums[i]));
+  configure_tiles(smaller(x.count, 16), x.count > 16 ? x.count - 16 : 16);
+  settle_memory();
+  size_t row = row_begin;
+  for (; row + kTileRows <= row_end; row += kTileRows) {
+    tile_stream<Layout, TwoTokens, true>(w.data + row / 4 * group_bytes, blocks, group_bytes, w.prefetch, x.values, x.stride,
+                                         start, y + row, ldy);
+  }
+  if (row < row_end) {
+    tile_stream<Layout, TwoTokens, false>(w.data + row / 4 * group_bytes, blocks, group_bytes, w.prefetch, x.values, x.stride,
+                                          start, y + row, ldy);
+  }
+  _tile_release();
+}
+
+// TernaryKernel::gemm for batches. `padded` is the number of columns that the layout stores.
+template <class Layout>
+BITNET_INLINE void tile_gemm(const PackedMatrix& w, size_t padded, size_t group_bytes, const Activations& x, int32_t* y,
+                             size_t ldy, size_t row_begin, size_t row_end, void* scratch) {
+  auto* tiles = static_cast<uint8_t*>(scratch);
+  row_end = round_up(row_end, kRowTile);
+  const size_t blocks = padded / Layout::kBlockColumns;
+  if (x.count <= 16) return tile_gemm_few<Layout, false>(w, blocks, group_bytes, x, y, ldy, row_begin, row_end);
+  if (x.count <= kTileTokens) return tile_gemm_few<Layout, true>(w, blocks, group_bytes, x, y, ldy, row_begin, row_end);
+  const size_t whole = x.count / kTileTokens * kTileTokens, rest = x.count - whole;
+  for (size_t row = row_begin; row < row_end; row += kPanelRows) {
+    const size_t rows = smaller(kPanelRows, row_end - row);
+    for (size_t k = 0; k < padded; k += kPanelColumns) {
+      const size_t columns = smaller(kPanelColumns, padded - k);
+      unpack_tiles<Layout>(w, group_bytes, row, rows, k, columns, tiles);
+      // Codes are w + 1: the sums start from minus the activations' sums. Further panels go on from what is in y.
+      alignas(64) int32_t start[kTileTokens * 16];
+      auto run = [&](size_t t, size_t tokens) BITNET_INLINE_LAMBDA {
+        int32_t* out = y + t * ldy + row;
+        TileTarget target{out, ldy, 16, out, ldy};
+        if (k == 0) {
+          for (size_t i = 0; i < tokens; i++) _mm512_store_si512(start + 16 * i, _mm512_set1_epi32(-x.sums[t + i]));
+          target = {start, 16, 0, out, ldy};
+        }
+        if (tokens > 16) {
+          tile_rows<true>(x.values + t * x.stride + k, x.stride, tiles, rows, columns, target);
+        } else {
+          tile_rows<false>(x.values + t * x.stride + k, x.stride, tiles, rows, columns, target);
+        }
+      };
+      if (whole) {
+        configure_tiles(16, 16);
+        for (size_t t = 0; t < whole; t += kTileTokens) run(t, kTileTokens);
+      }
+      if (rest) {
+        configure_tiles(smaller(rest, 16), rest > 16 ? rest - 16 : 16);
+        run(whole, rest);
+      }
+    }
+  }
+  _tile_release();
+}
+
+}  // namespace
+}  // namespace bitnet
