@@ -251,7 +251,9 @@ test("metrics count requests, tokens and times, by pattern and not by path", asy
     expect(text).toContain('bitnet_prompt_tokens_cached_total{model="m"} 2');
     expect(text).toContain('bitnet_time_to_first_token_seconds_count{model="m"} 2');
     expect(text).toContain('bitnet_time_between_tokens_seconds_count{model="m"} 2');
-    expect(text).toContain('bitnet_kv_blocks{model="m",state="free"} 5');
+    expect(text).toContain('bitnet_kv_blocks{model="m",state="used"} 3');
+    expect(text).toContain('bitnet_kv_blocks{model="m",state="cached"} 1');
+    expect(text).toContain('bitnet_kv_blocks{model="m",state="free"} 4');
     expect(text).not.toContain("whatever");
   });
 });
