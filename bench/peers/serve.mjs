@@ -1,5 +1,5 @@
 // node serve.mjs MODEL.gguf [contexts]: node-llama-cpp behind fastify, as one would write it: POST /v1/completions, streamed
-// as server-sent events, texts batched by the sequences of one context. For bench/load.ts --beside.
+// as server-sent events, texts batched by the sequences of one context. For bench/server-load.ts --beside.
 import Fastify from "fastify";
 import { getLlama, LlamaCompletion } from "node-llama-cpp";
 

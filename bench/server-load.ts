@@ -2,15 +2,15 @@
  * A server under load: 64 connections, prompts and answers of mixed lengths, a third of the clients leaving early. Says
  * whether anything went wrong or was left behind, then stops the server in the middle of it.
  *
- *   node -r @swc-node/register bench/load.ts [--seconds 120] [--connections 64] [--model file.gguf]
- *   node -r @swc-node/register bench/load.ts --beside "node bench/peers/serve.mjs peer.gguf"
+ *   node -r @swc-node/register bench/server-load.ts [--seconds 120] [--connections 64] [--model file.gguf]
+ *   node -r @swc-node/register bench/server-load.ts --beside "node bench/peers/serve.mjs peer.gguf"
  *
  * Needs `npm run build`. `--beside` loads another server, too, in turns of 20 seconds: nobody leaves then, and only speed
  * is compared.
  */
 import { parseArgs } from "node:util";
-import { ServerProcess } from "./load/server_process";
-import { Traffic, type Outcome } from "./load/traffic";
+import { ServerProcess } from "./server_load/server_process";
+import { Traffic, type Outcome } from "./server_load/traffic";
 
 const { values } = parseArgs({
   options: {
