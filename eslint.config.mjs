@@ -96,7 +96,13 @@ export default defineConfig(
   },
   {
     files: ["**/*.mjs"],
-    languageOptions: { globals: { URL: "readonly", process: "readonly", console: "readonly", Buffer: "readonly" } },
+    languageOptions: {
+      globals: {
+        ...{ URL: "readonly", process: "readonly", console: "readonly", Buffer: "readonly", fetch: "readonly" },
+        ...{ AbortSignal: "readonly", AbortController: "readonly", performance: "readonly" },
+        ...{ setTimeout: "readonly", clearTimeout: "readonly", setInterval: "readonly", clearInterval: "readonly" },
+      },
+    },
   },
   ...importsGoOneWay(),
 );

@@ -4,27 +4,15 @@
 // Usage: npm run test:install [-- --offline]    after `npm run build`; uses prebuilds/ (npm run prebuilds), or else the
 // binary of the build. --offline: this Node only. The last line reads "<n> passed, <n> failed".
 import { execFileSync } from "node:child_process";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  realpathSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { cases } from "../test/install/cases.mjs";
 import { findRuntimes } from "../test/install/runtimes.mjs";
-import { HOST, TARGETS } from "./targets.mjs";
+import { npm, pack, root } from "./packing.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
 const { values } = parseArgs({ options: { offline: { type: "boolean", default: false } } });
 const MEGABYTE = 1e6;
 const MOST_PACKED = 12 * MEGABYTE;
@@ -45,9 +33,8 @@ function check(name, action) {
 }
 
 const work = mkdtempSync(join(tmpdir(), "node-bitnet-install-"));
-const borrowed = borrowBuild();
 try {
-  const tarball = pack();
+  const tarball = packAndCheck();
   lint(tarball);
   const project = install(tarball);
   for (const runtime of findRuntimes(join(root, "build-install"), values.offline)) {
@@ -72,26 +59,12 @@ try {
   }
 } finally {
   rmSync(work, { recursive: true, force: true });
-  if (borrowed !== undefined) rmSync(borrowed);
 }
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
 
-/** Puts the build's binary where a prebuilt one would lie, if there is none. */
-function borrowBuild() {
-  const { platform, arch, libc } = TARGETS[HOST] ?? { platform: process.platform, arch: process.arch };
-  const folder = join(root, `prebuilds/${platform}-${arch}`);
-  if (existsSync(folder) && readdirSync(folder).length > 0) return undefined;
-  const file = join(folder, `node-bitnet${libc ? `.${libc}` : ""}.node`);
-  mkdirSync(folder, { recursive: true });
-  cpSync(join(root, "build/Release/node_bitnet.node"), file);
-  console.log(`-- prebuilds/${platform}-${arch} is missing: the build's own binary is packed in its place`);
-  return file;
-}
-
-function pack() {
-  const output = npm(root, "pack", "--json", "--ignore-scripts", "--pack-destination", work);
-  const [{ filename, size, unpackedSize, files }] = JSON.parse(output);
+function packAndCheck() {
+  const { tarball, size, unpackedSize, files } = pack(work);
   const inMegabytes = (bytes) => `${(bytes / MEGABYTE).toFixed(1)} MB`;
   check("packed size", () => {
     if (size > MOST_PACKED) throw new Error(`${inMegabytes(size)} > ${inMegabytes(MOST_PACKED)}`);
@@ -114,7 +87,7 @@ function pack() {
     if (found.length > 0 || existsSync(join(root, "binding.gyp")))
       throw new Error(`${found.join(", ")} or binding.gyp`);
   });
-  return join(work, filename);
+  return tarball;
 }
 
 function lint(tarball) {
@@ -135,7 +108,14 @@ function install(tarball) {
   mkdirSync(project);
   writeFileSync(join(project, "package.json"), '{ "name": "a-project", "version": "1.0.0", "private": true }\n');
   check("npm install without a compiler", () => {
-    const output = npm(project, "install", "--no-audit", "--no-fund", tarball);
+    const output = npm(
+      project,
+      { ...bareEnvironment(), ...npmSettings() },
+      "install",
+      "--no-audit",
+      "--no-fund",
+      tarball,
+    );
     if (/install-scripts .*node-bitnet/.test(output)) throw new Error(output);
     const sizes = readdirSync(join(project, "node_modules"))
       .filter((name) => !name.startsWith("."))
@@ -175,19 +155,6 @@ function bareEnvironment() {
   const { HOME, USERPROFILE, TMPDIR, TEMP, SystemRoot, APPDATA, LOCALAPPDATA } = process.env;
   const kept = { HOME, USERPROFILE, TMPDIR, TEMP, SystemRoot, APPDATA, LOCALAPPDATA };
   return { PATH: path, ...Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined)) };
-}
-
-function npm(cwd, ...args) {
-  // Started by npm or not; the bare PATH of the test has none.
-  const cli = process.env.npm_execpath ?? realpathSync(execFileSync("which", ["npm"], { encoding: "utf8" }).trim());
-  const [program, before] = cli?.endsWith(".js") ? [process.execPath, [cli]] : ["npm", []];
-  const env = cwd === root ? process.env : { ...bareEnvironment(), ...npmSettings() };
-  return execFileSync(program, [...before, ...args], {
-    cwd,
-    encoding: "utf8",
-    env,
-    stdio: ["ignore", "pipe", "inherit"],
-  });
 }
 
 /** The registry that this machine uses. */

@@ -8,6 +8,6 @@ export {
   type SamplingOptions,
 } from "./options";
 export type { TokenMask } from "./mask";
-export { defaultOrder, type SamplerName } from "./order";
+export { defaultOrder, samplerNames, type SamplerName } from "./order";
 export type { Candidates } from "./pool";
 export { Random, randomSeed } from "./random";

@@ -93,7 +93,10 @@ export interface BackendEmbedOptions {
 
 /** State of the KV cache. */
 export interface BackendStats {
+  /** Held by texts under way. */
   kvBlocksUsed: number;
+  /** Left behind by texts that are over, for others that begin the same way. Default 0. */
+  kvBlocksCached?: number;
   kvBlocksTotal: number;
 }
 
@@ -144,8 +147,8 @@ export function modelBackend(model: Model, template?: string): Backend {
       model.stream(prompt, options),
     embed: (inputs, options) => model.embed(inputs, options),
     stats() {
-      const { total, free } = model.stats().kvBlocks;
-      return { kvBlocksUsed: total - free, kvBlocksTotal: total };
+      const { total, free, cached } = model.stats().kvBlocks;
+      return { kvBlocksUsed: total - free - cached, kvBlocksCached: cached, kvBlocksTotal: total };
     },
     close: () => model.close(),
   };

@@ -17,9 +17,10 @@ export function checkFeatures(backend: Backend, options: BackendOptions, names: 
   if (options.logprobs !== undefined && !features.has("logprobs")) throw unsupported("logprobs", reason);
   if (options.format && !features.has("structured")) throw unsupported(names.format, reason);
   if (options.tools && options.toolChoice !== "none" && !features.has("tools")) throw unsupported("tools", reason);
-  const { logitBias, stopTokens } = options;
+  const { logitBias, stopTokens, dryBreakers } = options;
   if (logitBias instanceof Map) checkTokenIds((logitBias as Map<number, number>).keys(), vocabularySize, "logit_bias");
   if (stopTokens) checkTokenIds(stopTokens, vocabularySize, "stop_token_ids");
+  if (dryBreakers) checkTokenIds(dryBreakers, vocabularySize, "dry_breakers");
 }
 
 /** @throws ApiError 400 for function calls in a conversation that the model's template does not know */

@@ -101,8 +101,10 @@ export class Metrics {
       for (const { id, backend } of models.list()) {
         const stats = backend?.stats?.();
         if (!stats) continue;
-        set({ model: id, state: "used" }, stats.kvBlocksUsed);
-        set({ model: id, state: "free" }, stats.kvBlocksTotal - stats.kvBlocksUsed);
+        const { kvBlocksUsed: used, kvBlocksCached: cached = 0, kvBlocksTotal: total } = stats;
+        set({ model: id, state: "used" }, used);
+        set({ model: id, state: "cached" }, cached);
+        set({ model: id, state: "free" }, total - used - cached);
       }
     });
   }

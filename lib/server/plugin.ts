@@ -83,7 +83,7 @@ function addHealthAndApi(app: FastifyInstance, service: Service): void {
         done();
         return;
       }
-      const client = service.auth.check(request.headers.authorization);
+      const client = clientOf(service, request);
       if (request.method === "POST") service.limiter?.take(client ?? request.ip);
       done();
     });
@@ -91,6 +91,16 @@ function addHealthAndApi(app: FastifyInstance, service: Service): void {
     for (const add of ROUTES) add(api, service);
     registered();
   });
+}
+
+/** The client's name; whoever tries keys is held to the rate limit, too. @throws ApiError 401, 429 */
+function clientOf({ auth, limiter }: Service, { headers, ip }: FastifyRequest): string | undefined {
+  try {
+    return auth.check(headers.authorization);
+  } catch (error) {
+    limiter?.take(`refused ${ip}`);
+    throw error;
+  }
 }
 
 function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {

@@ -1,3 +1,4 @@
+import { samplerNames, type SamplerName } from "../sampling";
 import type { BackendOptions } from "./backend";
 import { invalid } from "./api_error";
 import type { Fields } from "./fields";
@@ -14,6 +15,9 @@ export interface GenerationPlan {
   includeUsage: boolean;
   options: BackendOptions;
 }
+
+/** Most token ids of a list. */
+const MOST_IDS = 1024;
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -43,7 +47,7 @@ function readStreamOptions(fields: Fields, stream: boolean): boolean {
 /** Reads OpenAI's sampling fields and, as further fields, this package's samplers. */
 export function readSampling(fields: Fields): BackendOptions {
   const options: Writable<BackendOptions> = {};
-  const set = <K extends keyof BackendOptions>(name: K, value: BackendOptions[K] | undefined): void => {
+  const set: SetOption = (name, value) => {
     if (value !== undefined) options[name] = value;
   };
   set("temperature", fields.number("temperature", { min: 0, max: 2 }));
@@ -54,14 +58,60 @@ export function readSampling(fields: Fields): BackendOptions {
   set("logitBias", readLogitBias(fields));
   const seed = fields.integer("seed");
   if (seed !== undefined) options.seed = seed < 0 ? seed + SEEDS : seed;
-  set("topK", fields.integer("top_k", { min: 0 }));
-  set("minP", fields.number("min_p", { min: 0, max: 1 }));
-  set("repetitionPenalty", fields.number("repetition_penalty", { min: 0.01, max: 100 }));
-  set("repetitionLastN", fields.integer("repetition_last_n", { min: -1 }));
+  readSamplers(fields, set);
   set("ignoreEos", fields.boolean("ignore_eos"));
-  const stopTokens = fields.array("stop_token_ids", { max: 1024 });
+  const stopTokens = fields.array("stop_token_ids", { max: MOST_IDS });
   if (stopTokens) options.stopTokens = stopTokens.map((id) => tokenId(id, fields.pathOf("stop_token_ids")));
   return options;
+}
+
+type SetOption = <K extends keyof BackendOptions>(name: K, value: BackendOptions[K] | undefined) => void;
+
+/** Greater than 0, where 0 itself is not allowed. */
+const ABOVE_0 = 1e-6;
+
+/** Reads the samplers that OpenAI does not have, by this package's names in snake case. */
+function readSamplers(fields: Fields, set: SetOption): void {
+  set("topK", fields.integer("top_k", { min: 0 }));
+  set("minP", fields.number("min_p", { min: 0, max: 1 }));
+  set("typicalP", fields.number("typical_p", { min: ABOVE_0, max: 1 }));
+  set("topNSigma", fields.number("top_n_sigma", { min: 0, max: 1e6 }));
+  set("repetitionPenalty", fields.number("repetition_penalty", { min: 0.01, max: 100 }));
+  set("repetitionLastN", fields.integer("repetition_last_n", { min: -1 }));
+  set("xtcProbability", fields.number("xtc_probability", { min: 0, max: 1 }));
+  set("xtcThreshold", fields.number("xtc_threshold", { min: 0, max: 1 }));
+  set("dynamicTemperatureRange", fields.number("dynamic_temperature_range", { min: 0, max: 100 }));
+  set("dynamicTemperatureExponent", fields.number("dynamic_temperature_exponent", { min: ABOVE_0, max: 100 }));
+  set("mirostat", fields.boolean("mirostat"));
+  set("mirostatTau", fields.number("mirostat_tau", { min: ABOVE_0, max: 100 }));
+  set("mirostatEta", fields.number("mirostat_eta", { min: ABOVE_0, max: 1 }));
+  set("dryMultiplier", fields.number("dry_multiplier", { min: 0, max: 100 }));
+  set("dryBase", fields.number("dry_base", { min: 1, max: 100 }));
+  set("dryAllowedLength", fields.integer("dry_allowed_length", { min: 1 }));
+  set("dryLastN", fields.integer("dry_last_n", { min: -1 }));
+  const breakers = fields.array("dry_breakers", { max: MOST_IDS });
+  set(
+    "dryBreakers",
+    breakers?.map((id) => tokenId(id, fields.pathOf("dry_breakers"))),
+  );
+  set("samplers", readOrder(fields));
+}
+
+/** The order of samplers, by their names in camel or snake case. */
+function readOrder(fields: Fields): SamplerName[] | undefined {
+  const list = fields.array("samplers", { max: samplerNames.length });
+  const order = list?.map((each) => {
+    const found = samplerNames.find((name) => name === each || snakeCase(name) === each);
+    if (found !== undefined) return found;
+    const known = samplerNames.map((name) => `'${snakeCase(name)}'`).join(", ");
+    throw invalid(`Invalid 'samplers': each must be one of ${known}.`, fields.pathOf("samplers"));
+  });
+  if (order && new Set(order).size < order.length) throw invalid("Invalid 'samplers': one stands twice.", "samplers");
+  return order;
+}
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 /** OpenAI allows 0, which keeps the likeliest token only, as does the smallest share above it. */

@@ -85,6 +85,11 @@ describe("fields", () => {
     ["logit_bias no id", { logit_bias: { abc: 1 } }, "logit_bias", "invalid_value"],
     ["logit_bias too large", { logit_bias: { 1: 101 } }, "logit_bias", "invalid_value"],
     ["logit_bias outside", { logit_bias: { 999999: 1 } }, "logit_bias", "invalid_value"],
+    ["typical_p 0", { typical_p: 0 }, "typical_p", "integer_below_min_value"],
+    ["mirostat a number", { mirostat: 2 }, "mirostat", "invalid_type"],
+    ["an unknown sampler", { samplers: ["top_q"] }, "samplers", "invalid_value"],
+    ["a sampler twice", { samplers: ["top_k", "topK"] }, "samplers", "invalid_value"],
+    ["a breaker outside", { dry_breakers: [999999] }, "dry_breakers", "invalid_value"],
     ["logit_bias prototype", JSON.parse('{"logit_bias":{"__proto__":1}}') as object, "logit_bias", "invalid_value"],
     ["stream options without a stream", { stream_options: {} }, "stream_options", "invalid_value"],
     ["top_logprobs without logprobs", { top_logprobs: 2 }, "top_logprobs", "invalid_value"],
@@ -182,43 +187,123 @@ describe("paths and headers", () => {
     expect(answer).not.toMatch(/set-cookie/i);
   });
 
-  test("a client that never finishes its request is cut off", async () => {
-    const answer = await raw("POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{");
-    expect(answer).toMatch(/^HTTP\/1.1 408 /);
-  }, 20_000);
+  test.each([
+    ["two lengths", "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400],
+    ["a length and chunks", "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400],
+    ["a chunk of no size", "Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n", 400],
+    ["a header without an end", `X-Long: ${"a".repeat(70_000)}\r\n\r\n`, 431],
+    ["a compressed body", "Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x08\x00", 400],
+    ["no content type", "Content-Length: 2\r\n\r\n{}", 400],
+  ])("%s", async (_name, rest, status) => {
+    const answer = await raw(`POST /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${rest}`);
+    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+  });
+
+  test("what a client says is never in a header of the answer", async () => {
+    const model = "m\r\nSet-Cookie: a=1";
+    for (const path of [CHAT, "/v1/completions", "/v1/embeddings"]) {
+      const fields = { model, messages: [message], prompt: "x", input: "x" };
+      const { [path === CHAT ? "prompt" : "messages"]: _unused, ...body } = fields as Record<string, unknown>;
+      const response = await running.post(path, body);
+      expect(response.headers.get("set-cookie")).toBeNull();
+      expect(response.status).toBeGreaterThanOrEqual(400);
+    }
+    const answer = await raw(
+      "GET /v1/models/a%0d%0aSet-Cookie:%20b=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
+    expect(answer).toMatch(/^HTTP\/1.1 404 /);
+    expect(answer.split("\r\n\r\n")[0]).not.toMatch(/set-cookie/i);
+  });
 });
 
-test("clients that vanish leave nothing behind", async () => {
-  const vanish = async (): Promise<void> => {
+describe("slow clients are cut off", () => {
+  const HEAD = "POST /v1/completions HTTP/1.1\r\nHost: x\r\n";
+
+  test.each([
+    ["a head that never ends", "GET /health HTTP/1.1\r\nHost: x\r\nX-A: "],
+    ["a body that never ends", `${HEAD}Content-Length: 100\r\n\r\n{`],
+    ["chunks that never end", `${HEAD}Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n`],
+  ])("%s", async (_name, request) => expect(await raw(request)).toMatch(/^HTTP\/1.1 408 /), 20_000);
+
+  test("a byte now and then does not help, and others are served meanwhile", async () => {
+    const dripping = Promise.all([
+      ...Array.from({ length: 50 }, () => raw("GET /health HTTP/1.1\r\nX-A: ", "a")),
+      ...Array.from({ length: 50 }, () => raw(`${HEAD}Content-Length: 1000\r\n\r\n`, " ")),
+    ]);
+    const answer = await running.post("/v1/completions", { prompt: "Once", max_tokens: 3 });
+    expect(answer.status).toBe(200);
+    for (const each of await dripping) expect(each).toMatch(/^(HTTP\/1.1 408 |$)/);
+  }, 30_000);
+});
+
+test("text that is no character is read all the same", async () => {
+  const odd = '{"prompt":"a\\ud800b\\u0000c","max_tokens":2,"temperature":0}';
+  const response = await running.post("/v1/completions", odd);
+  expect(response.status).toBe(200);
+  const expected = await model.generate("a\ud800b\u0000c", { maxTokens: 2, temperature: 0 });
+  expect(((await response.json()) as { choices: { text: string }[] }).choices[0]?.text).toBe(expected.text);
+});
+
+test.each([
+  [CHAT, { messages: [{ role: "user", content: "once ".repeat(600) }] }],
+  ["/v1/completions", { prompt: "once ".repeat(600) }],
+  ["/v1/completions", { prompt: "once ".repeat(600), stream: true }],
+  ["/v1/responses", { input: "once ".repeat(600), stream: true }],
+])("%s refuses a prompt beyond the context: %#", async (path, body) => {
+  const response = await running.post(path, body);
+  expect(response.status).toBe(400);
+  expect(await errorOf(response)).toMatchObject({ code: "context_length_exceeded" });
+});
+
+test("a thousand clients that vanish leave nothing behind", async () => {
+  const vanish = async (_: unknown, i: number): Promise<void> => {
     const controller = new AbortController();
-    const body = { prompt: "Once upon a time", max_tokens: 400, ignore_eos: true, stream: true };
-    const response = await running.post("/v1/completions", body, { signal: controller.signal });
-    await response.body?.getReader().read();
+    const body = { prompt: `Once upon a time ${i}`, max_tokens: 400, ignore_eos: true, stream: i % 4 !== 0 };
+    const answer = running.post("/v1/completions", body, { signal: controller.signal });
+    // In the queue, while the prompt is read, before the first token, in the middle of a stream.
+    if (i % 4 === 1) await (await answer).body?.getReader().read();
+    else await new Promise((resolve) => setTimeout(resolve, (i % 7) * 5));
     controller.abort();
+    await answer;
   };
   const memory: number[] = [];
-  for (let round = 0; round < 4; round++) {
-    for (let i = 0; i < 4; i++) await Promise.allSettled(Array.from({ length: 16 }, vanish));
+  for (let round = 0; round < 5; round++) {
+    for (let i = 0; i < 4; i++) await Promise.allSettled(Array.from({ length: 50 }, vanish));
     await until(async () => (await metric(running, "bitnet_running_texts")) === 0);
     memory.push(process.memoryUsage().arrayBuffers);
   }
   expect(await metric(running, "bitnet_queue_length")).toBe(0);
+  expect(await metric(running, "bitnet_aborted_requests_total")).toBeGreaterThan(900);
   expect((memory.at(-1) ?? 0) - (memory[0] ?? 0)).toBeLessThan(8 * 2 ** 20);
+  // What texts leave for others is no leak.
+  await until(() => {
+    model.clearPrefixCache();
+    const { free, total } = model.stats().kvBlocks;
+    return free === total;
+  });
   // The model says afterwards what it said before.
   const answer = await running.post("/v1/completions", { prompt: "Once upon a time", temperature: 0, max_tokens: 8 });
   const expected = await model.generate("Once upon a time", { temperature: 0, maxTokens: 8 });
   expect(((await answer.json()) as { choices: { text: string }[] }).choices[0]?.text).toBe(expected.text);
-}, 60_000);
+}, 120_000);
 
-/** Sends bytes as they are and reads until the server closes. */
-function raw(request: string): Promise<string> {
+/**
+ * Sends bytes as they are and reads until the server closes.
+ * @param drip sent again every 50 ms
+ */
+function raw(request: string, drip?: string): Promise<string> {
   const { port } = running.server.app.server.address() as AddressInfo;
   return new Promise((resolve, reject) => {
     let answer = "";
-    const socket = connect(port, "127.0.0.1", () => socket.write(request));
+    const socket = connect(port, "127.0.0.1", () => socket.write(request, "latin1"));
+    const timer = drip === undefined ? undefined : setInterval(() => socket.write(drip), 50);
     socket.setEncoding("latin1");
     socket.on("data", (data) => (answer += String(data)));
-    socket.on("close", () => resolve(answer));
-    socket.on("error", reject);
+    socket.on("close", () => {
+      clearInterval(timer);
+      resolve(answer);
+    });
+    // A server that closes while it is written to resets the connection.
+    socket.on("error", (error) => (drip === undefined ? reject(error) : resolve(answer)));
   });
 }

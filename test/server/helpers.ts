@@ -102,7 +102,7 @@ export function scriptedBackend(
       return observed(script(options), seen);
     },
     embed: (inputs) => Promise.resolve(inputs.map((input) => Float32Array.of(input.length, 0.5))),
-    stats: () => ({ kvBlocksUsed: 3, kvBlocksTotal: 8 }),
+    stats: () => ({ kvBlocksUsed: 3, kvBlocksCached: 1, kvBlocksTotal: 8 }),
     close: () => Promise.resolve(),
   };
   return { backend, seen };

@@ -1,6 +1,6 @@
 /* eslint-disable @typescript-eslint/no-deprecated -- clients send the older names, too */
 import OpenAI, { APIUserAbortError, AuthenticationError, BadRequestError, NotFoundError } from "openai";
-import { Model } from "../../lib";
+import { Model, type GenerationOptions } from "../../lib";
 import type { BackendChunk } from "../../lib/server";
 import { BUNDLED, lastChunk, scriptedBackend, startServer, until, metric, type RunningServer } from "./helpers";
 
@@ -130,6 +130,45 @@ describe("the official client against the bundled model", () => {
       ...ours,
     });
     expect(sampled.choices[0]?.message.content).toBe(expected.text);
+  });
+
+  test.each<[object, GenerationOptions]>([
+    [
+      { typical_p: 0.5, top_n_sigma: 1.5 },
+      { typicalP: 0.5, topNSigma: 1.5 },
+    ],
+    [
+      { xtc_probability: 1, xtc_threshold: 0.05 },
+      { xtcProbability: 1, xtcThreshold: 0.05 },
+    ],
+    [
+      { dynamic_temperature_range: 0.5, dynamic_temperature_exponent: 1.5 },
+      { dynamicTemperatureRange: 0.5, dynamicTemperatureExponent: 1.5 },
+    ],
+    [
+      { mirostat: true, mirostat_tau: 3, mirostat_eta: 0.2 },
+      { mirostat: true, mirostatTau: 3, mirostatEta: 0.2 },
+    ],
+    [
+      { dry_multiplier: 3, dry_base: 2, dry_allowed_length: 1, dry_last_n: 64, dry_breakers: [5] },
+      { dryMultiplier: 3, dryBase: 2, dryAllowedLength: 1, dryLastN: 64, dryBreakers: [5] },
+    ],
+    [
+      { samplers: ["temperature", "top_k", "topP"], top_k: 8 },
+      { samplers: ["temperature", "topK", "topP"], topK: 8 },
+    ],
+  ])("a sampler of ours: %j", async (fields, options) => {
+    const expected = await model.generate(PROMPT, { ...options, seed: 9, maxTokens: 40, temperature: 1.2 });
+    const without = await model.generate(PROMPT, { seed: 9, maxTokens: 40, temperature: 1.2 });
+    const answer = await client.chat.completions.create({
+      ...chat,
+      ...fields,
+      seed: 9,
+      max_tokens: 40,
+      temperature: 1.2,
+    });
+    expect(answer.choices[0]?.message.content).toBe(expected.text);
+    expect(expected.text).not.toBe(without.text);
   });
 
   test("completions take text, texts and token ids, and echo", async () => {

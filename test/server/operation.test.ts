@@ -152,6 +152,18 @@ describe("load", () => {
     });
   });
 
+  test("a rate limit holds for those who try keys", async () => {
+    await using({ rateLimit: 3, apiKeys: ["key-number-one"] }, async ({ get }) => {
+      const statuses = [];
+      for (let i = 0; i < 5; i++) {
+        statuses.push((await get("/v1/models", { headers: { authorization: `Bearer guess-number-${i}` } })).status);
+      }
+      expect(statuses).toEqual([401, 401, 401, 429, 429]);
+      const known = await get("/v1/models", { headers: { authorization: "Bearer key-number-one" } });
+      expect(known.status).toBe(200);
+    });
+  });
+
   test("an answer that takes too long ends: with 504, or as the stream's last event", async () => {
     const { backend } = slowBackend();
     await using({ models: [{ id: "slow", backend }], generationTimeout: 150 }, async ({ post }) => {
@@ -251,7 +263,9 @@ test("metrics count requests, tokens and times, by pattern and not by path", asy
     expect(text).toContain('bitnet_prompt_tokens_cached_total{model="m"} 2');
     expect(text).toContain('bitnet_time_to_first_token_seconds_count{model="m"} 2');
     expect(text).toContain('bitnet_time_between_tokens_seconds_count{model="m"} 2');
-    expect(text).toContain('bitnet_kv_blocks{model="m",state="free"} 5');
+    expect(text).toContain('bitnet_kv_blocks{model="m",state="used"} 3');
+    expect(text).toContain('bitnet_kv_blocks{model="m",state="cached"} 1');
+    expect(text).toContain('bitnet_kv_blocks{model="m",state="free"} 4');
     expect(text).not.toContain("whatever");
   });
 });
