@@ -3,7 +3,7 @@ import { logSoftmax, logprobOf, SamplerChain, type Sampled } from "../sampling";
 import type { Detokenizer } from "../tokenizer";
 import type { ResolvedGenerationOptions } from "./options";
 import { PromptLookup } from "./prompt_lookup";
-import { Constraint } from "./structured";
+import { Constraint, TriggerSearch, type Form } from "./structured";
 import { StopStrings } from "./stop_strings";
 import type { Chunk, FinishReason, Timings, TokenLogprobs, Usage } from "./types";
 
@@ -27,7 +27,9 @@ export class GenerationRequest implements Request {
   /** Tokens that no chunk has carried yet. */
   private unsent: number[] = [];
   private unsentLogprobs: TokenLogprobs[] = [];
-  private readonly constraint: Constraint | undefined;
+  private constraint: Constraint | undefined;
+  private readonly triggers: TriggerSearch | undefined;
+  private readonly controls: Form["controls"];
   private readonly lookup: PromptLookup | undefined;
   private completionTokens = 0;
   private cachedTokens = 0;
@@ -58,9 +60,15 @@ export class GenerationRequest implements Request {
     this.detokenizer = tokenizer.createDetokenizer({ continuation: promptIds.some((id) => !tokenizer.isSpecial(id)) });
     this.stops = new StopStrings(options.stop);
     this.ends = new Set([...options.stopTokens, ...(options.ignoreEos ? [] : tokenizer.eosIds)]);
-    if (options.form) {
-      this.constraint = Constraint.make(engine, options.form, this.ends);
+    const { form, lateForm } = options;
+    this.controls = (form ?? lateForm?.form)?.controls;
+    if (form) {
+      this.constraint = Constraint.make(engine, form, this.ends);
       this.chain.allowOnly(this.constraint.mask());
+    } else if (lateForm) {
+      // Compiled now: what cannot be compiled is refused before the text begins.
+      Constraint.make(engine, lateForm.form, this.ends);
+      this.triggers = new TriggerSearch(lateForm.triggers);
     }
   }
 
@@ -87,7 +95,7 @@ export class GenerationRequest implements Request {
   }
 
   drafts(most: number): readonly number[] {
-    if (!this.lookup || this.chain.dependsOnHistory) return [];
+    if (!this.lookup || this.chain.dependsOnHistory || this.triggers) return [];
     // As many as may still come: of the last token nothing is to be guessed any more.
     const { contextLength } = this.engine.info;
     const left = Math.min(
@@ -112,10 +120,11 @@ export class GenerationRequest implements Request {
     if (this.options.logprobs !== undefined) {
       this.unsentLogprobs.push(this.logprobs(sampled, output, this.options.logprobs));
     }
-    const { text, found } = this.stops.push(this.detokenizer.push(token));
+    const { text, found } = this.stops.push(this.textOf(token));
     if (found !== undefined) return this.finish("stop_string", text);
+    if (this.constraint) this.constraint.accept(token);
+    else this.lookForTrigger(token);
     if (this.constraint) {
-      this.constraint.accept(token);
       if (this.constraint.complete) return this.finish("stop", text);
       this.chain.allowOnly(this.constraint.mask());
     }
@@ -125,6 +134,25 @@ export class GenerationRequest implements Request {
     this.sequence.tokens.push(token);
     if (text !== "") this.send(text);
     return true;
+  }
+
+  private textOf(token: number): string {
+    const control = this.controls?.get(token);
+    return control === undefined ? this.detokenizer.push(token) : this.detokenizer.flush() + control;
+  }
+
+  /** Begins to hold the text to its form when a trigger came. */
+  private lookForTrigger(token: number): void {
+    const { lateForm } = this.options;
+    if (!lateForm || !this.triggers) return;
+    const control = this.controls?.get(token);
+    // Bytes as characters: a token may end within one.
+    const bytes = control === undefined ? this.engine.tokenizer.tokenBytes(token) : Buffer.from(control);
+    const { found } = this.triggers.push(Buffer.from(bytes).toString("latin1"));
+    if (found === undefined) return;
+    const constraint = Constraint.make(this.engine, lateForm.form, this.ends);
+    // What the token has behind the trigger may be something else: then it was no beginning.
+    if (constraint.catchUp(Buffer.from(found, "latin1"))) this.constraint = constraint;
   }
 
   fail(error: Error): void {

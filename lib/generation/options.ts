@@ -4,7 +4,7 @@ import {
   type ResolvedSamplingOptions,
   type SamplingOptions,
 } from "../sampling";
-import { checkFormat, type TextFormat } from "./structured";
+import { checkFormat, formOf, type Form, type LateForm, type TextFormat } from "./structured";
 import { abortSignal, boolean, checkOptions, choice, either, integer, listOf, text, type Check } from "../validate";
 
 /** How a text is generated. All optional. */
@@ -68,7 +68,10 @@ export interface ResolvedGenerationOptions {
   /** Milliseconds. */
   timeout: number | undefined;
   speculation: "off" | "prompt-lookup";
-  form: TextFormat | undefined;
+  /** Holds from the first token on. */
+  form: Form | undefined;
+  /** Holds from a trigger on; only without `form`. */
+  lateForm: LateForm | undefined;
   signal: AbortSignal | undefined;
 }
 
@@ -102,7 +105,8 @@ export function resolveGenerationOptions(where: string, options: unknown): Resol
     priority: priority ?? 0,
     timeout,
     speculation: speculation ?? "off",
-    form: format,
+    form: format && formOf(format),
+    lateForm: undefined,
     signal,
   };
 }

@@ -4,10 +4,20 @@ import { publishResult } from "./diagnostics";
 import { Channel } from "./channel";
 import { GenerationRequest, type ChunkSink } from "./generation_request";
 import type { ResolvedGenerationOptions } from "./options";
+import { ToolCallList } from "./tool_calls";
 import type { Chunk, GenerationResult, TokenLogprobs } from "./types";
 
 /** Chunks that the engine may be ahead of the reader before the text pauses. */
 const MOST_AHEAD = 64;
+
+/** What a text starts from, once that is known. */
+export interface PreparedPrompt {
+  tokens: ArrayLike<number>;
+  /** In place of the source's. */
+  options?: ResolvedGenerationOptions;
+  /** Called for every chunk that was made; what it gives is read in its place, and nothing where it gives nothing. */
+  transform?: (chunk: Chunk) => Chunk | undefined;
+}
 
 /** What a stream is made of. */
 export interface StreamSource {
@@ -15,8 +25,8 @@ export interface StreamSource {
   /** For error messages: "model.stream". */
   what: string;
   options: ResolvedGenerationOptions;
-  /** Called at the first read: the prompt's tokens, or an error. */
-  prompt: () => Promise<ArrayLike<number>>;
+  /** Called at the first read: what the text starts from, or an error. */
+  prompt: () => Promise<PreparedPrompt>;
   /** Where the text is computed. */
   sequence: Sequence;
   /** Called for every chunk that is read, before the reader has it; what it throws fails the stream. */
@@ -109,10 +119,10 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
   }
 
   private async submit(startedAt: number): Promise<void> {
-    const { engine, options, sequence, what, prompt } = this.source;
+    const { engine, sequence, what, prompt } = this.source;
     try {
       engine.checkOpen();
-      const tokens = await prompt();
+      const { tokens, options = this.source.options, transform } = await prompt();
       if (this.over) return;
       // One position must be left for an answer.
       engine.checkTokens(`${what}: the prompt`, tokens, engine.info.contextLength - 1);
@@ -121,7 +131,7 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
         get hasRoom() {
           return channel.hasRoom;
         },
-        chunk: (chunk) => this.take(chunk),
+        chunk: (chunk) => this.take(transform ? transform(chunk) : chunk),
         fail: (error) => this.fail(error),
       };
       this.request = new GenerationRequest(engine, sequence, tokens, options, sink, startedAt);
@@ -131,7 +141,8 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
     }
   }
 
-  private take(chunk: Chunk): void {
+  private take(chunk: Chunk | undefined): void {
+    if (!chunk) return;
     this.channel.push(chunk);
     if (chunk.finishReason !== undefined) this.channel.end();
   }
@@ -168,13 +179,20 @@ export async function collectText(stream: AsyncIterable<Chunk>): Promise<Generat
   let text = "";
   const tokens: number[] = [];
   const logprobs: TokenLogprobs[] = [];
+  const calls = new ToolCallList();
   for await (const chunk of stream) {
     text += chunk.text;
     for (const token of chunk.tokens) tokens.push(token);
     for (const each of chunk.logprobs ?? []) logprobs.push(each);
+    calls.add(chunk);
     const { finishReason, usage, timings } = chunk;
     if (!finishReason || !usage || !timings) continue;
-    return { text, tokens, ...(chunk.logprobs ? { logprobs } : {}), usage, finishReason, timings };
+    const toolCalls = calls.complete;
+    return {
+      ...{ text, tokens, usage, finishReason, timings },
+      ...(chunk.logprobs ? { logprobs } : {}),
+      ...(toolCalls.length > 0 ? { toolCalls } : {}),
+    };
   }
   throw new Error("A stream ended without a last chunk");
 }
