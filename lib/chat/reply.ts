@@ -29,6 +29,6 @@ export function streamReply(engine: Engine, messages: readonly Message[], option
     engine,
     what,
     options: answer.generation,
-    prompt: async () => prepareAnswer(what, await planTools(what, engine, template, answer), messages, answer),
+    prompt: async () => prepareAnswer(what, engine, await planTools(what, engine, template, answer), messages, answer),
   });
 }

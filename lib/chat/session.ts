@@ -1,5 +1,5 @@
 import { Sequence, type Engine } from "../engine";
-import { AbortError, ClosedError, ContextLengthError, InvalidOptionError, QueueFullError } from "../errors";
+import { AbortError, ClosedError, InvalidOptionError, QueueFullError } from "../errors";
 import { collectText, TextStream, type GenerationResult, type ToolCall } from "../generation";
 import { checkOptions, choice, describe, integer, text, type CheckedOptions } from "../validate";
 import { answerChecks, resolveAnswerOptions, type AnswerOptions, type ResolvedAnswerOptions } from "./chat_options";
@@ -15,11 +15,6 @@ export interface ChatOptions extends Omit<AnswerOptions, "signal"> {
   system?: string;
   /** Name of a built-in template, or Jinja source. Default: the model's own. */
   template?: string;
-  /**
-   * What happens when an answer fills the context: "stop" ends it with the finish reason "context"; "error" fails it with
-   * `ContextLengthError`. A question that does not fit fails in both cases. Default "stop".
-   */
-  overflow?: "stop" | "error";
   /**
    * Most answers of one turn, 1 to 100: where functions have an `execute`, they are called and the model answers again.
    * The calls of the last answer are not followed; the turn ends with them. Default 8.
@@ -45,7 +40,6 @@ const chatChecks = {
   ...defaultChecks,
   system: text(),
   template: text(),
-  overflow: choice(["stop", "error"] as const),
   maxToolRounds: integer({ min: 1, max: 100 }),
   toolErrors: choice(["throw", "tell"] as const),
 };
@@ -59,11 +53,12 @@ const chatChecks = {
 export class ChatSession {
   private readonly defaults: CheckedOptions<typeof answerChecks>;
   private readonly template: ChatTemplate;
-  private readonly overflow: "stop" | "error";
   private readonly mostRounds: number;
   private readonly tellErrors: boolean;
   private readonly sequence = new Sequence();
   private history: Message[];
+  /** Messages behind the system's that the model is not told any more. */
+  private forgotten = 0;
   private openCalls: readonly ToolCall[] = [];
   private active: ChatTurn | undefined;
   private closed = false;
@@ -74,13 +69,12 @@ export class ChatSession {
     options?: ChatOptions,
   ) {
     engine.checkOpen();
-    const { system, template, overflow, maxToolRounds, toolErrors, ...defaults } = checkOptions(
+    const { system, template, maxToolRounds, toolErrors, ...defaults } = checkOptions(
       "model.chat",
       options,
       chatChecks,
     );
     this.defaults = defaults;
-    this.overflow = overflow ?? "stop";
     this.mostRounds = maxToolRounds ?? 8;
     this.tellErrors = toolErrors === "tell";
     this.template = chooseTemplate(engine, template);
@@ -149,12 +143,7 @@ export class ChatSession {
 
   private turn(what: string, messages: readonly Message[], options: AnswerOptions | undefined): ChatTurn {
     const own = checkOptions(what, options, answerChecks);
-    const answer = resolveAnswerOptions(
-      what,
-      { ...this.defaults, ...own },
-      this.template,
-      this.engine.tokenizer,
-    );
+    const answer = resolveAnswerOptions(what, { ...this.defaults, ...own }, this.template, this.engine.tokenizer);
     const turn: ChatTurn = new ChatTurn({
       what,
       signal: answer.generation.signal,
@@ -177,18 +166,23 @@ export class ChatSession {
 
   /** One answer to the history with these messages behind it. */
   private answer(what: string, added: readonly Message[], answer: ResolvedAnswerOptions): TextStream {
-    const messages = [...this.history, ...added];
     return new TextStream({
       engine: this.engine,
       what,
       options: answer.generation,
       sequence: this.sequence,
-      prompt: async () =>
-        prepareAnswer(what, await planTools(what, this.engine, this.template, answer), messages, answer),
-      onRead: (chunk) => {
-        if (chunk.finishReason === "context" && this.overflow === "error") {
-          throw new ContextLengthError(`${what}: the answer does not fit into what is left of the context.`);
-        }
+      prompt: async () => {
+        const plan = await planTools(what, this.engine, this.template, answer);
+        const prompt = await prepareAnswer(
+          what,
+          this.engine,
+          plan,
+          [...this.history, ...added],
+          answer,
+          this.forgotten,
+        );
+        this.forgotten = prompt.forgotten;
+        return prompt;
       },
       ended: () => undefined,
     });
@@ -202,9 +196,7 @@ export class ChatSession {
   private begin(turn: ChatTurn, what: string, messages: readonly Message[]): void {
     this.checkOpen();
     if (this.active) {
-      throw new QueueFullError(
-        `${what}: an answer is still being read; finish or leave it before the next question.`,
-      );
+      throw new QueueFullError(`${what}: an answer is still being read; finish or leave it before the next question.`);
     }
     const answers = messages.flatMap(({ toolCallId }) => toolCallId ?? []);
     if (answers.length !== this.openCalls.length || this.openCalls.some(({ id }) => !answers.includes(id))) {

@@ -167,13 +167,15 @@ export class ChatTurn implements AsyncIterableIterator<Chunk, undefined> {
   }
 
   private count({ usage = NO_USAGE, timings }: Chunk): void {
-    const sum = (a: Usage, b: Usage, name: keyof Usage): number => a[name] + b[name];
-    const before = this.usage;
+    const { usage: before } = this;
+    const sum = (name: keyof Usage): number => (before[name] ?? 0) + (usage[name] ?? 0);
+    const droppedTokens = sum("droppedTokens");
     this.usage = {
-      promptTokens: sum(before, usage, "promptTokens"),
-      completionTokens: sum(before, usage, "completionTokens"),
-      totalTokens: sum(before, usage, "totalTokens"),
-      cachedTokens: sum(before, usage, "cachedTokens"),
+      promptTokens: sum("promptTokens"),
+      completionTokens: sum("completionTokens"),
+      totalTokens: sum("totalTokens"),
+      cachedTokens: sum("cachedTokens"),
+      ...(droppedTokens > 0 ? { droppedTokens } : {}),
     };
     this.firstTokenMs ??= timings?.timeToFirstTokenMs;
   }

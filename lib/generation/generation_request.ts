@@ -2,6 +2,7 @@ import type { Engine, Output, Query, Request, Sequence } from "../engine";
 import { logSoftmax, logprobOf, SamplerChain, type Sampled } from "../sampling";
 import type { Detokenizer } from "../tokenizer";
 import type { ResolvedGenerationOptions } from "./options";
+import { slide } from "./sliding";
 import { PromptLookup } from "./prompt_lookup";
 import { Constraint, TriggerSearch, type Form } from "./structured";
 import { StopStrings } from "./stop_strings";
@@ -14,6 +15,16 @@ export interface ChunkSink {
   /** A chunk; the last one has `finishReason`. */
   chunk(chunk: Chunk): void;
   fail(error: Error): void;
+}
+
+/** How a text began. */
+export interface Beginning {
+  /** `performance.now()` when the user asked. */
+  startedAt: number;
+  /** Tokens at the start that stay when the context slides. */
+  keptTokens: number;
+  /** Tokens that were left out of the prompt. */
+  droppedTokens: number;
 }
 
 /** One text in the making: samples tokens from the engine's outputs and turns them into chunks. */
@@ -35,9 +46,10 @@ export class GenerationRequest implements Request {
   private cachedTokens = 0;
   private begunAt = 0;
   private firstTokenAt = 0;
+  private droppedTokens: number;
+  private slid: readonly number[] | undefined;
 
   /**
-   * @param startedAt `performance.now()` when the user asked
    * @throws InvalidOptionError for a logit bias on an id that the vocabulary lacks
    */
   constructor(
@@ -46,8 +58,9 @@ export class GenerationRequest implements Request {
     readonly prompt: ArrayLike<number>,
     private readonly options: ResolvedGenerationOptions,
     private readonly sink: ChunkSink,
-    private readonly startedAt: number,
+    private readonly beginning: Beginning,
   ) {
+    this.droppedTokens = beginning.droppedTokens;
     const { tokenizer, info } = engine;
     const promptIds = Array.from(prompt);
     this.firstOutput = prompt.length - 1;
@@ -98,10 +111,7 @@ export class GenerationRequest implements Request {
     if (!this.lookup || this.chain.dependsOnHistory || this.triggers) return [];
     // As many as may still come: of the last token nothing is to be guessed any more.
     const { contextLength } = this.engine.info;
-    const left = Math.min(
-      this.options.maxTokens - this.completionTokens,
-      contextLength - this.prompt.length - this.completionTokens,
-    );
+    const left = Math.min(this.options.maxTokens - this.completionTokens, contextLength - this.sequence.tokens.length);
     return this.lookup.drafts(Math.min(most, left - 1));
   }
 
@@ -129,11 +139,26 @@ export class GenerationRequest implements Request {
       this.chain.allowOnly(this.constraint.mask());
     }
     if (this.completionTokens >= this.options.maxTokens) return this.finish("length", text);
-    const length = this.prompt.length + this.completionTokens;
-    if (length >= this.engine.info.contextLength) return this.finish("context", text);
-    this.sequence.tokens.push(token);
+    const { tokens } = this.sequence;
+    const full = tokens.length + 1 >= this.engine.info.contextLength;
+    if (full && this.options.overflow !== "slide") return this.finish("context", text);
+    tokens.push(token);
+    if (full) this.forgetOlder();
     if (text !== "") this.send(text);
     return true;
+  }
+
+  replaced(): readonly number[] | undefined {
+    const { slid } = this;
+    this.slid = undefined;
+    return slid;
+  }
+
+  private forgetOlder(): void {
+    const { tokens } = this.sequence;
+    const slid = slide(tokens, this.beginning.keptTokens, this.engine.info.contextLength);
+    this.droppedTokens += tokens.length - slid.length;
+    this.slid = slid;
   }
 
   private textOf(token: number): string {
@@ -211,7 +236,9 @@ export class GenerationRequest implements Request {
   private usage(): Usage {
     const { completionTokens, cachedTokens } = this;
     const promptTokens = this.prompt.length;
-    return { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens, cachedTokens };
+    const { droppedTokens } = this;
+    const counted = { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens, cachedTokens };
+    return droppedTokens > 0 ? { ...counted, droppedTokens } : counted;
   }
 
   private timings(): Timings {
@@ -219,8 +246,8 @@ export class GenerationRequest implements Request {
     return {
       promptTokensPerSecond: rate(this.prompt.length - this.cachedTokens, this.firstTokenAt - this.begunAt),
       decodeTokensPerSecond: rate(this.completionTokens - 1, now - this.firstTokenAt),
-      timeToFirstTokenMs: this.firstTokenAt - this.startedAt,
-      totalMs: now - this.startedAt,
+      timeToFirstTokenMs: this.firstTokenAt - this.beginning.startedAt,
+      totalMs: now - this.beginning.startedAt,
       draftTokens: this.lookup?.draftTokens ?? 0,
       acceptedDrafts: this.lookup?.acceptedDrafts ?? 0,
     };

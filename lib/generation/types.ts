@@ -46,6 +46,8 @@ export interface Usage {
   totalTokens: number;
   /** Prompt tokens that were in the KV cache already and were not computed again. */
   cachedTokens: number;
+  /** Tokens of prompt and answer that were forgotten to make room (`overflow: "slide"`); absent: none. */
+  droppedTokens?: number;
 }
 
 /** The natural logarithm of a token's probability under the model, before any sampler. */

@@ -16,7 +16,12 @@ export function callsForm(
   tokenizer: Pick<Tokenizer, "idOf" | "isSpecial">,
 ): Form {
   return {
-    key: JSON.stringify(["calls", format.name, several, tools.map((each) => [each.name, each.parameters, each.strict])]),
+    key: JSON.stringify([
+      "calls",
+      format.name,
+      several,
+      tools.map((each) => [each.name, each.parameters, each.strict]),
+    ]),
     compile: () => {
       const wrapped = format.wrap(choice(...tools.map((each) => callOf(format, each))));
       return several ? wrapped.several : wrapped.one;

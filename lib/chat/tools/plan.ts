@@ -53,6 +53,16 @@ export class ToolPlan {
     return encodeChat(template, tokenizer, withToolsAsText(messages, tools));
   }
 
+  /** How many tokens stand before the first question: those of the system message and of the functions. */
+  async systemLength(system: Message): Promise<number> {
+    const [first, second] = await Promise.all(
+      ["a", "b"].map((content) => this.encode([system, { role: "user", content }])),
+    );
+    let length = 0;
+    while (first && length < first.length && first[length] === second?.[length]) length++;
+    return length;
+  }
+
   /** Holds calls to their schemas: from the first token on where one must come, else from where one begins. */
   hold(options: ResolvedGenerationOptions): ResolvedGenerationOptions {
     const { settings, format, tokenizer } = this;

@@ -33,8 +33,7 @@ function asText({ role, content, toolCalls }: Message): Message {
   if (role === "tool") return { role: "user", content: `<tool_response>\n${content}\n</tool_response>` };
   if (!toolCalls || toolCalls.length === 0) return { role, content };
   const calls = toolCalls.map(
-    ({ name, arguments: text }) =>
-      `<tool_call>\n{"name": ${JSON.stringify(name)}, "arguments": ${text}}\n</tool_call>`,
+    ({ name, arguments: text }) => `<tool_call>\n{"name": ${JSON.stringify(name)}, "arguments": ${text}}\n</tool_call>`,
   );
   return { role, content: [...(content === "" ? [] : [content]), ...calls].join("\n") };
 }

@@ -26,7 +26,9 @@ export async function resolveSchema(what: string, schema: SchemaLike): Promise<R
   }
   if (!isZod(schema)) return schema;
   try {
-    const { toJSONSchema } = (await import("zod")) as unknown as { toJSONSchema: (schema: unknown, options: object) => object };
+    const { toJSONSchema } = (await import("zod")) as unknown as {
+      toJSONSchema: (schema: unknown, options: object) => object;
+    };
     // What is written is parsed by the schema, which fills in defaults and transforms.
     return toJSONSchema(schema, { io: "input" }) as Record<string, unknown>;
   } catch (error) {

@@ -49,20 +49,23 @@ const WEATHER = { city: 'Ulm "}{]\\', days: [1, { deep: "</tool_call>" }] };
 const call = (name: string, value: unknown): string =>
   `<tool_call>\n{"name": ${JSON.stringify(name)}, "arguments": ${JSON.stringify(value)}}\n</tool_call>`;
 
-test.each(Array.from({ length: 40 }, (_, seed) => seed))("Hermes calls behind text, cut at random (%i)", async (seed) => {
-  const text = `I look. <tool is no call>\n${call("weather", WEATHER)}\n${call("clock", {})}`;
-  const result = await read(hermes, text, seed);
-  expect(result).toMatchObject({
-    text: "I look. <tool is no call>\n",
-    calls: [
-      ["weather", WEATHER],
-      ["clock", {}],
-    ],
-    finishReason: "tool_calls",
-  });
-  const ids = result.chunks.flatMap(({ toolCalls = [] }) => toolCalls.flatMap(({ id }) => id ?? []));
-  expect(new Set(ids).size).toBe(2);
-});
+test.each(Array.from({ length: 40 }, (_, seed) => seed))(
+  "Hermes calls behind text, cut at random (%i)",
+  async (seed) => {
+    const text = `I look. <tool is no call>\n${call("weather", WEATHER)}\n${call("clock", {})}`;
+    const result = await read(hermes, text, seed);
+    expect(result).toMatchObject({
+      text: "I look. <tool is no call>\n",
+      calls: [
+        ["weather", WEATHER],
+        ["clock", {}],
+      ],
+      finishReason: "tool_calls",
+    });
+    const ids = result.chunks.flatMap(({ toolCalls = [] }) => toolCalls.flatMap(({ id }) => id ?? []));
+    expect(new Set(ids).size).toBe(2);
+  },
+);
 
 test.each(Array.from({ length: 40 }, (_, seed) => seed))("Llama calls, cut at random (%i)", async (seed) => {
   for (const lead of ["", "\n ", "<|python_tag|>"]) {
