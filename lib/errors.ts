@@ -69,6 +69,20 @@ export class KernelError extends BitnetError {
   override readonly code = "ERR_KERNEL";
 }
 
+/** A function that the model called failed, or cannot be called as it was. `cause` is what it threw. */
+export class ToolError extends BitnetError {
+  override readonly code = "ERR_TOOL";
+
+  constructor(
+    message: string,
+    /** The function. */
+    readonly toolName: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
 /** A model could not be converted from one file format to another. */
 export class ConversionError extends BitnetError {
   override readonly code = "ERR_CONVERSION";
@@ -89,6 +103,7 @@ const CLASSES = [
   AddonLoadError,
   KernelError,
   ConversionError,
+  ToolError,
 ] as const;
 
 // The name belongs on the prototype: V8 reads it there when it writes the first line of the stack, and as an own

@@ -15,16 +15,34 @@ export {
   ModelFormatError,
   OutOfMemoryError,
   QueueFullError,
+  ToolError,
   UnsupportedModelError,
 } from "./errors";
 export { Model } from "./model";
-export { ChatSession, ChatTemplate, type ChatOptions, type Message, type Role } from "./chat";
+export {
+  ChatSession,
+  ChatTemplate,
+  ChatTurn,
+  tool,
+  type AnswerOptions,
+  type ChatOptions,
+  type GivenToolResult,
+  type Message,
+  type ReplyOptions,
+  type Role,
+  type Tool,
+  type ToolCallContext,
+  type ToolChoice,
+  type ToolInput,
+  type Tools,
+} from "./chat";
 export { type EvaluateOptions, type KvType, type ModelInfo, type ModelOptions, type ModelStats } from "./engine";
 export {
   TextStream,
   toReadableStream,
   toResponse,
   type Chunk,
+  type ChunkStream,
   type ContinuationScore,
   type EmbedOptions,
   type FinishReason,
@@ -38,6 +56,9 @@ export {
   type Timings,
   type TokenLogprobs,
   type TokenScore,
+  type ToolCall,
+  type ToolCallDelta,
+  type ToolResult,
   type Usage,
   type ValueOf,
 } from "./generation";

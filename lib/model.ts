@@ -1,5 +1,5 @@
 import "./dispose";
-import { ChatSession, type ChatOptions } from "./chat";
+import { ChatSession, streamReply, type ChatOptions, type Message, type ReplyOptions } from "./chat";
 import {
   loadEngine,
   type Engine,
@@ -34,11 +34,18 @@ import { abortSignal, checkOptions } from "./validate";
 
 const evaluateChecks = { signal: abortSignal() };
 
+/** The engine of a model, for the rooms above. Not public. */
+export let engineOf: (model: Model) => Engine;
+
 /**
  * A loaded model. It serves any number of texts at the same time: they are computed together, and each says what it
  * would say alone. Close it when it is no longer needed, or declare it with `await using`.
  */
 export class Model {
+  static {
+    engineOf = (model) => model.engine;
+  }
+
   private constructor(private readonly engine: Engine) {}
 
   /**
@@ -123,6 +130,16 @@ export class Model {
   /** Starts a conversation. @throws InvalidOptionError, ClosedError, ModelFormatError for an unusable template */
   chat(options?: ChatOptions): ChatSession {
     return new ChatSession(this.engine, options);
+  }
+
+  /**
+   * Streams what the assistant says next in a conversation that the caller keeps: the same as a session's answer, without
+   * a state. Calls of `tools` come in the chunks (`toolCalls`); they are not made.
+   * @throws InvalidOptionError, ClosedError, ModelFormatError for an unusable template. Reading rejects as `stream`'s
+   * does, and with `UnsupportedModelError` when the template refuses the messages
+   */
+  reply(messages: readonly Message[], options?: ReplyOptions): TextStream {
+    return streamReply(this.engine, messages, options);
   }
 
   /**

@@ -1,37 +1,47 @@
 import { Sequence, type Engine } from "../engine";
-import { AbortError, ClosedError, ContextLengthError, InvalidOptionError, QueueFullError } from "../errors";
-import {
-  collectText,
-  generationChecks,
-  resolveGenerationOptions,
-  TextStream,
-  type GenerationOptions,
-  type GenerationResult,
-  type ResolvedGenerationOptions,
-} from "../generation";
-import { checkOptions, choice, describe, text } from "../validate";
-import { ChatTemplate, type Message } from "./template";
-import { encodeChat } from "./template_encode";
+import { AbortError, ClosedError, InvalidOptionError, QueueFullError } from "../errors";
+import { collectText, TextStream, type GenerationResult, type ToolCall } from "../generation";
+import { checkOptions, choice, describe, integer, text, type CheckedOptions } from "../validate";
+import { answerChecks, resolveAnswerOptions, type AnswerOptions, type ResolvedAnswerOptions } from "./chat_options";
+import { chooseTemplate } from "./choose_template";
+import { planTools, prepareAnswer } from "./prepare";
+import type { ChatTemplate, Message } from "./template";
+import { resultText } from "./tools";
+import { ChatTurn } from "./turn";
 
 /** How a session is set up; the generation options are defaults for every answer. */
-export interface ChatOptions extends Omit<GenerationOptions, "signal"> {
+export interface ChatOptions extends Omit<AnswerOptions, "signal"> {
   /** Tells the model how to behave; the first message of every prompt. Default none. */
   system?: string;
   /** Name of a built-in template, or Jinja source. Default: the model's own. */
   template?: string;
   /**
-   * What happens when an answer fills the context: "stop" ends it with the finish reason "context"; "error" fails it with
-   * `ContextLengthError`. A question that does not fit fails in both cases. Default "stop".
+   * Most answers of one turn, 1 to 100: where functions have an `execute`, they are called and the model answers again.
+   * The calls of the last answer are not followed; the turn ends with them. Default 8.
    */
-  overflow?: "stop" | "error";
+  maxToolRounds?: number;
+  /**
+   * What happens when a function throws: "throw" fails the turn with a `ToolError`; "tell" tells the model, which may
+   * try again. Default "throw".
+   */
+  toolErrors?: "throw" | "tell";
 }
 
-const { signal: _signal, ...answerChecks } = generationChecks;
+/** What a function gave that the caller called. */
+export interface GivenToolResult {
+  /** The call's. */
+  id: string;
+  /** A string as it is, anything else as JSON. */
+  content: unknown;
+}
+
+const { signal: _signal, ...defaultChecks } = answerChecks;
 const chatChecks = {
-  ...answerChecks,
+  ...defaultChecks,
   system: text(),
   template: text(),
-  overflow: choice(["stop", "error"] as const),
+  maxToolRounds: integer({ min: 1, max: 100 }),
+  toolErrors: choice(["throw", "tell"] as const),
 };
 
 /**
@@ -41,12 +51,16 @@ const chatChecks = {
  * was aborted, left or failed leaves the history as it was before the question.
  */
 export class ChatSession {
-  private readonly defaults: GenerationOptions;
+  private readonly defaults: CheckedOptions<typeof answerChecks>;
   private readonly template: ChatTemplate;
-  private readonly overflow: "stop" | "error";
+  private readonly mostRounds: number;
+  private readonly tellErrors: boolean;
   private readonly sequence = new Sequence();
   private history: Message[];
-  private active: TextStream | undefined;
+  /** Messages behind the system's that the model is not told any more. */
+  private forgotten = 0;
+  private openCalls: readonly ToolCall[] = [];
+  private active: ChatTurn | undefined;
   private closed = false;
 
   /** Made by `model.chat`. @throws InvalidOptionError, ModelFormatError for a template that cannot be parsed */
@@ -55,9 +69,14 @@ export class ChatSession {
     options?: ChatOptions,
   ) {
     engine.checkOpen();
-    const { system, template, overflow, ...defaults } = checkOptions("model.chat", options, chatChecks);
+    const { system, template, maxToolRounds, toolErrors, ...defaults } = checkOptions(
+      "model.chat",
+      options,
+      chatChecks,
+    );
     this.defaults = defaults;
-    this.overflow = overflow ?? "stop";
+    this.mostRounds = maxToolRounds ?? 8;
+    this.tellErrors = toolErrors === "tell";
     this.template = chooseTemplate(engine, template);
     this.history = system === undefined ? [] : [{ role: "system", content: system }];
   }
@@ -67,48 +86,46 @@ export class ChatSession {
     return this.history.map((message) => ({ ...message }));
   }
 
+  /** Calls of functions that the last answer ended with; they want `sendToolResults`. */
+  get pendingToolCalls(): readonly ToolCall[] {
+    return this.openCalls;
+  }
+
   /**
    * Asks, and streams the answer. Work begins with the first read.
    * @throws InvalidOptionError, ClosedError. Reading rejects with `QueueFullError` while another answer is being read,
-   * `ContextLengthError` when the conversation has outgrown the context, `AbortError`.
+   * `ContextLengthError` when the conversation has outgrown the context, `ToolError`, `AbortError`.
    */
-  send(question: string, options?: GenerationOptions): TextStream {
+  send(question: string, options?: AnswerOptions): ChatTurn {
     this.checkOpen();
     if (typeof question !== "string") {
       throw new InvalidOptionError(`chat.send: the message must be a string, not ${describe(question)}.`);
     }
-    const resolved = this.resolve(options);
-    const message: Message = { role: "user", content: question };
-    let answer = "";
-    const stream: TextStream = new TextStream({
-      engine: this.engine,
-      what: "chat.send",
-      options: resolved,
-      sequence: this.sequence,
-      prompt: async () => {
-        this.begin(stream);
-        const tokens = await encodeChat(this.template, this.engine.tokenizer, [...this.history, message]);
-        if (tokens.length > 0) return tokens;
-        throw new InvalidOptionError("chat.send: the conversation has no tokens; write something.");
-      },
-      onRead: (chunk) => {
-        answer += chunk.text;
-        if (chunk.finishReason === "context" && this.overflow === "error") {
-          throw new ContextLengthError("chat.send: the answer does not fit into what is left of the context.");
-        }
-      },
-      ended: (complete) => {
-        if (this.active !== stream) return;
-        this.active = undefined;
-        if (complete) this.history = [...this.history, message, { role: "assistant", content: answer }];
-      },
-    });
-    return stream;
+    return this.turn("chat.send", [{ role: "user", content: question }], options);
   }
 
   /** Asks, and waits for the whole answer. */
-  async ask(question: string, options?: GenerationOptions): Promise<GenerationResult> {
+  async ask(question: string, options?: AnswerOptions): Promise<GenerationResult> {
     return collectText(this.send(question, options));
+  }
+
+  /**
+   * Answers the calls that the last answer ended with, all of them, and streams what the model says to that.
+   * @throws InvalidOptionError for results that are not those of `pendingToolCalls`, and what `send` throws
+   */
+  sendToolResults(results: readonly GivenToolResult[], options?: AnswerOptions): ChatTurn {
+    const what = "chat.sendToolResults";
+    this.checkOpen();
+    const messages = this.openCalls.map(({ id, name }): Message => {
+      const given = results.filter((each) => each.id === id);
+      if (given.length === 1) return { role: "tool", content: resultText(given[0]?.content), toolCallId: id };
+      throw new InvalidOptionError(`${what}: the call "${id}" of "${name}" needs one result, not ${given.length}.`);
+    });
+    if (messages.length === 0) throw new InvalidOptionError(`${what}: no function was called.`);
+    if (results.length > messages.length) {
+      throw new InvalidOptionError(`${what}: there are ${results.length} results for ${messages.length} calls.`);
+    }
+    return this.turn(what, messages, options);
   }
 
   /** Frees the cache. An answer under way is given up. Idempotent. */
@@ -124,56 +141,74 @@ export class ChatSession {
     this.close();
   }
 
+  private turn(what: string, messages: readonly Message[], options: AnswerOptions | undefined): ChatTurn {
+    const own = checkOptions(what, options, answerChecks);
+    const answer = resolveAnswerOptions(what, { ...this.defaults, ...own }, this.template, this.engine.tokenizer);
+    const turn: ChatTurn = new ChatTurn({
+      what,
+      signal: answer.generation.signal,
+      messages,
+      tools: answer.tools,
+      mostRounds: this.mostRounds,
+      tellErrors: this.tellErrors,
+      begin: () => this.begin(turn, what, messages),
+      answer: (added, round) => this.answer(what, added, round === 0 ? answer : { ...answer, ...afterResults(answer) }),
+      ended: (added, openCalls) => {
+        if (this.active !== turn) return;
+        this.active = undefined;
+        if (!added) return;
+        this.history = [...this.history, ...added];
+        this.openCalls = openCalls;
+      },
+    });
+    return turn;
+  }
+
+  /** One answer to the history with these messages behind it. */
+  private answer(what: string, added: readonly Message[], answer: ResolvedAnswerOptions): TextStream {
+    return new TextStream({
+      engine: this.engine,
+      what,
+      options: answer.generation,
+      sequence: this.sequence,
+      prompt: async () => {
+        const plan = await planTools(what, this.engine, this.template, answer);
+        const prompt = await prepareAnswer(
+          what,
+          this.engine,
+          plan,
+          [...this.history, ...added],
+          answer,
+          this.forgotten,
+        );
+        this.forgotten = prompt.forgotten;
+        return prompt;
+      },
+      ended: () => undefined,
+    });
+  }
+
   private checkOpen(): void {
     if (this.closed) throw new ClosedError("The chat session was closed; start another with model.chat.");
     this.engine.checkOpen();
   }
 
-  private begin(stream: TextStream): void {
+  private begin(turn: ChatTurn, what: string, messages: readonly Message[]): void {
     this.checkOpen();
     if (this.active) {
-      throw new QueueFullError(
-        "chat.send: an answer is still being read; finish or leave it before the next question.",
+      throw new QueueFullError(`${what}: an answer is still being read; finish or leave it before the next question.`);
+    }
+    const answers = messages.flatMap(({ toolCallId }) => toolCallId ?? []);
+    if (answers.length !== this.openCalls.length || this.openCalls.some(({ id }) => !answers.includes(id))) {
+      throw new InvalidOptionError(
+        `${what}: the last answer called functions; give their results with sendToolResults, all and only once.`,
       );
     }
-    this.active = stream;
-  }
-
-  /** A turn's options over the session's, and what ends a turn in this template. */
-  private resolve(options: GenerationOptions | undefined): ResolvedGenerationOptions {
-    const own = checkOptions("chat.send", options, generationChecks);
-    const resolved = resolveGenerationOptions("chat.send", { ...this.defaults, ...own });
-    const { tokenizer } = this.engine;
-    const stop = [...resolved.stop];
-    const stopTokens = [...resolved.stopTokens];
-    for (const end of this.template.stop) {
-      const id = tokenizer.idOf(end);
-      if (id !== undefined && tokenizer.isSpecial(id)) stopTokens.push(id);
-      else stop.push(end);
-    }
-    return { ...resolved, stop, stopTokens };
+    this.active = turn;
   }
 }
 
-/**
- * The template by name or source, else the model's own.
- * @throws InvalidOptionError where there is none, ModelFormatError for one that cannot be parsed
- */
-export function chooseTemplate(
-  engine: Pick<Engine, "tokenizer" | "info" | "chatTemplate">,
-  template: string | undefined,
-): ChatTemplate {
-  const { tokenizer, chatTemplate } = engine;
-  const { bosId, eosIds } = tokenizer;
-  const textOf = (id: number | undefined): string =>
-    id === undefined ? "" : tokenizer.decode([id], { skipSpecial: false });
-  const tokens = { bosToken: textOf(bosId), eosToken: textOf(eosIds[0]) };
-  const source = template ?? chatTemplate;
-  if (source === undefined) {
-    throw new InvalidOptionError(
-      `model.chat: "${engine.info.path}" has no chat template; choose one with the option "template", "chatml" for example.`,
-    );
-  }
-  const isJinja = template === undefined || /\{[{%]/.test(source);
-  return isJinja ? ChatTemplate.compile(source, tokens) : ChatTemplate.named(source, tokens);
+/** Once functions were called, whether to call more is the model's choice: else it would never end. */
+function afterResults({ toolChoice }: ResolvedAnswerOptions): Partial<ResolvedAnswerOptions> {
+  return { toolChoice: toolChoice === "none" ? "none" : "auto" };
 }

@@ -1,3 +1,4 @@
+import type { ToolCall } from "../generation";
 import { BitnetError, InvalidOptionError, ModelFormatError, UnsupportedModelError } from "../errors";
 import { describe, suggestion } from "../validate";
 import { builtinTemplates } from "./template_builtin";
@@ -10,6 +11,10 @@ export type Role = "system" | "user" | "assistant" | "tool";
 export interface Message {
   role: Role;
   content: string;
+  /** Calls that the assistant made in this turn. */
+  toolCalls?: readonly ToolCall[];
+  /** In a message of role "tool": the call that it answers. */
+  toolCallId?: string;
 }
 
 /** What a template is compiled with. */
@@ -42,6 +47,11 @@ export class ChatTemplate {
     private readonly program: Program,
     private readonly tokens: TemplateTokens,
   ) {}
+
+  /** Whether it tells the model itself which functions it may call. */
+  get knowsTools(): boolean {
+    return /\btools\b/.test(this.source);
+  }
 
   /** Parses Jinja source. Throws `ModelFormatError` if it cannot be parsed. */
   static compile(source: string, tokens: TemplateTokens = {}): ChatTemplate {
@@ -90,19 +100,57 @@ export class ChatTemplate {
   }
 }
 
+/** What templates know a message as; the names are those of the transformers library. */
+interface TemplateMessage {
+  role: Role;
+  content: string;
+  tool_calls?: { id: string; type: "function"; function: { name: string; arguments: unknown } }[];
+  tool_call_id?: string;
+  name?: string;
+}
+
 /** Copies of the messages, so that no template can change the caller's. */
-function checkMessages(messages: readonly Message[]): Message[] {
+function checkMessages(messages: readonly Message[]): TemplateMessage[] {
   if (!Array.isArray(messages)) throw new InvalidOptionError(`messages must be an array, not ${describe(messages)}.`);
+  const names = new Map<string, string>();
   return messages.map((message: unknown, i) => {
-    const { role, content } = (message ?? {}) as Partial<Message>;
+    const { role, content, toolCalls, toolCallId } = (message ?? {}) as Partial<Message>;
     if (typeof role !== "string" || !ROLES.includes(role)) {
       throw new InvalidOptionError(`messages[${i}].role must be one of ${ROLES.join(", ")}, not ${describe(role)}.`);
     }
     if (typeof content !== "string") {
       throw new InvalidOptionError(`messages[${i}].content must be a string, not ${describe(content)}.`);
     }
-    return { role, content };
+    const checked: TemplateMessage = { role, content };
+    if (toolCalls !== undefined) {
+      if (!Array.isArray(toolCalls)) throw new InvalidOptionError(`messages[${i}].toolCalls must be an array.`);
+      checked.tool_calls = toolCalls.map((call: unknown, j) => checkCall(call, `messages[${i}].toolCalls[${j}]`));
+      for (const { id, function: called } of checked.tool_calls) names.set(id, called.name);
+    }
+    if (toolCallId !== undefined) {
+      checked.tool_call_id = String(toolCallId);
+      const name = names.get(toolCallId);
+      if (name !== undefined) checked.name = name;
+    }
+    return checked;
   });
+}
+
+function checkCall(value: unknown, path: string): NonNullable<TemplateMessage["tool_calls"]>[number] {
+  const { id, name, arguments: text } = (value ?? {}) as Partial<ToolCall>;
+  if (typeof id !== "string" || typeof name !== "string" || typeof text !== "string") {
+    throw new InvalidOptionError(`${path} must have the strings id, name and arguments, not ${describe(value)}.`);
+  }
+  return { id, type: "function", function: { name, arguments: parsed(text) } };
+}
+
+/** Templates write arguments as JSON themselves; what is none stays the text that it is. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 function messageOf(error: unknown): string {

@@ -6,9 +6,9 @@ import type { ChatTemplate, Message, RenderOptions } from "./template";
 const GUARDS = Array.from({ length: 32 }, (_, i) => String.fromCharCode(0xfdd0 + i));
 
 /**
- * The ids of a conversation. Control tokens come from the template alone: "<|eot_id|>" inside a message stays text, so
- * that nobody can end their turn and speak as someone else. A beginning-of-sequence token that the template writes is
- * not added a second time.
+ * The ids of a conversation. Control tokens come from the template alone: "<|eot_id|>" inside a message, a function's
+ * description or its result stays text, so that nobody can end their turn and speak as someone else. A
+ * beginning-of-sequence token that the template writes is not added a second time.
  */
 export async function encodeChat(
   template: ChatTemplate,
@@ -18,15 +18,28 @@ export async function encodeChat(
 ): Promise<Int32Array> {
   // A first rendering checks the messages, whose content is then known to be text.
   const plain = template.render(messages, options);
-  const guard = GUARDS.find(
-    (candidate) => !plain.includes(candidate) && !messages.some((m) => m.content.includes(candidate)),
-  );
+  const given = JSON.stringify([messages, options.tools]);
+  const guard = GUARDS.find((candidate) => !plain.includes(candidate) && !given.includes(candidate));
   if (guard === undefined) {
     throw new InvalidOptionError("The messages contain all of U+FDD0 to U+FDEF, which are no characters; remove some.");
   }
-  const guarded = messages.map((message) => ({ ...message, content: tokenizer.guardSpecial(message.content, guard) }));
+  const guarded = guardStrings(tokenizer, guard, { messages, tools: options.tools });
   // Without anything to guard, which is the rule, the first rendering is the text.
-  const changed = guarded.some((message, i) => message.content !== messages[i]?.content);
-  const text = changed ? template.render(guarded, options) : plain;
+  const changed = JSON.stringify([guarded.messages, guarded.tools]) !== given;
+  const text = changed
+    ? template.render(guarded.messages, { ...options, ...(guarded.tools ? { tools: guarded.tools } : {}) })
+    : plain;
   return tokenizer.encode(text, { parseSpecial: true, guard });
+}
+
+/** A copy in which no string, at whatever depth, reads like a control token. Roles stay what they are. */
+function guardStrings<T>(tokenizer: Tokenizer, guard: string, value: T): T {
+  if (typeof value === "string") return tokenizer.guardSpecial(value, guard) as T;
+  if (Array.isArray(value)) return value.map((each: unknown) => guardStrings(tokenizer, guard, each)) as T;
+  if (typeof value !== "object" || value === null) return value;
+  const entries = Object.entries(value).map(([name, each]) => [
+    tokenizer.guardSpecial(name, guard),
+    guardStrings(tokenizer, guard, each),
+  ]);
+  return Object.fromEntries(entries) as T;
 }

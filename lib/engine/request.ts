@@ -58,6 +58,11 @@ export interface Request {
    * where there are none a token must have been appended to the sequence. Errors thrown here fail this request only.
    */
   receive(output: Output): boolean;
+  /**
+   * Asked after each output: tokens that the sequence shall have from here on in place of its own, for a text that goes on
+   * with a part of its context. The next output is that of the last of them. Absent, or undefined: it goes on as it is.
+   */
+  replaced?(): readonly number[] | undefined;
   /** The work cannot go on. Called at most once, and never after the request was cancelled. */
   fail(error: Error): void;
 }

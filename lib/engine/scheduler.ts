@@ -374,7 +374,16 @@ export class Scheduler {
       } catch (error) {
         this.fail(task, fromNative(error));
       }
-      if (task.dropped || i >= drafts.length) continue;
+      if (task.dropped) continue;
+      const tokens = request.replaced?.();
+      if (tokens) {
+        task.nextOutput = tokens.length - 1;
+        this.pool.adopt(sequence, tokens, task.nextOutput);
+        // What was guessed behind the old context is void.
+        wrong = true;
+        continue;
+      }
+      if (i >= drafts.length) continue;
       wrong = sequence.tokens[sequence.computed] !== drafts[i];
       if (wrong) continue;
       accepted++;

@@ -1,11 +1,13 @@
-import type { TextStream } from "./stream";
 import type { Chunk } from "./types";
+
+/** A text as it comes: of `model.stream`, `model.reply` and `chat.send`. */
+export type ChunkStream = AsyncIterableIterator<Chunk, undefined> & { return(): Promise<unknown> };
 
 /**
  * The chunks of a text as a Web stream: work begins when it is read, waits while the reader is behind, and ends when the
  * stream is cancelled. For Node streams: `Readable.fromWeb(toReadableStream(stream), { objectMode: true })`, or `Readable.from(stream)`.
  */
-export function toReadableStream(stream: TextStream): ReadableStream<Chunk> {
+export function toReadableStream(stream: ChunkStream): ReadableStream<Chunk> {
   return new ReadableStream<Chunk>(
     {
       async pull(controller) {
@@ -28,7 +30,7 @@ export function toReadableStream(stream: TextStream): ReadableStream<Chunk> {
  *
  * @param init status and headers; those of an event stream are added
  */
-export function toResponse(stream: TextStream, init: ResponseInit = {}): Response {
+export function toResponse(stream: ChunkStream, init: ResponseInit = {}): Response {
   const encoder = new TextEncoder();
   let over = false;
   const body = new ReadableStream<Uint8Array>(

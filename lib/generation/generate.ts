@@ -2,7 +2,7 @@ import { Sequence, type Engine } from "../engine";
 import { InvalidOptionError } from "../errors";
 import { describe } from "../validate";
 import { resolveGenerationOptions, type GenerationOptions } from "./options";
-import { TextStream } from "./stream";
+import { TextStream, type PreparedPrompt, type StreamSource } from "./stream";
 
 /** What a text starts from: text, or token ids that are taken as they are (nothing is put in front). */
 export type Prompt = string | ArrayLike<number>;
@@ -15,15 +15,13 @@ export function streamText(what: string, engine: Engine, prompt: Prompt, options
   engine.checkOpen();
   const resolved = resolveGenerationOptions(what, options);
   checkPrompt(what, prompt);
+  return streamOnce({ what, engine, options: resolved, prompt: () => prepare(what, engine, prompt) });
+}
+
+/** The same for options that were resolved already and a prompt that is made at the first read. */
+export function streamOnce(source: Omit<StreamSource, "sequence" | "ended">): TextStream {
   const sequence = new Sequence();
-  return new TextStream({
-    engine,
-    what,
-    options: resolved,
-    sequence,
-    prompt: () => promptTokens(what, engine, prompt),
-    ended: () => engine.release(sequence),
-  });
+  return new TextStream({ ...source, sequence, ended: () => source.engine.release(sequence) });
 }
 
 function checkPrompt(what: string, prompt: unknown): void {
@@ -32,8 +30,8 @@ function checkPrompt(what: string, prompt: unknown): void {
   throw new InvalidOptionError(`${what}: the prompt must be a string or token ids, not ${describe(prompt)}.`);
 }
 
-async function promptTokens(what: string, engine: Engine, prompt: Prompt): Promise<ArrayLike<number>> {
+async function prepare(what: string, engine: Engine, prompt: Prompt): Promise<PreparedPrompt> {
   const tokens = typeof prompt === "string" ? await engine.tokenizer.encode(prompt) : Array.from(prompt);
-  if (tokens.length > 0) return tokens;
+  if (tokens.length > 0) return { tokens };
   throw new InvalidOptionError(`${what}: the prompt has no tokens; give at least one.`);
 }

@@ -2,8 +2,9 @@ import type { Engine, Output, Query, Request, Sequence } from "../engine";
 import { logSoftmax, logprobOf, SamplerChain, type Sampled } from "../sampling";
 import type { Detokenizer } from "../tokenizer";
 import type { ResolvedGenerationOptions } from "./options";
+import { slide } from "./sliding";
 import { PromptLookup } from "./prompt_lookup";
-import { Constraint } from "./structured";
+import { Constraint, TriggerSearch, type Form } from "./structured";
 import { StopStrings } from "./stop_strings";
 import type { Chunk, FinishReason, Timings, TokenLogprobs, Usage } from "./types";
 
@@ -14,6 +15,16 @@ export interface ChunkSink {
   /** A chunk; the last one has `finishReason`. */
   chunk(chunk: Chunk): void;
   fail(error: Error): void;
+}
+
+/** How a text began. */
+export interface Beginning {
+  /** `performance.now()` when the user asked. */
+  startedAt: number;
+  /** Tokens at the start that stay when the context slides. */
+  keptTokens: number;
+  /** Tokens that were left out of the prompt. */
+  droppedTokens: number;
 }
 
 /** One text in the making: samples tokens from the engine's outputs and turns them into chunks. */
@@ -27,15 +38,18 @@ export class GenerationRequest implements Request {
   /** Tokens that no chunk has carried yet. */
   private unsent: number[] = [];
   private unsentLogprobs: TokenLogprobs[] = [];
-  private readonly constraint: Constraint | undefined;
+  private constraint: Constraint | undefined;
+  private readonly triggers: TriggerSearch | undefined;
+  private readonly controls: Form["controls"];
   private readonly lookup: PromptLookup | undefined;
   private completionTokens = 0;
   private cachedTokens = 0;
   private begunAt = 0;
   private firstTokenAt = 0;
+  private droppedTokens: number;
+  private slid: readonly number[] | undefined;
 
   /**
-   * @param startedAt `performance.now()` when the user asked
    * @throws InvalidOptionError for a logit bias on an id that the vocabulary lacks
    */
   constructor(
@@ -44,8 +58,9 @@ export class GenerationRequest implements Request {
     readonly prompt: ArrayLike<number>,
     private readonly options: ResolvedGenerationOptions,
     private readonly sink: ChunkSink,
-    private readonly startedAt: number,
+    private readonly beginning: Beginning,
   ) {
+    this.droppedTokens = beginning.droppedTokens;
     const { tokenizer, info } = engine;
     const promptIds = Array.from(prompt);
     this.firstOutput = prompt.length - 1;
@@ -58,9 +73,15 @@ export class GenerationRequest implements Request {
     this.detokenizer = tokenizer.createDetokenizer({ continuation: promptIds.some((id) => !tokenizer.isSpecial(id)) });
     this.stops = new StopStrings(options.stop);
     this.ends = new Set([...options.stopTokens, ...(options.ignoreEos ? [] : tokenizer.eosIds)]);
-    if (options.form) {
-      this.constraint = Constraint.make(engine, options.form, this.ends);
+    const { form, lateForm } = options;
+    this.controls = (form ?? lateForm?.form)?.controls;
+    if (form) {
+      this.constraint = Constraint.make(engine, form, this.ends);
       this.chain.allowOnly(this.constraint.mask());
+    } else if (lateForm) {
+      // Compiled now: what cannot be compiled is refused before the text begins.
+      Constraint.make(engine, lateForm.form, this.ends);
+      this.triggers = new TriggerSearch(lateForm.triggers);
     }
   }
 
@@ -87,13 +108,10 @@ export class GenerationRequest implements Request {
   }
 
   drafts(most: number): readonly number[] {
-    if (!this.lookup || this.chain.dependsOnHistory) return [];
+    if (!this.lookup || this.chain.dependsOnHistory || this.triggers) return [];
     // As many as may still come: of the last token nothing is to be guessed any more.
     const { contextLength } = this.engine.info;
-    const left = Math.min(
-      this.options.maxTokens - this.completionTokens,
-      contextLength - this.prompt.length - this.completionTokens,
-    );
+    const left = Math.min(this.options.maxTokens - this.completionTokens, contextLength - this.sequence.tokens.length);
     return this.lookup.drafts(Math.min(most, left - 1));
   }
 
@@ -112,19 +130,54 @@ export class GenerationRequest implements Request {
     if (this.options.logprobs !== undefined) {
       this.unsentLogprobs.push(this.logprobs(sampled, output, this.options.logprobs));
     }
-    const { text, found } = this.stops.push(this.detokenizer.push(token));
+    const { text, found } = this.stops.push(this.textOf(token));
     if (found !== undefined) return this.finish("stop_string", text);
+    if (this.constraint) this.constraint.accept(token);
+    else this.lookForTrigger(token);
     if (this.constraint) {
-      this.constraint.accept(token);
       if (this.constraint.complete) return this.finish("stop", text);
       this.chain.allowOnly(this.constraint.mask());
     }
     if (this.completionTokens >= this.options.maxTokens) return this.finish("length", text);
-    const length = this.prompt.length + this.completionTokens;
-    if (length >= this.engine.info.contextLength) return this.finish("context", text);
-    this.sequence.tokens.push(token);
+    const { tokens } = this.sequence;
+    const full = tokens.length + 1 >= this.engine.info.contextLength;
+    if (full && this.options.overflow !== "slide") return this.finish("context", text);
+    tokens.push(token);
+    if (full) this.forgetOlder();
     if (text !== "") this.send(text);
     return true;
+  }
+
+  replaced(): readonly number[] | undefined {
+    const { slid } = this;
+    this.slid = undefined;
+    return slid;
+  }
+
+  private forgetOlder(): void {
+    const { tokens } = this.sequence;
+    const slid = slide(tokens, this.beginning.keptTokens, this.engine.info.contextLength);
+    this.droppedTokens += tokens.length - slid.length;
+    this.slid = slid;
+  }
+
+  private textOf(token: number): string {
+    const control = this.controls?.get(token);
+    return control === undefined ? this.detokenizer.push(token) : this.detokenizer.flush() + control;
+  }
+
+  /** Begins to hold the text to its form when a trigger came. */
+  private lookForTrigger(token: number): void {
+    const { lateForm } = this.options;
+    if (!lateForm || !this.triggers) return;
+    const control = this.controls?.get(token);
+    // Bytes as characters: a token may end within one.
+    const bytes = control === undefined ? this.engine.tokenizer.tokenBytes(token) : Buffer.from(control);
+    const { found } = this.triggers.push(Buffer.from(bytes).toString("latin1"));
+    if (found === undefined) return;
+    const constraint = Constraint.make(this.engine, lateForm.form, this.ends);
+    // What the token has behind the trigger may be something else: then it was no beginning.
+    if (constraint.catchUp(Buffer.from(found, "latin1"))) this.constraint = constraint;
   }
 
   fail(error: Error): void {
@@ -183,7 +236,9 @@ export class GenerationRequest implements Request {
   private usage(): Usage {
     const { completionTokens, cachedTokens } = this;
     const promptTokens = this.prompt.length;
-    return { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens, cachedTokens };
+    const { droppedTokens } = this;
+    const counted = { promptTokens, completionTokens, totalTokens: promptTokens + completionTokens, cachedTokens };
+    return droppedTokens > 0 ? { ...counted, droppedTokens } : counted;
   }
 
   private timings(): Timings {
@@ -191,8 +246,8 @@ export class GenerationRequest implements Request {
     return {
       promptTokensPerSecond: rate(this.prompt.length - this.cachedTokens, this.firstTokenAt - this.begunAt),
       decodeTokensPerSecond: rate(this.completionTokens - 1, now - this.firstTokenAt),
-      timeToFirstTokenMs: this.firstTokenAt - this.startedAt,
-      totalMs: now - this.startedAt,
+      timeToFirstTokenMs: this.firstTokenAt - this.beginning.startedAt,
+      totalMs: now - this.beginning.startedAt,
       draftTokens: this.lookup?.draftTokens ?? 0,
       acceptedDrafts: this.lookup?.acceptedDrafts ?? 0,
     };

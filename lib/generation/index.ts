@@ -1,14 +1,26 @@
-export { toReadableStream, toResponse } from "./adapters";
+export { toReadableStream, toResponse, type ChunkStream } from "./adapters";
 export { embedTexts, type EmbedOptions } from "./embed";
 export type { GenerationMessage } from "./diagnostics";
-export { streamText, type Prompt } from "./generate";
+export { streamOnce, streamText, type Prompt } from "./generate";
 export { generationChecks, resolveGenerationOptions } from "./options";
 export type { GenerationOptions, ResolvedGenerationOptions } from "./options";
 export { generateSamples } from "./samples";
 export { scoreContinuation, type ContinuationScore } from "./score";
-export { collectText, TextStream } from "./stream";
+export { collectText, TextStream, type PreparedPrompt, type StreamSource } from "./stream";
+export { ToolCallList } from "./tool_calls";
 export type { Chunk, FinishReason, GenerationResult, Timings, TokenLogprobs, TokenScore, Usage } from "./types";
+export type { ToolCall, ToolCallDelta, ToolResult } from "./types";
 export {
+  colon,
+  comma,
+  compileJsonSchema,
+  expressions,
+  formOf,
+  parseWith,
+  type Expression,
+  TriggerSearch,
+  type Form,
+  type Trigger,
   parseValue,
   resolveSchema,
   type JsonSchema,

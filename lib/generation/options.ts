@@ -4,7 +4,7 @@ import {
   type ResolvedSamplingOptions,
   type SamplingOptions,
 } from "../sampling";
-import { checkFormat, type TextFormat } from "./structured";
+import { checkFormat, formOf, type Form, type LateForm, type TextFormat } from "./structured";
 import { abortSignal, boolean, checkOptions, choice, either, integer, listOf, text, type Check } from "../validate";
 
 /** How a text is generated. All optional. */
@@ -36,6 +36,19 @@ export interface GenerationOptions extends SamplingOptions {
    * The text ends when it is complete; every token is one that keeps the form. Default: none.
    */
   format?: TextFormat;
+  /**
+   * What happens when prompt and answer fill the context: "stop" ends the text with the finish reason "context"; "error"
+   * fails it with `ContextLengthError`; "slide" forgets the older half of what stands behind the first `keepTokens` and
+   * goes on, as often as needed, and cuts a prompt that is too long in the same way (in a conversation, whole turns first;
+   * see `usage.droppedTokens`). With "stop" and "error" a prompt that is too long is refused. Default "stop".
+   */
+  overflow?: "stop" | "error" | "slide";
+  /**
+   * Tokens at the start of the prompt that are never forgotten, at most half of the context. Default: 4, which attention
+   * leans on (Xiao et al., "Efficient Streaming Language Models with Attention Sinks", 2023); in a conversation, the
+   * system message.
+   */
+  keepTokens?: number;
   /** Stops the work: whoever waits gets an `AbortError` at once. */
   signal?: AbortSignal;
 }
@@ -52,6 +65,8 @@ export const generationChecks = {
   timeout: integer({ min: 1, max: 2 ** 31 - 1 }),
   speculation: choice(["off", "prompt-lookup"] as const),
   format: checkFormat,
+  overflow: choice(["stop", "error", "slide"] as const),
+  keepTokens: integer({ min: 0 }),
   signal: abortSignal(),
 };
 
@@ -68,7 +83,13 @@ export interface ResolvedGenerationOptions {
   /** Milliseconds. */
   timeout: number | undefined;
   speculation: "off" | "prompt-lookup";
-  form: TextFormat | undefined;
+  /** Holds from the first token on. */
+  form: Form | undefined;
+  /** Holds from a trigger on; only without `form`. */
+  lateForm: LateForm | undefined;
+  overflow: "stop" | "error" | "slide";
+  /** Undefined: as the caller sees fit. */
+  keepTokens: number | undefined;
   signal: AbortSignal | undefined;
 }
 
@@ -89,6 +110,8 @@ export function resolveGenerationOptions(where: string, options: unknown): Resol
     timeout,
     speculation,
     format,
+    overflow,
+    keepTokens,
     signal,
     ...sampling
   } = checked;
@@ -102,7 +125,10 @@ export function resolveGenerationOptions(where: string, options: unknown): Resol
     priority: priority ?? 0,
     timeout,
     speculation: speculation ?? "off",
-    form: format,
+    form: format && formOf(format),
+    lateForm: undefined,
+    overflow: overflow ?? "stop",
+    keepTokens,
     signal,
   };
 }

@@ -1,13 +1,26 @@
 import { abortError, onAbort, type Engine, type Sequence } from "../engine";
-import { AbortError, fromNative } from "../errors";
+import { AbortError, ContextLengthError, fromNative } from "../errors";
 import { publishResult } from "./diagnostics";
 import { Channel } from "./channel";
 import { GenerationRequest, type ChunkSink } from "./generation_request";
 import type { ResolvedGenerationOptions } from "./options";
+import { keptTokens, slide } from "./sliding";
+import { ToolCallList } from "./tool_calls";
 import type { Chunk, GenerationResult, TokenLogprobs } from "./types";
 
 /** Chunks that the engine may be ahead of the reader before the text pauses. */
 const MOST_AHEAD = 64;
+
+/** What a text starts from, once that is known. */
+export interface PreparedPrompt {
+  tokens: ArrayLike<number>;
+  /** Tokens that were left out of it already. Default 0. */
+  droppedTokens?: number;
+  /** In place of the source's. */
+  options?: ResolvedGenerationOptions;
+  /** Called for every chunk that was made; what it gives is read in its place, and nothing where it gives nothing. */
+  transform?: (chunk: Chunk) => Chunk | undefined;
+}
 
 /** What a stream is made of. */
 export interface StreamSource {
@@ -15,12 +28,10 @@ export interface StreamSource {
   /** For error messages: "model.stream". */
   what: string;
   options: ResolvedGenerationOptions;
-  /** Called at the first read: the prompt's tokens, or an error. */
-  prompt: () => Promise<ArrayLike<number>>;
+  /** Called at the first read: what the text starts from, or an error. */
+  prompt: () => Promise<PreparedPrompt>;
   /** Where the text is computed. */
   sequence: Sequence;
-  /** Called for every chunk that is read, before the reader has it; what it throws fails the stream. */
-  onRead?: (chunk: Chunk) => void;
   /** Called once when it is over: the last chunk was read (true), or it was given up or failed (false). */
   ended: (complete: boolean) => void;
 }
@@ -46,12 +57,9 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
     if (!this.begun) this.begin();
     const result = await this.channel.read();
     if (result.done || this.over) return result;
-    try {
-      this.source.onRead?.(result.value);
-    } catch (error) {
-      this.channel.discard();
-      this.giveUp();
-      throw error;
+    if (result.value.finishReason === "context" && this.source.options.overflow === "error") {
+      this.settle(false);
+      throw new ContextLengthError(`${this.source.what}: the answer does not fit into what is left of the context.`);
     }
     // Complete is what was read to its end, not what was computed: that does not depend on how fast the machine is.
     if (result.value.finishReason !== undefined) {
@@ -109,29 +117,38 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
   }
 
   private async submit(startedAt: number): Promise<void> {
-    const { engine, options, sequence, what, prompt } = this.source;
+    const { engine, sequence, what, prompt } = this.source;
     try {
       engine.checkOpen();
-      const tokens = await prompt();
+      const { tokens: whole, options = this.source.options, transform, droppedTokens = 0 } = await prompt();
       if (this.over) return;
       // One position must be left for an answer.
-      engine.checkTokens(`${what}: the prompt`, tokens, engine.info.contextLength - 1);
+      const most = engine.info.contextLength - 1;
+      const slides = options.overflow === "slide";
+      const kept = slides ? keptTokens(what, engine, options.keepTokens) : 0;
+      const tokens = slides && whole.length > most ? slide(whole, kept, most) : whole;
+      engine.checkTokens(`${what}: the prompt`, tokens, most);
       const { channel } = this;
       const sink: ChunkSink = {
         get hasRoom() {
           return channel.hasRoom;
         },
-        chunk: (chunk) => this.take(chunk),
+        chunk: (chunk) => this.take(transform ? transform(chunk) : chunk),
         fail: (error) => this.fail(error),
       };
-      this.request = new GenerationRequest(engine, sequence, tokens, options, sink, startedAt);
+      this.request = new GenerationRequest(engine, sequence, tokens, options, sink, {
+        startedAt,
+        keptTokens: kept,
+        droppedTokens: droppedTokens + whole.length - tokens.length,
+      });
       engine.submit(this.request);
     } catch (error) {
       this.fail(fromNative(error));
     }
   }
 
-  private take(chunk: Chunk): void {
+  private take(chunk: Chunk | undefined): void {
+    if (!chunk) return;
     this.channel.push(chunk);
     if (chunk.finishReason !== undefined) this.channel.end();
   }
@@ -168,13 +185,20 @@ export async function collectText(stream: AsyncIterable<Chunk>): Promise<Generat
   let text = "";
   const tokens: number[] = [];
   const logprobs: TokenLogprobs[] = [];
+  const calls = new ToolCallList();
   for await (const chunk of stream) {
     text += chunk.text;
     for (const token of chunk.tokens) tokens.push(token);
     for (const each of chunk.logprobs ?? []) logprobs.push(each);
+    calls.add(chunk);
     const { finishReason, usage, timings } = chunk;
     if (!finishReason || !usage || !timings) continue;
-    return { text, tokens, ...(chunk.logprobs ? { logprobs } : {}), usage, finishReason, timings };
+    const toolCalls = calls.complete;
+    return {
+      ...{ text, tokens, usage, finishReason, timings },
+      ...(chunk.logprobs ? { logprobs } : {}),
+      ...(toolCalls.length > 0 ? { toolCalls } : {}),
+    };
   }
   throw new Error("A stream ended without a last chunk");
 }

@@ -4,8 +4,39 @@
  * - "stop_string": one of the strings in `stop` came
  * - "length": `maxTokens` were generated
  * - "context": prompt and answer fill the model's context
+ * - "tool_calls": the model called functions and waits for their results
  */
-export type FinishReason = "stop" | "stop_string" | "length" | "context";
+export type FinishReason = "stop" | "stop_string" | "length" | "context" | "tool_calls";
+
+/** A call of a function. */
+export interface ToolCall {
+  /** Names the call, so that its result can be told from others'. */
+  id: string;
+  /** The function. */
+  name: string;
+  /** Its arguments as JSON text. */
+  arguments: string;
+}
+
+/** A piece of a function call. `id` and `name` come with the first piece of each index. */
+export interface ToolCallDelta {
+  /** Which call of the answer, from 0 on. */
+  index: number;
+  id?: string;
+  name?: string;
+  /** A piece of the JSON text. */
+  arguments: string;
+}
+
+/** What a function that was called gave. */
+export interface ToolResult {
+  /** The call. */
+  id: string;
+  /** The function. */
+  name: string;
+  /** What the model is told. */
+  content: string;
+}
 
 /** Tokens counted. */
 export interface Usage {
@@ -15,6 +46,8 @@ export interface Usage {
   totalTokens: number;
   /** Prompt tokens that were in the KV cache already and were not computed again. */
   cachedTokens: number;
+  /** Tokens of prompt and answer that were forgotten to make room (`overflow: "slide"`); absent: none. */
+  droppedTokens?: number;
 }
 
 /** The natural logarithm of a token's probability under the model, before any sampler. */
@@ -47,12 +80,16 @@ export interface Timings {
 
 /** A piece of a text. Chunks never split a character; the last one says how the text ended. */
 export interface Chunk {
-  /** May be empty in the last chunk only. */
+  /** Empty in the last chunk, and where function calls come. */
   text: string;
   /** The tokens generated since the last chunk. A token that ends the text is not among them. */
   tokens: number[];
   /** One for each of `tokens`, where they were asked for. */
   logprobs?: readonly TokenLogprobs[];
+  /** Pieces of function calls, where functions were offered; their tokens are among `tokens`. */
+  toolCalls?: readonly ToolCallDelta[];
+  /** What functions gave that a chat session called itself; the answer goes on behind. */
+  toolResults?: readonly ToolResult[];
   /** In the last chunk only. */
   finishReason?: FinishReason;
   /** In the last chunk only. */
@@ -69,6 +106,8 @@ export interface GenerationResult {
   tokens: number[];
   /** One for each of `tokens`, where they were asked for. */
   logprobs?: readonly TokenLogprobs[];
+  /** The calls that are complete, where functions were offered and called. */
+  toolCalls?: readonly ToolCall[];
   usage: Usage;
   finishReason: FinishReason;
   timings: Timings;

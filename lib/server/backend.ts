@@ -1,41 +1,18 @@
-import { chooseTemplate } from "../chat/session";
-import { encodeChat } from "../chat/template_encode";
-import type { ChatTemplate, Message } from "../chat";
-import type { Chunk, FinishReason, GenerationOptions, Prompt } from "../generation";
-import type { Model } from "../model";
+import { chooseTemplate, endsOfTurn, ToolPlan, type ChatTemplate, type Message } from "../chat";
+import type { ToolChoice, ToolDefinition } from "../chat";
+import { resolveGenerationOptions, streamOnce, streamText } from "../generation";
+import type { Chunk, GenerationOptions, Prompt } from "../generation";
+import { engineOf, type Model } from "../model";
 import type { Tokenizer } from "../tokenizer";
+
+export type { ToolChoice, ToolDefinition } from "../chat";
+export type { ToolCall, ToolCallDelta } from "../generation";
 
 /** What not every backend can do; requests for the others are refused, naming the field. */
 export type Feature = "logprobs" | "structured" | "tools" | "embeddings";
 
-/** A function that the model may call. */
-export interface ToolDefinition {
-  name: string;
-  description?: string;
-  /** JSON schema of the arguments. */
-  parameters?: Readonly<Record<string, unknown>>;
-  /** Arguments must be valid for the schema. */
-  strict?: boolean;
-}
-
-/** Which functions the model shall call: its choice, none, at least one, or the one named. */
-export type ToolChoice = "auto" | "none" | "required" | { name: string };
-
-/** A call of a function, whole. */
-export interface ToolCall {
-  id: string;
-  name: string;
-  /** JSON text. */
-  arguments: string;
-}
-
 /** One turn of a conversation as clients send it. */
-export interface ChatMessage extends Message {
-  /** Calls that the assistant made in this turn. */
-  toolCalls?: readonly ToolCall[];
-  /** In a message of role "tool": the call that it answers. */
-  toolCallId?: string;
-}
+export type ChatMessage = Message;
 
 /** The form of a text: any JSON object, or one that is valid for a schema. */
 export type TextFormat = { type: "json_object" } | { type: "json_schema"; schema: Readonly<Record<string, unknown>> };
@@ -61,20 +38,10 @@ export interface TokenLogprobs extends TokenScore {
   top: readonly TokenScore[];
 }
 
-/** A piece of a function call. `id` and `name` come with the first piece of each index. */
-export interface ToolCallDelta {
-  index: number;
-  id?: string;
-  name?: string;
-  arguments: string;
-}
-
 /** A piece of an answer. */
-export interface BackendChunk extends Omit<Chunk, "finishReason"> {
-  finishReason?: FinishReason | "tool_calls";
+export interface BackendChunk extends Omit<Chunk, "logprobs"> {
   /** One for each of `tokens`, where they were asked for. */
   logprobs?: readonly TokenLogprobs[];
-  toolCalls?: readonly ToolCallDelta[];
 }
 
 /** A conversation as the model reads it, and what ends its turn. */
@@ -125,26 +92,44 @@ export interface Backend {
  */
 export function modelBackend(model: Model, template?: string): Backend {
   const { info, tokenizer } = model;
+  const engine = engineOf(model);
   let chosen: ChatTemplate | undefined;
+  const planOf = (tools: readonly ToolDefinition[], choice: ToolChoice | undefined, parallel?: boolean): ToolPlan => {
+    chosen ??= chooseTemplate(engine, template);
+    return ToolPlan.make("chat", chosen, tokenizer, {
+      tools,
+      ...(choice === undefined ? {} : { choice }),
+      ...(parallel === undefined ? {} : { parallel }),
+    });
+  };
   return {
-    features: new Set<Feature>(["logprobs", "structured", "embeddings"]),
+    features: new Set<Feature>(["logprobs", "structured", "tools", "embeddings"]),
     contextLength: info.contextLength,
     vocabularySize: info.vocabularySize,
     memoryBytes: info.memory.totalBytes,
     embeddingLength: info.embeddingLength,
     tokenizer,
-    async encodeChat(messages) {
-      chosen ??= chooseTemplate({ info, tokenizer, chatTemplate: model.chatTemplate }, template);
-      const tokens = await encodeChat(
-        chosen,
-        tokenizer,
-        messages.map(({ role, content }) => ({ role, content })),
-      );
-      return { tokens, ...endsOfTurn(chosen, tokenizer) };
+    async encodeChat(messages, tools = []) {
+      chosen ??= chooseTemplate(engine, template);
+      return { tokens: await planOf(tools, undefined).encode(messages), ...endsOfTurn(chosen, tokenizer) };
     },
-    // What the engine has no name for never arrives: its feature is not announced.
-    stream: (prompt, { tools: _tools, toolChoice: _choice, parallelToolCalls: _parallel, ...options }) =>
-      model.stream(prompt, options),
+    stream(prompt, { tools = [], toolChoice, parallelToolCalls, ...options }) {
+      const what = "chat";
+      if (tools.length === 0 || typeof prompt === "string") return streamText(what, engine, prompt, options);
+      const plan = planOf(tools, toolChoice, parallelToolCalls);
+      const held = plan.hold(resolveGenerationOptions(what, options));
+      const reader = plan.reader();
+      return streamOnce({
+        engine,
+        what,
+        options: held,
+        prompt: () =>
+          Promise.resolve({
+            tokens: prompt,
+            ...(reader ? { transform: (chunk) => reader.read(chunk) } : {}),
+          }),
+      });
+    },
     embed: (inputs, options) => model.embed(inputs, options),
     stats() {
       const { total, free, cached } = model.stats().kvBlocks;
@@ -152,16 +137,4 @@ export function modelBackend(model: Model, template?: string): Backend {
     },
     close: () => model.close(),
   };
-}
-
-/** What ends a turn in a template: control tokens where the vocabulary has them, else their text. */
-function endsOfTurn(template: ChatTemplate, tokenizer: Tokenizer): { stop: string[]; stopTokens: number[] } {
-  const stop: string[] = [];
-  const stopTokens: number[] = [];
-  for (const end of template.stop) {
-    const id = tokenizer.idOf(end);
-    if (id !== undefined && tokenizer.isSpecial(id)) stopTokens.push(id);
-    else stop.push(end);
-  }
-  return { stop, stopTokens };
 }

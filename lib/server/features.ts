@@ -1,5 +1,5 @@
 import { unsupported } from "./api_error";
-import type { Backend, BackendOptions, ChatMessage } from "./backend";
+import type { Backend, BackendOptions, ChatMessage, ToolDefinition } from "./backend";
 import { checkTokenIds } from "./sampling_fields";
 
 /** Names of the fields by which an endpoint asks for a feature. */
@@ -28,6 +28,14 @@ export function checkMessages(backend: Backend, messages: readonly ChatMessage[]
   if (backend.features.has("tools")) return;
   const at = messages.findIndex(({ role, toolCalls }) => role === "tool" || toolCalls !== undefined);
   if (at >= 0) throw unsupported(`${field}[${at}]`, "This model does not know function calls.");
+}
+
+/** The functions that the model is told of; undefined for none. */
+export function offeredTools(
+  { features }: Backend,
+  { tools, toolChoice }: BackendOptions,
+): readonly ToolDefinition[] | undefined {
+  return features.has("tools") && toolChoice !== "none" ? tools : undefined;
 }
 
 /** Options without what only backends with features know; `tool_choice: "none"` needs none. */

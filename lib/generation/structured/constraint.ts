@@ -3,14 +3,13 @@ import { InvalidOptionError } from "../../errors";
 import type { TokenMask } from "../../sampling";
 import type { Tokenizer } from "../../tokenizer";
 import { Automaton, type State } from "./automaton";
-import { anyJsonObject, compileJsonSchema } from "./json_schema";
-import type { TextFormat } from "./format";
-import { compileRegex } from "./regex";
+import type { Form } from "./form";
 import { VocabularyTree } from "./vocabulary";
 
 /** An automaton with the masks of the states that were met. */
 interface CompiledForm {
   readonly automaton: Automaton;
+  readonly tree: VocabularyTree;
   readonly masks: Map<State, TokenMask>;
 }
 
@@ -19,7 +18,8 @@ const MOST_FORMS = 32;
 const MOST_MASKS = 2048;
 
 interface Compiled {
-  tree: VocabularyTree;
+  /** By the control tokens that count as text. */
+  trees: Map<string, VocabularyTree>;
   forms: Map<string, CompiledForm>;
 }
 
@@ -30,33 +30,33 @@ export class Constraint {
   private state: State;
 
   private constructor(
-    private readonly tree: VocabularyTree,
-    private readonly form: CompiledForm,
+    private readonly compiledForm: CompiledForm,
+    private readonly form: Form,
     private readonly tokenizer: Tokenizer,
     private readonly ends: ReadonlySet<number>,
   ) {
-    this.state = form.automaton.start;
+    this.state = compiledForm.automaton.start;
   }
 
   /**
    * @param ends tokens that end the text
    * @throws InvalidOptionError for a form that cannot be compiled
    */
-  static make({ tokenizer, info }: Engine, form: TextFormat, ends: ReadonlySet<number>): Constraint {
+  static make({ tokenizer, info }: Engine, form: Form, ends: ReadonlySet<number>): Constraint {
     let known = compiled.get(tokenizer);
-    if (!known) {
-      known = { tree: new VocabularyTree(tokenizer, info.vocabularySize), forms: new Map() };
-      compiled.set(tokenizer, known);
-    }
-    const key = JSON.stringify(form);
+    if (!known) compiled.set(tokenizer, (known = { trees: new Map(), forms: new Map() }));
+    // A mask has the tokens that may end the text, too.
+    const controls = [...(form.controls ?? [])].flat();
+    const key = JSON.stringify([form.key, controls, [...ends].sort((a, b) => a - b)]);
     let compiledForm = known.forms.get(key);
     if (!compiledForm) {
-      compiledForm = { automaton: new Automaton(expressionOf(form)), masks: new Map() };
+      const automaton = new Automaton(form.compile());
+      compiledForm = { automaton, tree: treeOf(known, tokenizer, info.vocabularySize, form), masks: new Map() };
       known.forms.set(key, compiledForm);
       const [oldest] = known.forms.keys();
       if (known.forms.size > MOST_FORMS && oldest !== undefined) known.forms.delete(oldest);
     }
-    return new Constraint(known.tree, compiledForm, tokenizer, ends);
+    return new Constraint(compiledForm, form, tokenizer, ends);
   }
 
   /** Whether nothing more may come. */
@@ -71,10 +71,10 @@ export class Constraint {
 
   /** @throws InvalidOptionError when the vocabulary has no token that goes on */
   mask(): TokenMask {
-    const { masks, automaton } = this.form;
+    const { masks, automaton, tree } = this.compiledForm;
     let mask = masks.get(this.state);
     if (!mask) {
-      mask = this.tree.maskOf(automaton, this.state, this.ends);
+      mask = tree.maskOf(automaton, this.state, this.ends);
       if (mask.count === 0) {
         throw new InvalidOptionError("The vocabulary has no token that goes on in the form that was asked for.");
       }
@@ -86,11 +86,22 @@ export class Constraint {
 
   /** Notes a token that was appended; it must be one that the mask allows. */
   accept(token: number): void {
-    this.state = this.form.automaton.run(this.state, this.tokenizer.tokenBytes(token)) ?? this.state;
+    const control = this.form.controls?.get(token);
+    const bytes = control === undefined ? this.tokenizer.tokenBytes(token) : Buffer.from(control);
+    this.state = this.compiledForm.automaton.run(this.state, bytes) ?? this.state;
+  }
+
+  /** Notes text that came before the constraint did; false, and nothing changed, where the form does not allow it. */
+  catchUp(text: Uint8Array): boolean {
+    const state = this.compiledForm.automaton.run(this.state, text);
+    if (state) this.state = state;
+    return state !== undefined;
   }
 }
 
-function expressionOf(form: TextFormat): ReturnType<typeof compileRegex> {
-  if (form.type === "json_schema") return compileJsonSchema(form.schema);
-  return form.type === "json_object" ? anyJsonObject : compileRegex(form.pattern);
+function treeOf({ trees }: Compiled, tokenizer: Tokenizer, vocabularySize: number, form: Form): VocabularyTree {
+  const key = JSON.stringify([...(form.controls ?? [])]);
+  let tree = trees.get(key);
+  if (!tree) trees.set(key, (tree = new VocabularyTree(tokenizer, vocabularySize, form.controls)));
+  return tree;
 }

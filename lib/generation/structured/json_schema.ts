@@ -58,8 +58,8 @@ const anyInteger = sequence(optional(literal("-")), wholeNumber);
 const exponent = sequence(bytes([0x65, 0x45]), optional(bytes([0x2b, 0x2d])), digit, optional(digit));
 const anyNumber = sequence(anyInteger, optional(sequence(literal("."), repeat(digit, 1, 17))), optional(exponent));
 const space = optional(literal(" "));
-const comma = sequence(literal(","), space);
-const colon = sequence(literal(":"), space);
+export const comma = sequence(literal(","), space);
+export const colon = sequence(literal(":"), space);
 
 const anyValue: Expression = {
   kind: "rule",
@@ -78,20 +78,42 @@ export const anyJsonObject: Expression = anyObject;
  * true or a schema. Every text of the language is valid for the schema, but not all that is valid is in it.
  * @throws InvalidOptionError for keywords that are not supported: a constraint that was ignored would be worse
  */
-export function compileJsonSchema(schema: unknown): Expression {
-  return new SchemaCompiler(schema).compile(schema, "schema");
+export function compileJsonSchema(schema: unknown, options: SchemaOptions = {}): Expression {
+  const { where = "schema", lenient = false } = options;
+  return new SchemaCompiler(schema, lenient).compile(schema, where);
+}
+
+/** How a schema is compiled. */
+export interface SchemaOptions {
+  /** Where it stands, for messages. Default "schema". */
+  where?: string;
+  /** Takes keywords that are not supported as not written, and parts that have no meaning as anything. Default false. */
+  lenient?: boolean;
 }
 
 class SchemaCompiler {
   private readonly rules = new Map<string, Expression>();
 
-  constructor(private readonly root: unknown) {}
+  constructor(
+    private readonly root: unknown,
+    private readonly lenient: boolean,
+  ) {}
 
   compile(schema: unknown, path: string): Expression {
+    if (!this.lenient) return this.compileStrictly(schema, path);
+    try {
+      return this.compileStrictly(schema, path);
+    } catch (error) {
+      if (!(error instanceof InvalidOptionError)) throw error;
+      return anyValue;
+    }
+  }
+
+  private compileStrictly(schema: unknown, path: string): Expression {
     if (schema === true) return anyValue;
     if (!isRecord(schema)) throw wrong(path, `must be an object or true, not ${describe(schema)}`);
     for (const keyword of Object.keys(schema)) {
-      if (KEYWORDS.includes(keyword)) continue;
+      if (this.lenient || KEYWORDS.includes(keyword)) continue;
       throw wrong(path, `has the keyword "${keyword}", which is not supported.${suggestion(keyword, KEYWORDS)}`);
     }
     const { $ref: reference, enum: values, anyOf } = schema;

@@ -26,8 +26,11 @@ export async function resolveSchema(what: string, schema: SchemaLike): Promise<R
   }
   if (!isZod(schema)) return schema;
   try {
-    const { toJSONSchema } = (await import("zod")) as unknown as { toJSONSchema: (schema: unknown) => object };
-    return toJSONSchema(schema) as Record<string, unknown>;
+    const { toJSONSchema } = (await import("zod")) as unknown as {
+      toJSONSchema: (schema: unknown, options: object) => object;
+    };
+    // What is written is parsed by the schema, which fills in defaults and transforms.
+    return toJSONSchema(schema, { io: "input" }) as Record<string, unknown>;
   } catch (error) {
     throw new InvalidOptionError(`${what}: option "schema" of zod has no JSON schema; zod 4 must be installed.`, {
       cause: error,
@@ -48,6 +51,11 @@ export function parseValue(what: string, schema: SchemaLike, { text, finishReaso
     const reason = reasons[finishReason] ?? `it ended by "${finishReason}"`;
     throw new BitnetError(`${what}: the text is not complete for the schema: ${reason}.`, { cause: error });
   }
+  return parseWith(schema, value);
+}
+
+/** A value as its schema has it. @throws what a zod schema's checks throw */
+export function parseWith(schema: SchemaLike, value: unknown): unknown {
   return isZod(schema) ? schema.parse(value) : value;
 }
 

@@ -13,12 +13,18 @@ export class VocabularyTree {
   private readonly tokens: Int32Array;
   readonly words: number;
 
-  constructor(tokenizer: Pick<Tokenizer, "vocabularySize" | "tokenBytes" | "isSpecial">, vocabularySize: number) {
+  /** @param controls control tokens that count as text; the others never come */
+  constructor(
+    tokenizer: Pick<Tokenizer, "vocabularySize" | "tokenBytes" | "isSpecial">,
+    vocabularySize: number,
+    controls: ReadonlyMap<number, string> = new Map(),
+  ) {
     this.words = Math.ceil(vocabularySize / 32);
     const entries: { id: number; text: Uint8Array }[] = [];
     for (let id = 0; id < Math.min(vocabularySize, tokenizer.vocabularySize); id++) {
-      if (tokenizer.isSpecial(id)) continue;
-      const text = tokenizer.tokenBytes(id);
+      const control = controls.get(id);
+      if (control === undefined && tokenizer.isSpecial(id)) continue;
+      const text = control === undefined ? tokenizer.tokenBytes(id) : Buffer.from(control);
       if (text.length > 0) entries.push({ id, text });
     }
     entries.sort((a, b) => Buffer.compare(a.text, b.text));

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import type { Backend } from "../backend";
 import { readChatRequest, type ChatRequest } from "../chat_request";
-import { checkFeatures, checkMessages, withoutTools } from "../features";
+import { checkFeatures, checkMessages, offeredTools, withoutTools } from "../features";
 import { Job } from "../job";
 import type { Service } from "../service";
 import { sendEvents, type ServerEvent } from "../sse";
@@ -32,9 +32,9 @@ async function prepare(chat: ChatRequest, model: string, backend: Backend, signa
   const { messages, n, options } = chat;
   checkFeatures(backend, options, { format: "response_format" });
   checkMessages(backend, messages, "messages");
-  const usesTools = backend.features.has("tools");
-  const prompt = await backend.encodeChat(messages, usesTools ? options.tools : undefined);
-  return { model, backend, prompts: [prompt], n, options: usesTools ? options : withoutTools(options), signal };
+  const offered = offeredTools(backend, options);
+  const prompt = await backend.encodeChat(messages, offered);
+  return { model, backend, prompts: [prompt], n, options: offered ? options : withoutTools(options), signal };
 }
 
 async function whole(

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from "fastify";
 import { toApiError } from "../api_error";
 import type { Backend, BackendChunk } from "../backend";
-import { checkFeatures, checkMessages, withoutTools } from "../features";
+import { checkFeatures, checkMessages, offeredTools, withoutTools } from "../features";
 import { Job } from "../job";
 import { readResponseRequest, type ResponseRequest } from "../responses_request";
 import type { Service } from "../service";
@@ -18,9 +18,9 @@ export function addResponses(app: FastifyInstance, service: Service): void {
       const { id: model, backend } = await job.enter(wanted.model, 1);
       checkFeatures(backend, wanted.options, { format: "text.format" });
       checkMessages(backend, wanted.messages, "input");
-      const usesTools = backend.features.has("tools");
-      const prompt = await backend.encodeChat(wanted.messages, usesTools ? wanted.options.tools : undefined);
-      const options = usesTools ? wanted.options : withoutTools(wanted.options);
+      const offered = offeredTools(backend, wanted.options);
+      const prompt = await backend.encodeChat(wanted.messages, offered);
+      const options = offered ? wanted.options : withoutTools(wanted.options);
       logTexts(service, request.log, { messages: wanted.messages });
       const texts = { model, backend, prompts: [prompt], n: 1, options, signal: job.signal };
       const events = generateTexts(texts, service.metrics);

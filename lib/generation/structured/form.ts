@@ -1,0 +1,38 @@
+import { compileJsonSchema, anyJsonObject } from "./json_schema";
+import type { Expression } from "./expression";
+import type { TextFormat } from "./format";
+import { compileRegex } from "./regex";
+
+/** A language that a text is held to. It is compiled when it is met first, and kept by its key. */
+export interface Form {
+  /** Equal keys stand for equal languages. */
+  readonly key: string;
+  /** @throws InvalidOptionError for what cannot be compiled */
+  compile(): Expression;
+  /** Control tokens that count as this text here, which the language may contain. Default none. */
+  readonly controls?: ReadonlyMap<number, string>;
+}
+
+/** A form that holds from the moment on in which the text says so, its trigger included. */
+export interface LateForm {
+  readonly form: Form;
+  readonly triggers: readonly Trigger[];
+}
+
+/** A text that says what follows. */
+export interface Trigger {
+  readonly text: string;
+  /** Counts only where nothing but white space stands before it. */
+  readonly atStart: boolean;
+}
+
+/** The form of a format that users ask for. */
+export function formOf(format: TextFormat): Form {
+  return {
+    key: JSON.stringify(format),
+    compile: () => {
+      if (format.type === "json_schema") return compileJsonSchema(format.schema);
+      return format.type === "json_object" ? anyJsonObject : compileRegex(format.pattern);
+    },
+  };
+}
