@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <exception>
+#include <set>
 #include <thread>
 
 #include "engine/weight_reader.h"
@@ -34,6 +35,21 @@ void reorder(const std::vector<uint32_t>& order, size_t count, uint8_t* codes) {
   }
 }
 
+// Refuses a kernel that differs from scalar on this CPU. One that passed is not tested again by this process.
+template <class Kernel>
+void require_exact(const Kernel& kernel) {
+  static std::mutex mutex;
+  static std::set<const Kernel*> exact;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (exact.count(&kernel)) return;
+  const std::string difference = self_test(kernel);
+  if (!difference.empty()) {
+    throw Error(kKernelError, "The start-up self-test failed: " + difference +
+                                  ". Choose another kernel with the kernel option and please report this CPU.");
+  }
+  exact.insert(&kernel);
+}
+
 }  // namespace
 
 ModelLoader::ModelLoader(ModelSpec spec, const std::string& kernel, LoadControl& control)
@@ -41,11 +57,7 @@ ModelLoader::ModelLoader(ModelSpec spec, const std::string& kernel, LoadControl&
   model_->spec_ = std::move(spec);
   selection_ = select_kernels(kernel);
   model_->kernel_ = selection_.ternary;
-  const std::string difference = self_test(*model_->kernel_);
-  if (!difference.empty()) {
-    throw Error(kKernelError, "The start-up self-test failed: " + difference +
-                                  ". Choose another kernel with the kernel option and please report this CPU.");
-  }
+  require_exact(*model_->kernel_);
   model_->ops_ = &float_ops_for(*model_->kernel_);
 }
 
@@ -218,14 +230,7 @@ const GroupKernel& ModelLoader::group_kernel(const GroupShape& shape, const Tens
                                        std::to_string(kMaxGroupColumns) + " columns, in steps of 16, can be computed.");
   }
   const GroupKernel& kernel = group_kernel_for(selection_, shape);
-  if (std::find(tested_.begin(), tested_.end(), &kernel) == tested_.end()) {
-    const std::string difference = self_test(kernel);
-    if (!difference.empty()) {
-      throw Error(kKernelError, "The start-up self-test failed: " + difference +
-                                    ". Choose another kernel with the kernel option and please report this CPU.");
-    }
-    tested_.push_back(&kernel);
-  }
+  require_exact(kernel);
   return kernel;
 }
 

@@ -41,7 +41,6 @@ class ModelLoader {
   std::vector<Chunk> chunks_;
   size_t widest_ = 0;  // most codes in a chunk
   KernelSelection selection_{};
-  std::vector<const GroupKernel*> tested_;
 };
 
 }  // namespace bitnet

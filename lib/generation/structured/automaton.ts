@@ -1,4 +1,5 @@
 import { InvalidOptionError } from "../../errors";
+import { endlessParts } from "./endless";
 import type { Expression } from "./expression";
 
 /** What is still to be read: expressions, the next one first. Equal lists are one object. */
@@ -38,8 +39,15 @@ export class Automaton {
   private readonly bodies = new Map<string, Expression>();
   private readonly end: Rest = { id: 0, head: undefined, tail: undefined };
 
-  /** @throws InvalidOptionError for a language that is too large or has no end */
+  /** Parts that no text ends, such as a rule that is itself; nothing may lead into them. */
+  private readonly endless: ReadonlySet<Expression>;
+
+  /** @throws InvalidOptionError for a language that is too large or has no texts */
   constructor(root: Expression) {
+    this.endless = endlessParts(root, (rule) => this.bodyOf(rule));
+    if (this.endless.has(root)) {
+      throw new InvalidOptionError("No text has this form: it contains itself without an end.");
+    }
     this.start = this.closure([this.push(root, this.end)]);
   }
 
@@ -88,7 +96,7 @@ export class Automaton {
     const items: Rest[] = [];
     const open = [...rests];
     for (let rest = open.pop(); rest; rest = open.pop()) {
-      if (seen.has(rest)) continue;
+      if (seen.has(rest) || (rest.head && this.endless.has(rest.head))) continue;
       seen.add(rest);
       if (seen.size > MOST_ITEMS) throw tooLarge();
       if (!rest.head || rest.head.kind === "bytes") items.push(rest);
@@ -111,11 +119,8 @@ export class Automaton {
         return [head.parts.reduceRight((rest, part) => this.push(part, rest), tail)];
       case "choice":
         return head.options.map((option) => this.push(option, tail));
-      case "rule": {
-        let body = this.bodies.get(head.name);
-        if (!body) this.bodies.set(head.name, (body = head.body()));
-        return [this.push(body, tail)];
-      }
+      case "rule":
+        return [this.push(this.bodyOf(head), tail)];
       case "repeat": {
         const { inner, least, most } = head;
         const again = most > 1 ? this.push(this.less(head), tail) : tail;
@@ -123,6 +128,12 @@ export class Automaton {
         return least > 0 ? once : [...once, tail];
       }
     }
+  }
+
+  private bodyOf(rule: Expression & { kind: "rule" }): Expression {
+    let body = this.bodies.get(rule.name);
+    if (!body) this.bodies.set(rule.name, (body = rule.body()));
+    return body;
   }
 
   private readonly fewer = new Map<Expression, Expression>();
