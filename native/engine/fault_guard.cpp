@@ -12,6 +12,11 @@
 
 namespace bitnet {
 
+FaultGuard& FaultGuard::operator=(FaultGuard&& other) noexcept {
+  std::swap(slot_, other.slot_);
+  return *this;
+}
+
 #if defined(_WIN32)
 
 FaultGuard::FaultGuard(const void*, size_t) {}

@@ -17,7 +17,7 @@ class FaultGuard {
   // Guards size bytes from data, whole pages, until destroyed.
   FaultGuard(const void* data, size_t size);
   FaultGuard(FaultGuard&& other) noexcept;
-  FaultGuard& operator=(FaultGuard&&) = delete;
+  FaultGuard& operator=(FaultGuard&& other) noexcept;
   ~FaultGuard();
 
   // Whether a page was lost.

@@ -62,6 +62,17 @@ ModelLoader::ModelLoader(ModelSpec spec, const std::string& kernel, LoadControl&
 }
 
 std::shared_ptr<const Model> ModelLoader::load() {
+  try {
+    read();
+  } catch (...) {
+    model_->require_whole_files();  // where a page was lost, that is the reason
+    throw;
+  }
+  for (const auto& file : model_->files_) file.require_unchanged();
+  return model_;
+}
+
+void ModelLoader::read() {
   const ModelSpec& spec = model_->spec_;
   std::vector<uint64_t> sizes;
   for (const auto& path : spec.files) {
@@ -106,7 +117,6 @@ std::shared_ptr<const Model> ModelLoader::load() {
   }
   pack_all();
   sketch_head();
-  return model_;
 }
 
 const uint8_t* ModelLoader::bytes_of(const TensorRef& tensor) const {
@@ -385,7 +395,11 @@ void ModelLoader::in_parallel(size_t count, const std::function<void(size_t)>& w
     }
   };
   std::vector<std::thread> threads;
-  for (unsigned i = 1; i < control_.threads && i < count; i++) threads.emplace_back(run);
+  try {
+    for (unsigned i = 1; i < control_.threads && i < count; i++) threads.emplace_back(run);
+  } catch (const std::exception&) {
+    // The system gives no more threads: those that there are do the work.
+  }
   run();
   for (auto& thread : threads) thread.join();
   if (error) std::rethrow_exception(error);

@@ -20,6 +20,7 @@ class ModelLoader {
     size_t row_begin, row_end;
   };
 
+  void read();
   void measure_scales();
   void find_groups();
   // Of columns, where groups aren't runs of them; all parts must share it.

@@ -77,10 +77,15 @@ void ternary(FuzzedDataProvider& in, const TernaryKernel& kernel, size_t rows, c
 }
 
 void grouped(FuzzedDataProvider& in, const GroupKernel& kernel, size_t rows, const Inputs& x) {
-  GroupShape shape{rows, x.columns, kGroupStep * in.ConsumeIntegralInRange<size_t>(1, 20), 0, 0, in.ConsumeBool()};
-  const int widths[] = {2, 4, 8};
+  GroupShape shape;
+  shape.rows = rows;
+  shape.columns = x.columns;
+  shape.group = kGroupStep * in.ConsumeIntegralInRange<size_t>(1, 20);
+  shape.zero_points = in.ConsumeBool();
+  const int widths[] = {1, 2, 3, 4, 8};
   shape.bits = in.PickValueInArray(widths);
-  shape.zero = in.ConsumeIntegralInRange<int>(0, (1 << shape.bits) - 1);
+  shape.step = shape.bits == 1 ? 2 : 1;
+  shape.zero = shape.bits == 1 ? 1 : in.ConsumeIntegralInRange<int>(0, (1 << shape.bits) - 1);
   if (!kernel.supports(shape)) return;
   const size_t groups = shape.groups(), ldy = round_up(rows, kRowTile);
   std::vector<float> scales(rows * groups);

@@ -166,7 +166,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   control.head = static_cast<HeadMode>(in.ConsumeIntegralInRange<int>(0, 2));
   ContextOptions options;
   options.threads = in.ConsumeIntegralInRange<unsigned>(1, 3);
-  options.kv_type = static_cast<KvType>(in.ConsumeIntegralInRange<int>(0, 1));
+  options.kv_type = static_cast<KvType>(in.ConsumeIntegralInRange<int>(0, 2));
   options.kv_blocks = in.ConsumeIntegralInRange<size_t>(1, 12);
   options.max_batch_tokens = in.ConsumeIntegralInRange<size_t>(1, 96);
   options.max_sequence_length = in.ConsumeIntegralInRange<size_t>(1, made.spec.context_length < 1024 ? 1 + made.spec.context_length : 1);

@@ -37,7 +37,7 @@ async function main(name: string, seconds: number, seed: number): Promise<void> 
   if (details.failed && details.counterexample) {
     const kept = keep(name, details.counterexample[0]);
     fail(
-      `${describe(details.errorInstance)}\n  input kept as ${kept} (seed ${details.seed}, path ${details.counterexamplePath ?? ""})`,
+      `${describe(details.errorInstance)}\n  input kept as ${kept} (seed ${details.seed}, path ${details.counterexamplePath})`,
     );
   }
   const { functions, ran, files } = await coverage(target.covers);

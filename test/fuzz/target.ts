@@ -102,7 +102,7 @@ export function damagedJson(values: fc.Arbitrary<unknown>): fc.Arbitrary<unknown
       const places = placesOf(copy);
       const place = places[at % Math.max(1, places.length)];
       if (!place) continue;
-      if (drop && !Array.isArray(place.owner)) delete (place.owner as Record<string, unknown>)[place.key];
+      if (drop && !Array.isArray(place.owner)) Reflect.deleteProperty(place.owner, place.key);
       else (place.owner as Record<string, unknown>)[place.key] = other;
     }
     return copy;

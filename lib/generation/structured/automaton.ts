@@ -26,6 +26,8 @@ interface KnownState extends State {
 /** More than any sensible form needs; a hostile one must not fill the memory. */
 const MOST_STATES = 200_000;
 const MOST_ITEMS = 20_000;
+/** Rests opened for all states together: time and memory of a form, however its states are shaped. */
+const MOST_WORK = 600_000;
 
 /**
  * Reads byte strings of a language that is given as an expression: a pushdown automaton whose states are made when they
@@ -37,6 +39,7 @@ export class Automaton {
   private readonly states = new Map<string, KnownState>();
   private readonly numbers = new Map<Expression, number>();
   private readonly bodies = new Map<string, Expression>();
+  private work = 0;
   private readonly end: Rest = { id: 0, head: undefined, tail: undefined };
 
   /** Parts that no text ends, such as a rule that is itself; nothing may lead into them. */
@@ -102,6 +105,8 @@ export class Automaton {
       if (!rest.head || rest.head.kind === "bytes") items.push(rest);
       else open.push(...this.open(rest.head, rest.tail ?? this.end));
     }
+    this.work += seen.size;
+    if (this.work > MOST_WORK) throw tooLarge();
     items.sort((a, b) => a.id - b.id);
     const key = items.map(({ id }) => id).join();
     let state = this.states.get(key);

@@ -167,6 +167,6 @@ function change(root: object, at: number, value: unknown, drop: boolean): void {
   visit(root);
   const place = places[at % places.length];
   if (!place) return;
-  if (drop) delete place.owner[place.key];
+  if (drop) Reflect.deleteProperty(place.owner, place.key);
   else place.owner[place.key] = value;
 }

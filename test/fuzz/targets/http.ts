@@ -87,7 +87,7 @@ export const httpTarget: Target<Input> = {
   }),
   async check({ method, path, headers, body: content, raw }) {
     const { url } = await (server ??= start());
-    const text = raw ? String(content) : JSON.stringify(content);
+    const text = raw && typeof content === "string" ? content : JSON.stringify(content);
     let response: Response;
     try {
       response = await fetch(new URL(path, url), {

@@ -30,7 +30,7 @@ const FILTERS = [
   "safe",
 ];
 
-const { expression, block } = fc.letrec<{ expression: string; block: string }>((tie) => ({
+const { block } = fc.letrec<{ expression: string; block: string }>((tie) => ({
   expression: fc.oneof(
     { depthSize: "small", withCrossShrink: true },
     fc.constantFrom(...NAMES),
