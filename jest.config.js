@@ -5,7 +5,7 @@
 module.exports = {
   testEnvironment: "node",
   testMatch: ["<rootDir>/test/**/*.test.ts"],
-  testPathIgnorePatterns: ["/node_modules/", "<rootDir>/test/shared/"],
+  testPathIgnorePatterns: ["/node_modules/", "<rootDir>/test/shared/", "<rootDir>/test/faults/"],
   modulePathIgnorePatterns: ["<rootDir>/dist/", "<rootDir>/build"],
   transform: {
     "^.+\\.ts$": [

@@ -8,7 +8,10 @@ interface Jinja {
   tokenize: (source: string, options: { lstrip_blocks: boolean; trim_blocks: boolean }) => unknown[];
   parse: (tokens: unknown[]) => Program;
   Environment: new () => { set(name: string, value: unknown): unknown };
-  Interpreter: new (environment: object) => { run(program: Program): { value: unknown } };
+  Interpreter: new (environment: object) => {
+    run(program: Program): { value: unknown };
+    evaluate(statement: unknown, environment: unknown): { value: unknown };
+  };
 }
 
 const { Environment, Interpreter, parse, tokenize } = createRequire(__filename)("@huggingface/jinja") as Jinja;
@@ -18,21 +21,49 @@ export class TemplateRefusal extends Error {}
 
 /** Longest list that `range` makes: templates count messages, and a hostile one must not fill the memory. */
 const LONGEST_RANGE = 100_000;
-/** A template that takes longer never ends. */
-const TIME_LIMIT_MS = 5000;
+/** A template that takes longer never ends; those that are known take a millisecond. */
+const TIME_LIMIT_MS = 2000;
+/** Longest source; the longest known templates have 30,000 characters. */
+const LONGEST_SOURCE = 1 << 20;
+/** Expressions and statements that a rendering may evaluate, a long text or list counting as many. */
+const MOST_STEPS = 5_000_000;
+const LONGEST_TEXT = 4 << 20;
+const LONGEST_LIST = 1 << 20;
+
+/** Evaluates within a budget: a template that doubles a list forty times must not take the process's memory. */
+class BoundedInterpreter extends Interpreter {
+  private steps = 0;
+
+  override evaluate(statement: unknown, environment: unknown): { value: unknown } {
+    if (++this.steps > MOST_STEPS) throw new Error(`it takes more than ${MOST_STEPS} steps`);
+    const result = super.evaluate(statement, environment);
+    const value = (result as { value?: unknown } | undefined)?.value;
+    if (typeof value === "string") this.count(value.length, LONGEST_TEXT, "a text");
+    else if (Array.isArray(value)) this.count(value.length, LONGEST_LIST, "a list");
+    return result;
+  }
+
+  private count(length: number, most: number, what: string): void {
+    if (length > most) throw new Error(`it makes ${what} longer than ${most}`);
+    this.steps += length >> 12;
+  }
+}
 
 const runScript = new Script("run()");
 
 /** Parses Jinja source with the settings that chat templates are written for. */
 export function parseTemplate(source: string): Program {
+  if (source.length > LONGEST_SOURCE) {
+    throw new Error(`it has ${source.length} characters; at most ${LONGEST_SOURCE} are accepted`);
+  }
   return parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }));
 }
 
-/** Runs a template with these variables. Endless loops and huge lists throw. */
+/** Runs a template with these variables. Endless loops, huge texts and huge lists throw. */
 export function runTemplate(program: Program, variables: Readonly<Record<string, unknown>>): string {
   const environment = new Environment();
   for (const [name, value] of Object.entries({ ...globals, ...variables })) environment.set(name, value);
-  const run = (): unknown => new Interpreter(environment).run(program).value;
+  const run = (): unknown => new BoundedInterpreter(environment).run(program).value;
   return String(runScript.runInContext(createContext({ run }), { timeout: TIME_LIMIT_MS }));
 }
 

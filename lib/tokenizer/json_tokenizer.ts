@@ -82,6 +82,7 @@ async function fillTable(
     }
     size = Math.max(size, id + 1);
   };
+  if (size > 0) count(size - 1);
   ids.forEach(count);
   for (const { id } of header.addedTokens) count(id);
   const slicer = new Slicer();

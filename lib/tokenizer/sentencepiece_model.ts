@@ -21,6 +21,9 @@ const KNOWN_TYPES: ReadonlySet<number> = new Set(Object.values(TokenType));
 
 const MODEL_BPE = 2;
 
+/** More ids than this are no vocabulary but a damaged file. */
+const MOST_IDS = 1 << 24;
+
 interface Piece {
   text: string;
   score: number;
@@ -47,6 +50,11 @@ export function readSentencePieceModel(bytes: Uint8Array, options: SentencePiece
   // TrainerSpec.model_type; its default, 1, is unigram.
   if ((trainer.get(3) ?? 1) !== MODEL_BPE) {
     throw new UnsupportedModelError("tokenizer.model is not a BPE model; only SentencePiece BPE is supported.");
+  }
+  if ((options.vocabularySize ?? 0) > MOST_IDS) {
+    throw new ModelFormatError(
+      `A vocabulary of ${options.vocabularySize} tokens is no vocabulary; at most ${MOST_IDS} are read.`,
+    );
   }
   for (let id = pieces.length; id < (options.vocabularySize ?? 0); id++) {
     pieces.push({ text: `[PAD${id}]`, score: 0, type: TokenType.Unused });

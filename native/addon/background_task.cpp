@@ -15,11 +15,11 @@ std::shared_ptr<BackgroundTask> BackgroundTask::start(Napi::Env env, const char*
       // Also runs when the environment goes away early: then the work is told to stop first.
       [raw](Napi::Env) {
         raw->cancelled_ = true;
-        raw->thread_.join();
+        if (raw->thread_.joinable()) raw->thread_.join();
         raw->on_progress_.Reset();
         raw->self_.reset();
       });
-  task->thread_ = std::thread([raw, work = std::move(work)] {
+  const auto run = [raw, work = std::move(work)] {
     try {
       raw->result_ = work(*raw);
     } catch (...) {
@@ -37,7 +37,13 @@ std::shared_ptr<BackgroundTask> BackgroundTask::start(Napi::Env env, const char*
       }
     });
     raw->channel_.Release();
-  });
+  };
+  try {
+    task->thread_ = std::thread(run);
+  } catch (...) {
+    task->channel_.Release();  // or the process would wait for a task that never began
+    throw;
+  }
   return task;
 }
 

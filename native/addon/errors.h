@@ -5,6 +5,7 @@
 
 #include <exception>
 #include <new>
+#include <system_error>
 
 #include "error.h"
 
@@ -24,6 +25,8 @@ inline Napi::Error js_error(Napi::Env env, const std::exception_ptr& exception) 
     return js_error(env, e.code, e.what());
   } catch (const std::bad_alloc&) {
     return js_error(env, kOutOfMemory, "Out of memory. Use a smaller model or contextLength.");
+  } catch (const std::system_error& e) {
+    return js_error(env, kOutOfMemory, std::string("The system started no thread: ") + e.what() + ".");
   } catch (const std::exception& e) {
     return js_error(env, kInvalidArgument, e.what());
   } catch (...) {

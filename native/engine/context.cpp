@@ -238,8 +238,7 @@ void Context::engine_thread() {
     }
     try {
       job->result = forward_.run(job->batch, cancelled_);
-    } catch (const std::bad_alloc&) {
-      job->error = std::make_exception_ptr(Error(kOutOfMemory, "Out of memory in a forward pass."));
+      model_->require_whole_files();
     } catch (...) {
       job->error = std::current_exception();
     }

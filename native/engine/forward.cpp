@@ -147,7 +147,8 @@ void Forward::embed(const Batch& batch) {
 // RoPE for the query heads and the key of one KV head of a token, and its key and value into the cache.
 void Forward::rotate_and_store(size_t layer, size_t token, size_t kv_head) {
   const Layer& l = model_.layers()[layer];
-  const auto [run, position] = places_[token];
+  const Run* run = places_[token].run;
+  const size_t position = places_[token].position;  // no structured binding: C++17 lets no lambda capture one
   const size_t heads = spec_.head_count, group = heads / spec_.head_count_kv, dim = spec_.head_dim;
   float* row = qkv_.data() + token * (heads + 2 * spec_.head_count_kv) * head_stride_;
   float* key = row + (heads + kv_head) * head_stride_;

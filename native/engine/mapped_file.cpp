@@ -26,9 +26,15 @@ namespace {
 
 }  // namespace
 
+void MappedFile::require_whole() const {
+  if (!guard_.lost()) return;
+  throw Error(kFileError, "A part of " + path_ + " could not be read: the file was cut short while it was in use, or its disk "
+                          "failed. Put the file back and load the model again.");
+}
+
 #if defined(_WIN32)
 
-MappedFile::MappedFile(const std::string& path) {
+MappedFile::MappedFile(const std::string& path) : path_(path) {
   const int length = MultiByteToWideChar(CP_UTF8, 0, path.c_str(), -1, nullptr, 0);
   std::wstring wide(static_cast<size_t>(length), L'\0');
   MultiByteToWideChar(CP_UTF8, 0, path.c_str(), -1, wide.data(), length);
@@ -54,7 +60,10 @@ MappedFile::MappedFile(const std::string& path) {
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), file_(other.file_), mapping_(other.mapping_) {}
+    : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)),
+      file_(other.file_), mapping_(other.mapping_) {}
+
+void MappedFile::require_unchanged() const {}
 
 MappedFile::~MappedFile() {
   if (!data_) return;
@@ -68,7 +77,20 @@ void MappedFile::release(uint64_t, uint64_t) const {}
 
 #else
 
-MappedFile::MappedFile(const std::string& path) {
+namespace {
+
+int64_t modified(const struct stat& info) {
+#if defined(__APPLE__)
+  const struct timespec& t = info.st_mtimespec;
+#else
+  const struct timespec& t = info.st_mtim;
+#endif
+  return static_cast<int64_t>(t.tv_sec) * 1000000000 + t.tv_nsec;
+}
+
+}  // namespace
+
+MappedFile::MappedFile(const std::string& path) : path_(path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) fail(path, std::strerror(errno));
   struct stat info;
@@ -82,10 +104,24 @@ MappedFile::MappedFile(const std::string& path) {
   if (p == MAP_FAILED) fail(path, std::strerror(error));
   data_ = static_cast<const uint8_t*>(p);
   size_ = static_cast<uint64_t>(info.st_size);
+  modified_ = modified(info);
+  inode_ = static_cast<uint64_t>(info.st_ino);
+  guard_ = FaultGuard(data_, size_);
+}
+
+void MappedFile::require_unchanged() const {
+  require_whole();
+  struct stat info;
+  // A file that was removed, or replaced by another of its name, leaves the mapping as it was.
+  if (stat(path_.c_str(), &info) != 0 || info.st_ino != inode_) return;
+  if (static_cast<uint64_t>(info.st_size) != size_ || modified(info) != modified_) {
+    throw Error(kFileError, path_ + " was changed while it was read. Load it when it is complete.");
+  }
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)),
+      modified_(other.modified_), inode_(other.inode_), guard_(std::move(other.guard_)) {}
 
 MappedFile::~MappedFile() {
   if (data_) munmap(const_cast<uint8_t*>(data_), size_);

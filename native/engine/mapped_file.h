@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include "engine/fault_guard.h"
+
 namespace bitnet {
 
 class MappedFile {
@@ -16,13 +18,21 @@ class MappedFile {
 
   const uint8_t* data() const { return data_; }
   uint64_t size() const { return size_; }
+  // Throws Error(kFileError) where a page could not be read: what was computed from this file is worth nothing then.
+  void require_whole() const;
+  // Also throws where the file was written to since it was mapped.
+  void require_unchanged() const;
   // Hints: this range will be read soon / is not needed any more (its pages leave the resident set).
   void will_need(uint64_t offset, uint64_t length) const;
   void release(uint64_t offset, uint64_t length) const;
 
  private:
+  std::string path_;
   const uint8_t* data_ = nullptr;
   uint64_t size_ = 0;
+  int64_t modified_ = 0;  // nanoseconds; unused where the system refuses to change mapped files
+  uint64_t inode_ = 0;
+  FaultGuard guard_;  // after the mapping, so that it is let go first
 #if defined(_WIN32)
   void* file_ = nullptr;
   void* mapping_ = nullptr;

@@ -10,6 +10,10 @@ std::shared_ptr<const Model> Model::load(ModelSpec spec, const std::string& kern
   return ModelLoader(std::move(spec), kernel, control).load();
 }
 
+void Model::require_whole_files() const {
+  for (const auto& file : files_) file.require_whole();
+}
+
 size_t Model::packed_bytes() const {
   size_t bytes = 0;
   for (const auto& layer : layers_) {

@@ -86,6 +86,9 @@ class Model {
   const HeadSketch& head_sketch() const { return head_sketch_; }
   const std::vector<float>& output_norm() const { return output_norm_; }
 
+  // Throws Error(kFileError) where a page of a mapped file was lost: the results since then are worth nothing.
+  void require_whole_files() const;
+
   size_t packed_bytes() const;
   size_t mapped_bytes() const;
   size_t bytes_per_token() const;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <exception>
+#include <set>
 #include <thread>
 
 #include "engine/weight_reader.h"
@@ -34,6 +35,21 @@ void reorder(const std::vector<uint32_t>& order, size_t count, uint8_t* codes) {
   }
 }
 
+// Refuses a kernel that differs from scalar on this CPU. One that passed is not tested again by this process.
+template <class Kernel>
+void require_exact(const Kernel& kernel) {
+  static std::mutex mutex;
+  static std::set<const Kernel*> exact;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (exact.count(&kernel)) return;
+  const std::string difference = self_test(kernel);
+  if (!difference.empty()) {
+    throw Error(kKernelError, "The start-up self-test failed: " + difference +
+                                  ". Choose another kernel with the kernel option and please report this CPU.");
+  }
+  exact.insert(&kernel);
+}
+
 }  // namespace
 
 ModelLoader::ModelLoader(ModelSpec spec, const std::string& kernel, LoadControl& control)
@@ -41,15 +57,22 @@ ModelLoader::ModelLoader(ModelSpec spec, const std::string& kernel, LoadControl&
   model_->spec_ = std::move(spec);
   selection_ = select_kernels(kernel);
   model_->kernel_ = selection_.ternary;
-  const std::string difference = self_test(*model_->kernel_);
-  if (!difference.empty()) {
-    throw Error(kKernelError, "The start-up self-test failed: " + difference +
-                                  ". Choose another kernel with the kernel option and please report this CPU.");
-  }
+  require_exact(*model_->kernel_);
   model_->ops_ = &float_ops_for(*model_->kernel_);
 }
 
 std::shared_ptr<const Model> ModelLoader::load() {
+  try {
+    read();
+  } catch (...) {
+    model_->require_whole_files();  // where a page was lost, that is the reason
+    throw;
+  }
+  for (const auto& file : model_->files_) file.require_unchanged();
+  return model_;
+}
+
+void ModelLoader::read() {
   const ModelSpec& spec = model_->spec_;
   std::vector<uint64_t> sizes;
   for (const auto& path : spec.files) {
@@ -96,7 +119,6 @@ std::shared_ptr<const Model> ModelLoader::load() {
   model_->weights_.allocate();
   pack_all();
   sketch_head();
-  return model_;
 }
 
 const uint8_t* ModelLoader::bytes_of(const TensorRef& tensor) const {
@@ -220,14 +242,7 @@ const GroupKernel& ModelLoader::group_kernel(const GroupShape& shape, const Tens
                                        std::to_string(kMaxGroupColumns) + " columns, in steps of 16, can be computed.");
   }
   const GroupKernel& kernel = group_kernel_for(selection_, shape);
-  if (std::find(tested_.begin(), tested_.end(), &kernel) == tested_.end()) {
-    const std::string difference = self_test(kernel);
-    if (!difference.empty()) {
-      throw Error(kKernelError, "The start-up self-test failed: " + difference +
-                                    ". Choose another kernel with the kernel option and please report this CPU.");
-    }
-    tested_.push_back(&kernel);
-  }
+  require_exact(kernel);
   return kernel;
 }
 
@@ -390,7 +405,11 @@ void ModelLoader::in_parallel(size_t count, const std::function<void(size_t)>& w
     }
   };
   std::vector<std::thread> threads;
-  for (unsigned i = 1; i < control_.threads && i < count; i++) threads.emplace_back(run);
+  try {
+    for (unsigned i = 1; i < control_.threads && i < count; i++) threads.emplace_back(run);
+  } catch (const std::exception&) {
+    // The system gives no more threads: those that there are do the work.
+  }
   run();
   for (auto& thread : threads) thread.join();
   if (error) std::rethrow_exception(error);

@@ -20,6 +20,7 @@ class ModelLoader {
     size_t row_begin, row_end;
   };
 
+  void read();
   void measure_scales();
   void find_groups();
   // Of columns, where groups aren't runs of them; all parts must share it.
@@ -42,7 +43,6 @@ class ModelLoader {
   std::vector<Chunk> chunks_;
   size_t widest_ = 0;  // most codes in a chunk
   KernelSelection selection_{};
-  std::vector<const GroupKernel*> tested_;
 };
 
 }  // namespace bitnet

@@ -62,6 +62,9 @@ struct Checker {
   void gptq(const GptqRef& g, int bits, size_t rows, size_t columns) const {
     require(g.size >= 1, kModelFormat, "Tensor \"" + g.scales.name + "\" has groups of no columns.");
     const size_t groups = (columns + g.size - 1) / g.size;
+    const std::string& scales = g.scales.format;
+    require(scales == "f32" || scales == "f16" || scales == "bf16", kModelFormat,
+            "Tensor \"" + g.scales.name + "\" is stored as " + scales + "; scales are f32, f16 or bf16.");
     tensor(g.scales, groups, rows, Use::kDense);
     integers(g.zeros, groups * rows / 8 * static_cast<size_t>(bits));
     if (g.index) integers(*g.index, 4 * columns);

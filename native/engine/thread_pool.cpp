@@ -5,6 +5,9 @@
 #endif
 
 #include <chrono>
+#include <string>
+
+#include "error.h"
 
 namespace bitnet {
 namespace {
@@ -43,10 +46,19 @@ constexpr std::chrono::microseconds kEngineSpin{100};
 }  // namespace
 
 ThreadPool::ThreadPool(unsigned threads) : threads_(threads), shares_(new Share[threads]) {
-  for (unsigned i = 1; i < threads_; i++) workers_.emplace_back([this, i] { worker(i); });
+  try {
+    for (unsigned i = 1; i < threads_; i++) workers_.emplace_back([this, i] { worker(i); });
+  } catch (const std::exception&) {
+    const size_t started = workers_.size() + 1;
+    end();
+    throw Error(kOutOfMemory, "The system started " + std::to_string(started) + " of " + std::to_string(threads) +
+                                  " threads. Use fewer threads or raise the limit on processes.");
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { end(); }
+
+void ThreadPool::end() {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_.store(true);

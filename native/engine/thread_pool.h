@@ -19,7 +19,7 @@ namespace bitnet {
 
 class ThreadPool {
  public:
-  explicit ThreadPool(unsigned threads);  // the caller counts as one
+  explicit ThreadPool(unsigned threads);  // the caller counts as one; throws Error where the system has too few
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -46,6 +46,7 @@ class ThreadPool {
     std::atomic<uint64_t> state{0};
   };
 
+  void end();
   void run(size_t chunks, Work work, void* context);
   void worker(unsigned index);
   // Claims and runs chunks of loop `loop` until there are none; returns how many this thread ran.

@@ -141,7 +141,7 @@ std::string compare_with_scalar(const GroupKernel& kernel, const GroupCase& c) {
 
 std::string self_test(const GroupKernel& kernel) {
   for (const int bits : {1, 2, 3, 4, 8}) {
-    for (const size_t tokens : {1, 3, 11}) {
+    for (const size_t tokens : {size_t{1}, size_t{3}, size_t{11}}) {
       for (const bool extreme : {false, true}) {
         const GroupShape shape{33, 612, 64, bits, bits == 1 ? 2 : 1, 1 << (bits - 1), tokens == 3};
         if (!kernel.supports(shape)) continue;

@@ -1,4 +1,4 @@
-// Usage: native_tests [--quick]
+// Usage: native_tests [--quick] [--threads]   --threads: only what uses several threads
 #include "tests/tests.h"
 
 #include <cstdio>
@@ -14,13 +14,21 @@ void TestResult::check(bool ok, const std::string& what) {
 }
 
 int main(int argc, char** argv) {
-  const bool quick = argc > 1 && !std::strcmp(argv[1], "--quick");
+  bool quick = false, threads = false;
+  for (int i = 1; i < argc; i++) {
+    quick |= !std::strcmp(argv[i], "--quick");
+    threads |= !std::strcmp(argv[i], "--threads");
+  }
   TestResult result;
-  test_kernels(quick, result);
-  test_float_ops(quick, result);
-  test_group_kernels(quick, result);
+  if (!threads) {
+    test_kernels(quick, result);
+    test_float_ops(quick, result);
+    test_group_kernels(quick, result);
+    test_columns(quick, result);
+  }
   test_thread_pool(quick, result);
-  test_columns(quick, result);
+  test_contexts(quick, result);
+  test_exactness(quick, result);
   std::printf("%d passed, %d failed, %d skipped\n", result.passed, result.failed, result.skipped);
   return result.failed ? 1 : 0;
 }

@@ -81,6 +81,31 @@ describe("a model's own template", () => {
     expect(() => render(source)).toThrow(UnsupportedModelError);
   });
 
+  // Without a budget each of these takes the memory of the process, which ends.
+  test.each([
+    [
+      "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+      /a list longer/,
+    ],
+    [
+      "{% set ns = namespace(x='a') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}",
+      /a text longer/,
+    ],
+    ["{{ [1] | tojson(indent=99999999) }}", /a text longer/],
+    ["{% for a in range(99999) %}{% for b in range(99999) %}{{ a }}{% endfor %}{% endfor %}", /steps|longer|timed out/],
+  ])(
+    "that grows without end is stopped: %s",
+    (source, reason) => {
+      expect(() => render(source)).toThrow(UnsupportedModelError);
+      expect(() => render(source)).toThrow(reason);
+    },
+    60_000,
+  );
+
+  test("of a megabyte and more is refused", () => {
+    expect(() => ChatTemplate.compile("a".repeat(2 ** 20 + 1))).toThrow(ModelFormatError);
+  });
+
   test("that does not end is stopped", () => {
     const loops = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
     expect(() => render(loops)).toThrow(UnsupportedModelError);

@@ -110,6 +110,34 @@ describe("JSON schemas", () => {
   });
 });
 
+describe("schemas that contain themselves", () => {
+  const a = { type: "object", properties: { b: { type: "integer" }, a: { $ref: "#/$defs/a" } }, required: ["b"] };
+
+  test.each<[string, object]>([
+    ["a reference to itself", { $ref: "#" }],
+    ["a required property of its own kind", { type: "object", properties: { a: { $ref: "#" } }, required: ["a"] }],
+    ["two that need each other", { $defs: { a: { $ref: "#/$defs/b" }, b: { $ref: "#/$defs/a" } }, $ref: "#/$defs/a" }],
+    ["items without an end", { type: "array", items: { $ref: "#" }, minItems: 1 }],
+  ])("%s: no text has the form, and that is said before one is begun", (_name, schema) => {
+    expect(() => new Automaton(compileJsonSchema(schema))).toThrow(InvalidOptionError);
+    expect(() => new Automaton(compileJsonSchema(schema))).toThrow(/No text has this form/);
+  });
+
+  test("what leads nowhere is not begun", () => {
+    const endless = { type: "array", items: { $ref: "#/$defs/e" }, minItems: 1 };
+    const automaton = new Automaton(
+      compileJsonSchema({ $defs: { e: endless }, anyOf: [{ $ref: "#/$defs/e" }, { const: 1 }] }),
+    );
+    expect(automaton.run(automaton.start, Buffer.from("["))).toBeUndefined();
+    expect(automaton.run(automaton.start, Buffer.from("1"))?.accepting).toBe(true);
+  });
+
+  test("what may end is taken", () => {
+    const automaton = new Automaton(compileJsonSchema({ $defs: { a }, $ref: "#/$defs/a" }));
+    expect(automaton.run(automaton.start, Buffer.from('{"b":1,"a":{"b":2}}'))?.accepting).toBe(true);
+  });
+});
+
 test("a mask allows exactly the tokens that keep the form", () => {
   const texts = ["", "a", "ab", "abc", "b", "bb", "c", "ca", "d"];
   const tokenizer = {

@@ -40,6 +40,11 @@ test.each([
   expect(() => readSentencePieceModel(bytes)).toThrow(type);
 });
 
+test("a vocabulary of 2^40 ids is refused before it is filled", () => {
+  const bytes = sentencePieceModel(sentencePieceVocabulary());
+  expect(() => readSentencePieceModel(bytes, { vocabularySize: 2 ** 40 })).toThrow(ModelFormatError);
+});
+
 test("every truncation and many damages give an error or a vocabulary, never anything else", () => {
   const whole = sentencePieceModel({ ...vocabulary, tokens: vocabulary.tokens.slice(0, 40) });
   const random = uniform(2);

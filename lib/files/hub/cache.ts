@@ -74,7 +74,7 @@ export async function placeInSnapshot(folder: string, commit: string, file: stri
   const ways = [
     () => symlink(relative(dirname(path), source), path),
     () => link(source, path),
-    () => copyFile(source, path),
+    () => copyWhole(source, path),
   ];
   for (const [i, way] of ways.entries()) {
     try {
@@ -88,6 +88,17 @@ export async function placeInSnapshot(folder: string, commit: string, file: stri
     }
   }
   return path;
+}
+
+/** Copies so that the name never shows a part. */
+async function copyWhole(source: string, path: string): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    await copyFile(source, temporary);
+    await rename(temporary, path);
+  } finally {
+    await rm(temporary, { force: true });
+  }
 }
 
 /** The models in the cache, by name. */

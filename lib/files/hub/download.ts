@@ -239,22 +239,37 @@ async function saveState(path: string, state: State): Promise<void> {
   await rename(`${path}.tmp`, path);
 }
 
-/** Keeps two processes from writing one file. The lock of a process that is gone is taken over. */
+/** Locks that this process holds or asks for. */
+const held = new Set<string>();
+
+/** Keeps two downloads from writing one file. The lock of a process that is gone is taken over. */
 async function lock(path: string, name: string): Promise<() => Promise<void>> {
-  for (let tries = 0; tries < 2; tries++) {
-    try {
-      await writeFile(path, String(process.pid), { flag: "wx" });
-      return () => rm(path, { force: true });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-      const owner = Number(await readFile(path, "utf8").catch(() => "0"));
-      if (owner > 0 && isRunning(owner)) {
-        throw new FileError(`Process ${owner} is downloading ${name} already. Wait for it, or stop it.`);
+  const busy = (who: string): FileError =>
+    new FileError(`${who} is downloading ${name} already. Wait for it, or stop it.`);
+  if (held.has(path)) throw busy("This process");
+  held.add(path);
+  const release = async (): Promise<void> => {
+    held.delete(path);
+    await rm(path, { force: true });
+  };
+  try {
+    for (let tries = 0; tries < 2; tries++) {
+      try {
+        await writeFile(path, String(process.pid), { flag: "wx" });
+        return release;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+        const owner = Number(await readFile(path, "utf8").catch(() => "0"));
+        // In a container every start has the same process id: a lock of our own id was left by a dead one.
+        if (owner > 0 && owner !== process.pid && isRunning(owner)) throw busy(`Process ${owner}`);
+        await rm(path, { force: true });
       }
-      await rm(path, { force: true });
     }
+    throw busy("Another process");
+  } catch (error) {
+    held.delete(path);
+    throw error;
   }
-  throw new FileError(`Another process is downloading ${name} already.`);
 }
 
 function isRunning(pid: number): boolean {

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { FileError, ModelFormatError } from "../../errors";
 import { fileExists, isRecord, readJson } from "../safetensors";
 import { cacheFolder, cachedCommit, filesBelow, placeInSnapshot, repoFolder, writeRef } from "./cache";
-import { get, withRetries, type HubConnection } from "./client";
+import { get, readBody, withRetries, type HubConnection } from "./client";
 import { checkSpace, downloadBlob, PART_BYTES, type RemoteFile } from "./download";
 import { isSafePath, parseHubReference, type HubReference } from "./reference";
 
@@ -137,10 +137,15 @@ async function readListing(
   const what = `model "${repo}" at revision "${revision}"`;
   const url = `${connection.endpoint}/api/models/${repo}/revision/${encodeURIComponent(revision)}?blobs=true`;
   const json = await withRetries(connection, async () => {
-    const text = await (await get(connection, url, what)).text();
-    if (text.length > MAX_LISTING_BYTES) throw new FileError(`The Hub's list of ${what} is too long.`);
+    const pieces: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const piece of readBody(connection, await get(connection, url, what), what)) {
+      bytes += piece.length;
+      if (bytes > MAX_LISTING_BYTES) throw new FileError(`The Hub's list of ${what} is too long.`);
+      pieces.push(piece);
+    }
     try {
-      return JSON.parse(text) as unknown;
+      return JSON.parse(Buffer.concat(pieces).toString("utf8")) as unknown;
     } catch (error) {
       throw new FileError(`The Hub's answer for ${what} is no JSON.`, { cause: error });
     }

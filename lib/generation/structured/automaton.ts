@@ -1,4 +1,5 @@
 import { InvalidOptionError } from "../../errors";
+import { endlessParts } from "./endless";
 import type { Expression } from "./expression";
 
 /** What is still to be read: expressions, the next one first. Equal lists are one object. */
@@ -25,6 +26,8 @@ interface KnownState extends State {
 /** More than any sensible form needs; a hostile one must not fill the memory. */
 const MOST_STATES = 200_000;
 const MOST_ITEMS = 20_000;
+/** Rests opened for all states together: time and memory of a form, however its states are shaped. */
+const MOST_WORK = 600_000;
 
 /**
  * Reads byte strings of a language that is given as an expression: a pushdown automaton whose states are made when they
@@ -36,10 +39,18 @@ export class Automaton {
   private readonly states = new Map<string, KnownState>();
   private readonly numbers = new Map<Expression, number>();
   private readonly bodies = new Map<string, Expression>();
+  private work = 0;
   private readonly end: Rest = { id: 0, head: undefined, tail: undefined };
 
-  /** @throws InvalidOptionError for a language that is too large or has no end */
+  /** Parts that no text ends, such as a rule that is itself; nothing may lead into them. */
+  private readonly endless: ReadonlySet<Expression>;
+
+  /** @throws InvalidOptionError for a language that is too large or has no texts */
   constructor(root: Expression) {
+    this.endless = endlessParts(root, (rule) => this.bodyOf(rule));
+    if (this.endless.has(root)) {
+      throw new InvalidOptionError("No text has this form: it contains itself without an end.");
+    }
     this.start = this.closure([this.push(root, this.end)]);
   }
 
@@ -88,12 +99,14 @@ export class Automaton {
     const items: Rest[] = [];
     const open = [...rests];
     for (let rest = open.pop(); rest; rest = open.pop()) {
-      if (seen.has(rest)) continue;
+      if (seen.has(rest) || (rest.head && this.endless.has(rest.head))) continue;
       seen.add(rest);
       if (seen.size > MOST_ITEMS) throw tooLarge();
       if (!rest.head || rest.head.kind === "bytes") items.push(rest);
       else open.push(...this.open(rest.head, rest.tail ?? this.end));
     }
+    this.work += seen.size;
+    if (this.work > MOST_WORK) throw tooLarge();
     items.sort((a, b) => a.id - b.id);
     const key = items.map(({ id }) => id).join();
     let state = this.states.get(key);
@@ -111,11 +124,8 @@ export class Automaton {
         return [head.parts.reduceRight((rest, part) => this.push(part, rest), tail)];
       case "choice":
         return head.options.map((option) => this.push(option, tail));
-      case "rule": {
-        let body = this.bodies.get(head.name);
-        if (!body) this.bodies.set(head.name, (body = head.body()));
-        return [this.push(body, tail)];
-      }
+      case "rule":
+        return [this.push(this.bodyOf(head), tail)];
       case "repeat": {
         const { inner, least, most } = head;
         const again = most > 1 ? this.push(this.less(head), tail) : tail;
@@ -123,6 +133,12 @@ export class Automaton {
         return least > 0 ? once : [...once, tail];
       }
     }
+  }
+
+  private bodyOf(rule: Expression & { kind: "rule" }): Expression {
+    let body = this.bodies.get(rule.name);
+    if (!body) this.bodies.set(rule.name, (body = rule.body()));
+    return body;
   }
 
   private readonly fewer = new Map<Expression, Expression>();

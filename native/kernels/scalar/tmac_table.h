@@ -13,9 +13,9 @@ struct LutTableScalar {
   static uint32_t entries(const int8_t* x, uint8_t* low, uint8_t* high) {
     uint32_t wide = 0;
     for (size_t g = 0; g < G::kGroups; g++) {
-      for (int e = 0; e < 16; e++) {
+      for (size_t e = 0; e < 16; e++) {
         int sum = 0;
-        for (size_t i = 0; i < G::kGroup; i++) sum += G::coefficient(i, e) * x[g * G::kGroup + i];
+        for (size_t i = 0; i < G::kGroup; i++) sum += G::coefficient(i, static_cast<int>(e)) * x[g * G::kGroup + i];
         const int low_part = ((sum + 128) & 0xff) - 128, high_part = (sum - low_part) / 256;
         low[16 * g + e] = static_cast<uint8_t>(low_part);
         high[16 * g + e] = static_cast<uint8_t>(high_part);

@@ -1,5 +1,8 @@
 /** Downloads from a server that behaves like the Hub, and misbehaves like the internet. */
+import { createHash } from "node:crypto";
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { AbortError, FileError, InvalidOptionError } from "../../../lib/errors";
 import {
@@ -213,10 +216,47 @@ test("a file that another process is fetching is left alone; the lock of a dead 
   const fresh = options();
   const lock = join(fresh.cache, "models--owner--one", "blobs", `${blob}.bitnet-lock`);
   mkdirSync(join(lock, ".."), { recursive: true });
-  writeFileSync(lock, String(process.pid));
+  writeFileSync(lock, String(process.ppid));
   expect((await failure(pull("hf:owner/one", fresh))).message).toMatch(/downloading model-i2_s\.gguf already/);
   writeFileSync(lock, "4194305");
   expect(readFileSync((await pull("hf:owner/one", fresh)).path).equals(MODEL)).toBe(true);
+});
+
+test("a lock with this process's own id was left by a dead one: in a container every start has the same id", async () => {
+  const given = options();
+  const blobs = join(given.cache, "models--owner--one", "blobs");
+  const blob = createHash("sha256").update(MODEL).digest("hex");
+  mkdirSync(blobs, { recursive: true });
+  writeFileSync(join(blobs, `${blob}.bitnet-lock`), String(process.pid));
+  expect(readFileSync((await pull("hf:owner/one", given)).path).equals(MODEL)).toBe(true);
+});
+
+test("two downloads of one file in one process: one waits for nothing and says so", async () => {
+  const given = options();
+  const both = await Promise.allSettled([pull("hf:owner/one", given), pull("hf:owner/one", given)]);
+  const failed = both.filter((each) => each.status === "rejected");
+  for (const each of failed) expect(String(each.reason)).toMatch(/downloading model-i2_s\.gguf already/);
+  expect(failed.length).toBeLessThan(2);
+});
+
+test("a list without an end is given up before it fills the memory", async () => {
+  let sent = 0;
+  const endless = createServer((_request, response) => {
+    const more = (): void => {
+      sent += 1 << 20;
+      if (!response.destroyed) response.write(Buffer.alloc(1 << 20, 32), () => setImmediate(more));
+    };
+    more();
+  });
+  await new Promise<void>((resolve) => endless.listen(0, "127.0.0.1", resolve));
+  try {
+    const endpoint = `http://127.0.0.1:${(endless.address() as AddressInfo).port}`;
+    expect((await failure(pull("hf:owner/one", { ...options(), endpoint }))).message).toMatch(/too long/);
+    expect(sent).toBeLessThan(100 << 20);
+  } finally {
+    endless.closeAllConnections();
+    await new Promise((resolve) => endless.close(resolve));
+  }
 });
 
 test("list and remove", async () => {

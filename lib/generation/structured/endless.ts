@@ -1,0 +1,48 @@
+import type { Expression } from "./expression";
+
+type Rule = Expression & { readonly kind: "rule" };
+
+/** The parts of a language, itself included, that no text is of, because each would have to contain itself. */
+export function endlessParts(root: Expression, bodyOf: (rule: Rule) => Expression): Set<Expression> {
+  const parts = new Set<Expression>([root]);
+  // A set is walked through in the order of insertion, what is added meanwhile included.
+  for (const part of parts) for (const inner of innerOf(part, bodyOf)) parts.add(inner);
+  const order = [...parts].reverse();
+  const ending = new Set<Expression>();
+  for (let before = -1; before < ending.size;) {
+    before = ending.size;
+    for (const part of order) if (!ending.has(part) && ends(part, ending, bodyOf)) ending.add(part);
+  }
+  for (const part of ending) parts.delete(part);
+  return parts;
+}
+
+function innerOf(part: Expression, bodyOf: (rule: Rule) => Expression): readonly Expression[] {
+  switch (part.kind) {
+    case "bytes":
+      return [];
+    case "sequence":
+      return part.parts;
+    case "choice":
+      return part.options;
+    case "repeat":
+      return [part.inner];
+    case "rule":
+      return [bodyOf(part)];
+  }
+}
+
+function ends(part: Expression, ending: ReadonlySet<Expression>, bodyOf: (rule: Rule) => Expression): boolean {
+  switch (part.kind) {
+    case "bytes":
+      return part.set.size > 0;
+    case "sequence":
+      return part.parts.every((each) => ending.has(each));
+    case "choice":
+      return part.options.some((each) => ending.has(each));
+    case "repeat":
+      return part.least === 0 || ending.has(part.inner);
+    case "rule":
+      return ending.has(bodyOf(part));
+  }
+}

@@ -1,0 +1,17 @@
+// A model specification made of fuzz input, as the addon's spec reader could hand over: mostly consistent, so that loading
+// gets past the checks, with a few fields set to anything.
+#pragma once
+
+#include "engine/model_spec.h"
+#include "fuzz/fuzz.h"
+
+namespace bitnet::fuzz {
+
+struct RandomSpec {
+  ModelSpec spec;
+  uint64_t file_bytes = 0;  // what the tensors need
+};
+
+RandomSpec random_spec(FuzzedDataProvider& in);
+
+}  // namespace bitnet::fuzz

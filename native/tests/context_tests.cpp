@@ -1,0 +1,103 @@
+// Contexts under stress, for ThreadSanitizer above all: forward passes, cancelling and closing at any moment, several
+// contexts of one model, loads that are given up.
+#include <thread>
+
+#include "error.h"
+#include "tests/session.h"
+#include "tests/tests.h"
+#include "tests/tiny_model.h"
+
+using namespace bitnet;
+using namespace bitnet::tests;
+
+namespace {
+
+void cancelling(const TinyModel& tiny, int rounds, TestResult& result) {
+  Session session(tiny.load(), 3);
+  Context& context = session.context();
+  int aborted = 0;
+  bool whole = true;
+  for (int i = 0; i < rounds; i++) {
+    const int32_t id = context.create_sequence();
+    session.submit({{id, std::vector<int32_t>(100, i % 100)}});
+    if (i % 3) std::this_thread::sleep_for(std::chrono::microseconds(i * 13 % 400));
+    context.cancel();
+    const auto job = session.wait();
+    aborted += job->error != nullptr;
+    // An aborted pass leaves the sequence as it was.
+    whole &= context.sequence_length(id) == (job->error ? 0u : 100u);
+    context.release_sequence(id);
+  }
+  result.check(whole, "an aborted pass leaves its sequence as it was");
+  result.check(context.free_blocks() == context.total_blocks(), "blocks are left after aborted passes");
+  result.check(aborted > 0, "no pass of " + std::to_string(rounds) + " was aborted");
+}
+
+void closing(const TinyModel& tiny, int rounds, TestResult& result) {
+  const auto model = tiny.load();
+  for (int i = 0; i < rounds; i++) {
+    Session session(model, 3);
+    for (int k = 0; k < 3; k++) session.submit({{session.context().create_sequence(), std::vector<int32_t>(60, k)}});
+    if (i % 2) session.wait();
+    std::this_thread::sleep_for(std::chrono::microseconds(i * 37 % 500));
+  }
+  result.check(model.use_count() == 1, "a closed context holds the model");
+}
+
+void sharing(const TinyModel& tiny, int rounds, TestResult& result) {
+  const auto model = tiny.load();
+  std::atomic<int> wrong{0};
+  std::vector<float> expected;
+  auto logits = [&](Session& session, int seed) {
+    const int32_t id = session.context().create_sequence();
+    session.submit({{id, {1, 2, 3, seed % 100}}});
+    auto values = session.wait()->result.logits;
+    session.context().release_sequence(id);
+    return values;
+  };
+  {
+    Session session(model, 1);
+    expected = logits(session, 7);
+  }
+  std::vector<std::thread> users;
+  for (unsigned user = 0; user < 3; user++) {
+    users.emplace_back([&, user] {
+      Session session(model, user + 1);
+      for (int i = 0; i < rounds; i++) {
+        logits(session, i);
+        if (logits(session, 7) != expected) wrong++;
+      }
+    });
+  }
+  for (auto& user : users) user.join();
+  result.check(wrong == 0, "contexts of one model disturb each other");
+}
+
+void giving_up(const TinyModel& tiny, int rounds, TestResult& result) {
+  bool typed = true;
+  for (int i = 0; i < rounds; i++) {
+    std::atomic<bool> cancelled{false};
+    std::thread other([&] {
+      std::this_thread::sleep_for(std::chrono::microseconds(i * 41 % 1500));
+      cancelled = true;
+    });
+    try {
+      tiny.load("scalar", 3, cancelled);
+    } catch (const Error& e) {
+      typed &= e.code == kAborted;
+    }
+    other.join();
+  }
+  result.check(typed, "a load that was given up ends by another error");
+}
+
+}  // namespace
+
+void test_contexts(bool quick, TestResult& result) {
+  const TinyModel tiny(5);
+  const int rounds = quick ? 25 : 200;
+  cancelling(tiny, rounds, result);
+  closing(tiny, rounds, result);
+  sharing(tiny, rounds, result);
+  giving_up(tiny, rounds, result);
+}
