@@ -115,6 +115,8 @@ export interface RopeSpec {
   positionScale: number;
   /** Divides each of the dimensions / 2 frequencies (Llama 3's scaling); positive. Absent: all 1. */
   factors?: number[];
+  /** Multiplies cosines and sines (YaRN's attention factor); positive. Absent: 1. */
+  magnitude?: number;
 }
 
 /**

@@ -61,7 +61,7 @@ export class WeightConverter {
     spec.layers.forEach((layer, i) => {
       for (const [role, ref] of Object.entries(layer) as [string, TensorRef | boolean][]) {
         if (typeof ref === "boolean" || !(role in LAYER_ROLES)) continue;
-        const name = ggufName(role as LayerRole, i);
+        const name = ggufName(role as LayerRole, i, layer.qInputNorm !== undefined);
         out.push(ref.rows === 1 ? this.vector(name, ref) : this.linear(name, ref, role as LayerRole));
       }
     });
