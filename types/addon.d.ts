@@ -117,6 +117,14 @@ export interface RopeSpec {
   factors?: number[];
   /** Multiplies cosines and sines (YaRN's attention factor); positive. Absent: 1. */
   magnitude?: number;
+  /** Where `factors` and `magnitude` come from (YaRN), for those who write files; the addon does not read it. */
+  yarn?: {
+    factor: number;
+    originalContext: number;
+    betaFast: number;
+    betaSlow: number;
+    attentionFactor?: number;
+  };
 }
 
 /**

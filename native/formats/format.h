@@ -89,6 +89,7 @@ extern const Format kFormatPtq1_0;
 extern const Format kFormatPq2_0;
 extern const Format kFormatIq1Bn;
 extern const Format kFormatIq2Bn;
+extern const Format kFormatT5;
 extern const Format kFormatQ1_0;
 extern const Format kFormatQ2_0G64;
 extern const Format kFormatQ2_0G128;

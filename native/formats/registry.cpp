@@ -9,7 +9,7 @@ const std::vector<const Format*>& all_formats() {
       &kFormatI2S, &kFormatTl1, &kFormatTl2,
       &kFormatHfPackedU8, &kFormatF32Master, &kFormatF16Master, &kFormatBf16Master,
       &kFormatF32Unpacked, &kFormatF16Unpacked, &kFormatBf16Unpacked,
-      &kFormatTq1_0, &kFormatTq2_0, &kFormatPtq1_0, &kFormatPq2_0, &kFormatIq1Bn, &kFormatIq2Bn,
+      &kFormatTq1_0, &kFormatTq2_0, &kFormatPtq1_0, &kFormatPq2_0, &kFormatIq1Bn, &kFormatIq2Bn, &kFormatT5,
       &kFormatQ1_0, &kFormatQ2_0G64, &kFormatQ2_0G128, &kFormatQ4_0,
       &kFormatGptq2, &kFormatGptq3, &kFormatGptq4,
   };

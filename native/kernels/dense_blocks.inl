@@ -24,7 +24,7 @@ struct BlockType {
 // Code - 1 of four bit pairs in each of n bytes, from the low bits up.
 BITNET_INLINE void pairs_in_order(const uint8_t* in, size_t n, int8_t* codes) {
   for (size_t i = 0; i < n; i++) {
-    const uint32_t spread = (in[i] * 0x00041041u) & 0x03030303u;
+    const uint32_t b = in[i], spread = (b | b << 6 | b << 12 | b << 18) & 0x03030303u;
     const uint32_t word = (spread + 0x7f7f7f7fu) ^ 0x80808080u;  // minus 1 in every byte
     memcpy(codes + 4 * i, &word, 4);
   }

@@ -4,6 +4,7 @@ import { mkdir, open, readFile, rename, rm, stat, statfs, writeFile, type FileHa
 import { dirname, join } from "node:path";
 import { AbortError, BitnetError, FileError } from "../../errors";
 import { get, readBody, TransientError, withRetries, type HubConnection } from "./client";
+import { lock } from "./lock";
 
 /** A file to fetch. */
 export interface RemoteFile {
@@ -237,31 +238,4 @@ async function readState(path: string, partial: string, bytes: number, partBytes
 async function saveState(path: string, state: State): Promise<void> {
   await writeFile(`${path}.tmp`, JSON.stringify(state));
   await rename(`${path}.tmp`, path);
-}
-
-/** Keeps two processes from writing one file. The lock of a process that is gone is taken over. */
-async function lock(path: string, name: string): Promise<() => Promise<void>> {
-  for (let tries = 0; tries < 2; tries++) {
-    try {
-      await writeFile(path, String(process.pid), { flag: "wx" });
-      return () => rm(path, { force: true });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-      const owner = Number(await readFile(path, "utf8").catch(() => "0"));
-      if (owner > 0 && isRunning(owner)) {
-        throw new FileError(`Process ${owner} is downloading ${name} already. Wait for it, or stop it.`);
-      }
-      await rm(path, { force: true });
-    }
-  }
-  throw new FileError(`Another process is downloading ${name} already.`);
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }

@@ -1,5 +1,6 @@
 /** Downloads from a server that behaves like the Hub, and misbehaves like the internet. */
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { AbortError, FileError, InvalidOptionError } from "../../../lib/errors";
 import {
@@ -213,10 +214,28 @@ test("a file that another process is fetching is left alone; the lock of a dead 
   const fresh = options();
   const lock = join(fresh.cache, "models--owner--one", "blobs", `${blob}.bitnet-lock`);
   mkdirSync(join(lock, ".."), { recursive: true });
-  writeFileSync(lock, String(process.pid));
-  expect((await failure(pull("hf:owner/one", fresh))).message).toMatch(/downloading model-i2_s\.gguf already/);
-  writeFileSync(lock, "4194305");
-  expect(readFileSync((await pull("hf:owner/one", fresh)).path).equals(MODEL)).toBe(true);
+  const refusal = async (content: string): Promise<string> => {
+    writeFileSync(lock, content);
+    return (await failure(pull("hf:owner/one", fresh))).message;
+  };
+  expect(await refusal(`${process.ppid}\n${hostname()}`)).toMatch(
+    /Process \d+ is downloading model-i2_s\.gguf already/,
+  );
+  expect(await refusal("1\nanother-machine")).toMatch(/Process 1 of "another-machine" is downloading/);
+  // Gone: an id that no process has, this process's own id from an earlier life, another machine long ago.
+  const minutesAgo = new Date(Date.now() - 60_000);
+  for (const content of ["4194305", `${process.pid}\n${hostname()}`, "", "1\nanother-machine"]) {
+    const again = options();
+    const path = join(again.cache, "models--owner--one", "blobs", `${blob}.bitnet-lock`);
+    mkdirSync(join(path, ".."), { recursive: true });
+    writeFileSync(path, content);
+    utimesSync(path, minutesAgo, minutesAgo);
+    expect(readFileSync((await pull("hf:owner/one", again)).path).equals(MODEL)).toBe(true);
+    expect(existsSync(path)).toBe(false);
+  }
+  const twice = options();
+  const both = await Promise.allSettled([pull("hf:owner/one", twice), pull("hf:owner/one", twice)]);
+  expect(both.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
 });
 
 test("list and remove", async () => {
