@@ -6,9 +6,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DecoderWeights, LayerWeights } from "./decoder";
 import type { GgufFile } from "./gguf";
-import { decodeLinear } from "./blocks";
+import { decodeEmbedding, decodeLinear } from "./blocks";
 import { readSafetensors } from "./safetensors";
-import { decodeDense, decodePackedUint8, quantiseMaster, type DenseMatrix } from "./weights";
+import { decodePackedUint8, quantiseMaster, type DenseMatrix } from "./weights";
 import type { StoredTensor, TernaryMatrix } from "./weights";
 
 type Activation = DecoderWeights["activation"];
@@ -58,7 +58,7 @@ export function bitnetFromGguf(file: GgufFile): DecoderWeights {
     if (typeof value !== "number") throw new Error(`the file lacks ${architecture}.${key}`);
     return value;
   };
-  const dense = (name: string): DenseMatrix => decodeDense(required(tensors, name));
+  const dense = (name: string): DenseMatrix => decodeEmbedding(required(tensors, name));
   const vector = (name: string): Float64Array => dense(name).values;
   const ternary = (name: string): TernaryMatrix => decodeLinear(required(tensors, name));
 
@@ -125,7 +125,7 @@ export function bitnetFromFolder(folder: string): DecoderWeights {
   if (config.hidden_act !== "relu2" && config.hidden_act !== "silu") throw new Error(`activation ${config.hidden_act}`);
 
   const tensors = readSafetensors(join(folder, "model.safetensors"));
-  const dense = (name: string): DenseMatrix => decodeDense(required(tensors, name));
+  const dense = (name: string): DenseMatrix => decodeEmbedding(required(tensors, name));
   const vector = (name: string): Float64Array => dense(name).values;
   const ternary = (name: string): TernaryMatrix => {
     if (mode === "online") return quantiseMaster(dense(name));
