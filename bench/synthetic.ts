@@ -1,6 +1,7 @@
 /** `npm run synthetic -- --preset 2b4t --dead-gates 0.5 --out FILE`: writes a GGUF model with random ternary weights. */
 import { parseArgs } from "node:util";
 import { BitnetError, InvalidOptionError } from "../lib/errors";
+import { generateFolder } from "./synthetic/folder";
 import { generateSynthetic } from "./synthetic/generate";
 import { PRESETS, type Shape } from "./synthetic/shapes";
 
@@ -15,6 +16,7 @@ Writes a GGUF model of a given shape with random ternary weights, for benchmarks
   --layers N --width N --ffn N --heads N --kv-heads N --vocabulary N --context N
                        change the preset's shape
   --activation NAME    relu2 or silu
+  --folder STORAGE     write a Hugging Face folder of a llama model of the shape instead: packed or bf16 weights
   --help               this text`;
 
 async function main(): Promise<void> {
@@ -32,6 +34,7 @@ async function main(): Promise<void> {
       vocabulary: { type: "string" },
       context: { type: "string" },
       activation: { type: "string" },
+      folder: { type: "string" },
       help: { type: "boolean", default: false },
     },
   });
@@ -57,15 +60,27 @@ async function main(): Promise<void> {
     context: count("context", values.context, preset.context),
     activation: activation ?? preset.activation,
   };
+  const { folder } = values;
+  if (folder !== undefined && folder !== "packed" && folder !== "bf16") {
+    throw new InvalidOptionError(`--folder is "${folder}"; choose packed or bf16.`);
+  }
   const started = performance.now();
+  if (folder !== undefined) {
+    report(values.out, generateFolder(values.out, shape, folder), started);
+    return;
+  }
   const bytes = await generateSynthetic(values.out, {
     shape,
     deadGates: Number(values["dead-gates"]),
     seed: count("seed", values.seed, 1),
     name: `synthetic ${values.preset}`,
   });
+  report(values.out, bytes, started);
+}
+
+function report(path: string, bytes: number, started: number): void {
   const seconds = (performance.now() - started) / 1000;
-  console.log(`${values.out}: ${(bytes / 1e6).toFixed(1)} MB in ${seconds.toFixed(1)} s`);
+  console.log(`${path}: ${(bytes / 1e6).toFixed(1)} MB in ${seconds.toFixed(1)} s`);
 }
 
 function count(name: string, value: string | undefined, fallback: number): number {

@@ -115,6 +115,16 @@ export interface RopeSpec {
   positionScale: number;
   /** Divides each of the dimensions / 2 frequencies (Llama 3's scaling); positive. Absent: all 1. */
   factors?: number[];
+  /** Multiplies cosines and sines (YaRN's attention factor); positive. Absent: 1. */
+  magnitude?: number;
+  /** Where `factors` and `magnitude` come from (YaRN), for those who write files; the addon does not read it. */
+  yarn?: {
+    factor: number;
+    originalContext: number;
+    betaFast: number;
+    betaSlow: number;
+    attentionFactor?: number;
+  };
 }
 
 /**

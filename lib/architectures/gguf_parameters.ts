@@ -3,6 +3,19 @@ import type { ModelSpec, RopeSpec, TensorRef } from "../../types/addon";
 import { FileError, ModelFormatError, UnsupportedModelError } from "../errors";
 import { MetadataView, type GgufFile } from "../files/gguf";
 import type { DecoderShape, TensorFinder } from "./decoder";
+import { defaultAttentionFactor, YARN_BETAS, yarnRope, type Yarn } from "./yarn";
+
+/** Keys of YaRN. */
+const YARN_KEYS = [
+  "rope.scaling.original_context_length",
+  "rope.scaling.finetuned",
+  "rope.scaling.attn_factor",
+  "rope.scaling.yarn_ext_factor",
+  "rope.scaling.yarn_attn_factor",
+  "rope.scaling.yarn_beta_fast",
+  "rope.scaling.yarn_beta_slow",
+  "rope.scaling.yarn_log_multiplier",
+];
 
 /** Keys under the architecture's prefix that every decoder may have. Any other might change the computation. */
 const COMMON_KEYS = [
@@ -25,6 +38,7 @@ const COMMON_KEYS = [
   "rope.freq_base",
   "rope.scaling.type",
   "rope.scaling.factor",
+  ...YARN_KEYS,
 ];
 
 /** Larger than any model, small enough that products of two stay exact. */
@@ -170,8 +184,8 @@ function rope(view: MetadataView, prefix: string, headDim: number): RopeSpec {
   if (dimensions % 2 !== 0) throw view.error(dimensionsKey, `is ${dimensions}; it must be even.`);
   const typeKey = `${prefix}rope.scaling.type`;
   const type = view.optionalString(typeKey) ?? "none";
-  if (type !== "none" && type !== "linear") {
-    throw view.error(typeKey, `is ${JSON.stringify(type)}; only "none" and "linear" can be run.`);
+  if (type !== "none" && type !== "linear" && type !== "yarn") {
+    throw view.error(typeKey, `is ${JSON.stringify(type)}; only "none", "linear" and "yarn" can be run.`);
   }
   const factor = view.optionalNumber(`${prefix}rope.scaling.factor`, { min: 1e-3, max: 1e6 }) ?? 1;
   if (type === "none" && factor !== 1) {
@@ -180,10 +194,30 @@ function rope(view: MetadataView, prefix: string, headDim: number): RopeSpec {
       `is "none" or missing, but a scaling factor of ${factor} is given. Which holds is unclear.`,
     );
   }
+  // llama.cpp's default, which its converter leaves out.
+  const theta = view.optionalNumber(`${prefix}rope.freq_base`, { min: 1, max: 1e12 }) ?? 10000;
+  if (type === "yarn") return yarnRope(theta, dimensions, readYarn(view, `${prefix}rope.scaling.`, factor));
+  return { theta, dimensions, positionScale: type === "linear" ? 1 / factor : 1 };
+}
+
+function readYarn(view: MetadataView, prefix: string, factor: number): Yarn {
+  for (const [key, only] of [
+    ["yarn_ext_factor", 1],
+    ["yarn_log_multiplier", 0],
+  ] as const) {
+    const value = view.optionalNumber(prefix + key);
+    if (value !== undefined && value !== only) throw view.error(prefix + key, `is ${value}; only ${only} can be run.`);
+  }
+  // Both multiply the temperature that follows from the factor, as llama.cpp takes them.
+  let attention = defaultAttentionFactor(factor);
+  for (const key of ["attn_factor", "yarn_attn_factor"]) {
+    attention *= view.optionalNumber(prefix + key, { min: 1e-3, max: 1e3 }) ?? 1;
+  }
   return {
-    // llama.cpp's default, which its converter leaves out.
-    theta: view.optionalNumber(`${prefix}rope.freq_base`, { min: 1, max: 1e12 }) ?? 10000,
-    dimensions,
-    positionScale: type === "linear" ? 1 / factor : 1,
+    factor,
+    originalContext: view.integer(`${prefix}original_context_length`, { min: 1, max: LIMITS.context }),
+    betaFast: view.optionalNumber(`${prefix}yarn_beta_fast`, { min: 1e-3, max: 1e6 }) ?? YARN_BETAS.betaFast,
+    betaSlow: view.optionalNumber(`${prefix}yarn_beta_slow`, { min: 1e-3, max: 1e6 }) ?? YARN_BETAS.betaSlow,
+    ...(attention === defaultAttentionFactor(factor) ? {} : { attentionFactor: attention }),
   };
 }

@@ -5,6 +5,8 @@ import { isRecord } from "../files/safetensors";
 import type { DecoderShape } from "./decoder";
 import { HfFields } from "./hf_fields";
 import { readStorage, type WeightStorage } from "./hf_storage";
+import { hfNames } from "./roles";
+import { YARN_BETAS, yarnRope, type Yarn } from "./yarn";
 
 /** What a family of Hugging Face models has of its own. */
 export interface HfFamily {
@@ -69,7 +71,8 @@ export function readHfShape(folder: HfFolder, family: HfFamily): HfShape {
     rope: readRope(fields, headDim),
     head: (fields.boolean("tie_word_embeddings") ?? family.tied) ? "tied" : "own",
   };
-  return { shape, storage: readStorage(configPath, config, fields), fields };
+  const inputNorms = hfNames("qInputNorm", 0).some((name) => folder.tensors.has(name));
+  return { shape, storage: readStorage(configPath, config, fields, inputNorms), fields };
 }
 
 /** `rope_theta` with `rope_scaling`, or since transformers 5 `rope_parameters`. */
@@ -104,16 +107,41 @@ export function ropeOf(
   const old = nested.take("type");
   const type = nested.take("rope_type") ?? old ?? "default";
   const base = theta ?? nested.positive("rope_theta");
+  if (type === "yarn") return yarnOf(fields, nested, headDim, base);
   const spec: RopeSpec = { theta: base, dimensions: headDim, positionScale: 1 };
   if (type === "linear") spec.positionScale = 1 / nested.positive("factor");
   else if (type === "llama3") spec.factors = llama3Factors(nested, headDim, base);
   else if (type !== "default") {
     throw new UnsupportedModelError(
-      `"${fields.path}": "${key}" has the type ${JSON.stringify(type)}; only "default", "linear" and "llama3" can be run.`,
+      `"${fields.path}": "${key}" has the type ${JSON.stringify(type)}; only "default", "linear", "llama3" ` +
+        `and "yarn" can be run.`,
     );
   }
   nested.finish();
   return spec;
+}
+
+function yarnOf(fields: HfFields, nested: HfFields, headDim: number, theta: number): RopeSpec {
+  // Where it is missing transformers takes the context that the configuration states.
+  const originalContext =
+    nested.optionalPositive("original_max_position_embeddings") ?? fields.count("max_position_embeddings");
+  const factor = nested.positive("factor");
+  // DeepSeek's pair of temperatures, whose ratio is taken.
+  const [own, all] = [nested.optionalPositive("mscale"), nested.optionalPositive("mscale_all_dim")];
+  const scaled = (by: number): number => (factor > 1 ? 0.1 * by * Math.log(factor) + 1 : 1);
+  const ratio = own !== undefined && all !== undefined ? scaled(own) / scaled(all) : undefined;
+  const attentionFactor = nested.optionalPositive("attention_factor") ?? ratio;
+  nested.fixed("truncate", true);
+  nested.fixed("finetuned", true, false);
+  const yarn: Yarn = {
+    factor,
+    originalContext,
+    betaFast: nested.optionalPositive("beta_fast") ?? YARN_BETAS.betaFast,
+    betaSlow: nested.optionalPositive("beta_slow") ?? YARN_BETAS.betaSlow,
+    ...(attentionFactor === undefined ? {} : { attentionFactor }),
+  };
+  nested.finish();
+  return yarnRope(theta, headDim, yarn);
 }
 
 /**

@@ -10,6 +10,8 @@ export type WeightStorage =
   | "packed-multiply"
   /** uint8 codes; the weight is code / weight_scale (`bitlinear`). */
   | "packed-divide"
+  /** Ternary weights written out as floats: -s, 0 or s, with s the same in runs of at least 128 columns. */
+  | "unpacked"
   | GptqStorage;
 
 /** GPTQ: codes of a few bits with a scale and a zero for each group of columns. */
@@ -22,23 +24,27 @@ export interface GptqStorage {
 }
 
 /**
- * How weights are stored, from `quantization_config`, or from `weight_bits` of 1bitLLM's models.
- * @throws UnsupportedModelError where nothing says that weights are ternary, or says it in a way not known here
+ * How weights are stored, from `quantization_config`, or from `weight_bits` of 1bitLLM's models. Where neither is there the
+ * weights themselves must be ternary, unless every projection has a norm on its input: only BitNet's layers have those,
+ * and BitNet-embedding stores master weights without saying so.
+ * @throws UnsupportedModelError where it is said in a way not known here
  */
-export function readStorage(path: string, config: Readonly<Record<string, unknown>>, fields: HfFields): WeightStorage {
+export function readStorage(
+  path: string,
+  config: Readonly<Record<string, unknown>>,
+  fields: HfFields,
+  inputNorms: boolean,
+): WeightStorage {
   const value = fields.take("quantization_config");
   if (isRecord(value))
     return value.quant_method === "gptq" ? readGptq(path, value) : fromQuantizationConfig(path, value);
+  if (value !== undefined && value !== null) throw fields.wrong("quantization_config", "an object");
   if (config.weight_bits !== undefined) {
     fields.fixed("weight_bits", 1);
     fields.fixed("input_bits", 8);
     return "master";
   }
-  throw new UnsupportedModelError(
-    `"${path}" has no "quantization_config". Without it nothing says that the weights are to be made ternary; ` +
-      `for BitNet master weights add {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": ` +
-      `"online"}.`,
-  );
+  return inputNorms ? "master" : "unpacked";
 }
 
 function fromQuantizationConfig(path: string, value: Record<string, unknown>): WeightStorage {

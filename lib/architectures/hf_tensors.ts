@@ -36,9 +36,9 @@ export class HfTensors implements TensorFinder {
 
   ternary(role: Role, rows: number, columns: number, layer = 0): TensorRef {
     if (typeof this.storage === "object") return this.gptq(this.storage, role, rows, columns, layer);
-    if (this.storage === "master") {
+    if (this.storage === "master" || this.storage === "unpacked") {
       const ref = this.floats(role, [rows, columns], layer);
-      return { ...ref, format: `${ref.format}_master` };
+      return { ...ref, format: `${ref.format}_${this.storage}` };
     }
     const tensor = this.find(role, layer);
     if (rows % 4 !== 0) {

@@ -3,3 +3,4 @@ export { packedBytes, shortcutBytes } from "./packed_bytes";
 export { ggufName, LAYER_ROLES, type LayerRole, type ModelRole } from "./roles";
 export { architectureNames, describeFolder, describeModel } from "./registry";
 export { linearTensors, specTensors } from "./spec_tensors";
+export { defaultAttentionFactor, YARN_BETAS } from "./yarn";

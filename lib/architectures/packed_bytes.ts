@@ -15,6 +15,9 @@ const GROUPED_BITS: Readonly<Record<string, number>> = {
   ptq1_0: 2 + 32 / 128,
   tq1_0: 2 + 32 / 256,
   tq2_0: 2 + 32 / 256,
+  f32_unpacked: 2 + 32 / 128,
+  f16_unpacked: 2 + 32 / 128,
+  bf16_unpacked: 2 + 32 / 128,
   // With zero points, in the usual groups of 128; 3 bits are held in 4.
   gptq2: 2 + 64 / 128,
   gptq3: 4 + 64 / 128,

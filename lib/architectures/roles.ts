@@ -12,6 +12,8 @@ export type Role = LayerRole | ModelRole;
 /** Names of a role's tensor, without the block's prefix. The first is the one that is written. */
 export interface RoleNames {
   gguf: string;
+  /** In GGUF files whose projections have norms on their inputs: bitnet.cpp's name for the same tensor. */
+  ggufNormIn?: string;
   /** Spellings in Hugging Face folders; one of them must be there. */
   hf: readonly string[];
 }
@@ -33,6 +35,7 @@ export const LAYER_ROLES: Readonly<Record<LayerRole, RoleNames>> = {
   // 1bitLLM's models call the sub-norms inner_attn_ln and ffn_layernorm.
   attnSubNorm: {
     gguf: "attn_sub_norm.weight",
+    ggufNormIn: "attn_output_norm_in.weight",
     hf: ["self_attn.attn_sub_norm.weight", "self_attn.inner_attn_ln.weight", ...inputNorm("self_attn", "o")],
   },
   attnOutput: { gguf: "attn_output.weight", hf: ["self_attn.o_proj.weight"] },
@@ -45,6 +48,7 @@ export const LAYER_ROLES: Readonly<Record<LayerRole, RoleNames>> = {
   up: { gguf: "ffn_up.weight", hf: ["mlp.up_proj.weight"] },
   ffnSubNorm: {
     gguf: "ffn_sub_norm.weight",
+    ggufNormIn: "ffn_down_norm_in.weight",
     hf: ["mlp.ffn_sub_norm.weight", "mlp.ffn_layernorm.weight", ...inputNorm("mlp", "down")],
   },
   down: { gguf: "ffn_down.weight", hf: ["mlp.down_proj.weight"] },
@@ -59,11 +63,17 @@ export const MODEL_ROLES: Readonly<Record<ModelRole, RoleNames>> = {
   ropeFactors: { gguf: "rope_freqs.weight", hf: [] },
 };
 
-/** Full name of a role's tensor in GGUF. */
-export function ggufName(role: Role, layer: number): string {
-  return role in LAYER_ROLES
-    ? `blk.${layer}.${LAYER_ROLES[role as LayerRole].gguf}`
-    : MODEL_ROLES[role as ModelRole].gguf;
+/** Full names of a role's tensor in GGUF files, the usual one first. */
+export function ggufNames(role: Role, layer: number): [string, ...string[]] {
+  if (!(role in LAYER_ROLES)) return [MODEL_ROLES[role as ModelRole].gguf];
+  const { gguf, ggufNormIn } = LAYER_ROLES[role as LayerRole];
+  return [`blk.${layer}.${gguf}`, ...(ggufNormIn === undefined ? [] : [`blk.${layer}.${ggufNormIn}`])];
+}
+
+/** The name to write a role's tensor under. @param normIn whether the model's projections have norms on their inputs */
+export function ggufName(role: Role, layer: number, normIn = false): string {
+  const names = ggufNames(role, layer);
+  return (normIn ? names[1] : undefined) ?? names[0];
 }
 
 /** Full names of a role's tensor in Hugging Face folders; base models leave out the leading "model.". */
@@ -74,6 +84,7 @@ export function hfNames(role: Role, layer: number): string[] {
 }
 
 function inputNorm(block: string, projection: string): string[] {
-  const base = `${block}.${projection}`;
-  return [`${base}_proj_norm_in.weight`, `${base}_proj.norm_in.weight`, `${base}_norm_in.weight`];
+  // BitNet-embedding's folders have the norm inside of the projection.
+  const base = `${block}.${projection}_proj`;
+  return [`${base}.norm.weight`, `${base}_norm_in.weight`];
 }

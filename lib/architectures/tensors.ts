@@ -2,10 +2,10 @@ import type { TensorRef } from "../../types/addon";
 import { ModelFormatError, UnsupportedModelError } from "../errors";
 import { tensorTypeByName, type GgufFile } from "../files/gguf";
 import type { TensorFinder } from "./decoder";
-import { ggufName, type Role } from "./roles";
+import { ggufNames, type Role } from "./roles";
 
-/** Formats a vector may have: ggml writes one-dimensional tensors as f32. */
-const VECTOR_FORMATS = ["f32"];
+/** Formats a vector may have: ggml writes one-dimensional tensors as f32, bitnet.cpp's embedding models as f16. */
+const VECTOR_FORMATS = ["f32", "f16", "bf16"];
 
 /**
  * Hands out the tensors of a GGUF file by role, checking shapes, and in the end refuses those nobody asked for: a bias
@@ -20,21 +20,21 @@ export class GgufTensors implements TensorFinder {
   }
 
   has(role: Role, layer = 0): boolean {
-    return this.file.tensorsByName.has(ggufName(role, layer));
+    return ggufNames(role, layer).some((name) => this.file.tensorsByName.has(name));
   }
 
   vector(role: Role, length: number, layer = 0): TensorRef {
-    const ref = this.take(ggufName(role, layer), [length]);
+    const ref = this.take(role, layer, [length]);
     if (!VECTOR_FORMATS.includes(ref.format)) {
       throw new UnsupportedModelError(
-        `"${this.file.path}": tensor "${ref.name}" is ${ref.format}; norms and biases must be f32. Convert the model again.`,
+        `"${this.file.path}": tensor "${ref.name}" is ${ref.format}; norms and biases must be ${VECTOR_FORMATS.join(", ")}. Convert the model again.`,
       );
     }
     return ref;
   }
 
   ternary(role: Role, rows: number, columns: number, layer = 0): TensorRef {
-    const ref = this.take(ggufName(role, layer), [columns, rows]);
+    const ref = this.take(role, layer, [columns, rows]);
     const type = tensorTypeByName(ref.format);
     if (type?.linear !== true) {
       throw new UnsupportedModelError(
@@ -47,7 +47,7 @@ export class GgufTensors implements TensorFinder {
 
   /** Whether the addon reads the format is the addon's to say. */
   dense(role: Role, rows: number, columns: number): TensorRef {
-    return this.take(ggufName(role, 0), [columns, rows]);
+    return this.take(role, 0, [columns, rows]);
   }
 
   finish(): void {
@@ -60,7 +60,9 @@ export class GgufTensors implements TensorFinder {
     );
   }
 
-  private take(name: string, dims: readonly number[]): TensorRef {
+  private take(role: Role, layer: number, dims: readonly number[]): TensorRef {
+    const names = ggufNames(role, layer);
+    const name = names.find((each) => this.file.tensorsByName.has(each)) ?? names[0];
     const tensor = this.file.tensorsByName.get(name);
     if (tensor === undefined) {
       throw new ModelFormatError(

@@ -27,11 +27,33 @@ export interface VerifyOptions {
 const PIECE_BYTES = 1 << 20;
 const SMOKE_TOKENS = 48;
 
-/** A test for bit patterns that are no finite numbers: exponent bits all set. */
-const NOT_FINITE: Readonly<Record<string, { bytes: 2 | 4; mask: number }>> = {
-  f32: { bytes: 4, mask: 0x7f800000 },
-  f16: { bytes: 2, mask: 0x7c00 },
-  bf16: { bytes: 2, mask: 0x7f80 },
+/** The floating-point numbers of an embedding, head or norm: what must not be all set in their exponents. */
+interface Floats {
+  mask: number;
+  /** Bytes of a number. */
+  size: 2 | 4;
+  /** Bytes from one block to the next, and where in it numbers are; plain floats are blocks of one. */
+  block: number;
+  at: readonly number[];
+}
+
+const halves = (block: number, ...at: number[]): Floats => ({ mask: 0x7c00, size: 2, block, at });
+
+const FLOATS: Readonly<Record<string, Floats>> = {
+  f32: { mask: 0x7f800000, size: 4, block: 4, at: [0] },
+  f16: halves(2, 0),
+  bf16: { mask: 0x7f80, size: 2, block: 2, at: [0] },
+  q8_0: halves(34, 0),
+  q6_k: halves(210, 208),
+  q4_k: halves(144, 0, 2),
+  q4_0: halves(18, 0),
+  q1_0: halves(18, 0),
+  q2_0_g64: halves(18, 0),
+  q2_0_g128: halves(34, 0),
+  pq2_0: halves(34, 0),
+  ptq1_0: halves(28, 26),
+  tq1_0: halves(54, 52),
+  tq2_0: halves(66, 64),
 };
 
 /**
@@ -62,7 +84,11 @@ export async function verifyModel(path: string, options: VerifyOptions = {}): Pr
   await look("hash", () => checkHash(path, options));
   if (!sound || spec === undefined) return findings;
   const { files } = spec;
-  const dense = [...specTensors(spec)].filter(({ format }) => Object.hasOwn(NOT_FINITE, format));
+  // Linear layers' are looked at while they are packed.
+  const linear = new Set(
+    spec.layers.flatMap(({ q, k, v, attnOutput, gate, up, down }) => [q, k, v, attnOutput, gate, up, down]),
+  );
+  const dense = [...specTensors(spec)].filter((ref) => !linear.has(ref) && Object.hasOwn(FLOATS, ref.format));
   await look("dense values", () => checkDense(files, dense, signal));
   let model: Model | undefined;
   try {
@@ -97,20 +123,19 @@ async function checkDense(
 ): Promise<string> {
   let values = 0;
   for (const { file, offset, byteLength, format, name } of tensors) {
-    const { bytes, mask } = NOT_FINITE[format] ?? { bytes: 4, mask: 0x7f800000 };
-    for await (const piece of pieces(files[file] ?? "", offset, byteLength, signal)) {
-      const words =
-        bytes === 2
-          ? new Uint16Array(piece.buffer, piece.byteOffset, piece.length / 2)
-          : new Uint32Array(piece.buffer, piece.byteOffset, piece.length / 4);
-      for (const word of words) {
-        if ((word & mask) === mask)
+    const { mask, size, block, at } = FLOATS[format] ?? halves(2, 0);
+    for await (const piece of pieces(files[file] ?? "", offset, byteLength, signal, block)) {
+      for (let start = 0; start < piece.length; start += block) {
+        for (const place of at) {
+          const word = size === 2 ? piece.readUInt16LE(start + place) : piece.readUInt32LE(start + place);
+          if ((word & mask) !== mask) continue;
           throw new ModelFormatError(`Tensor "${name}" holds a value that is not a finite number.`);
+        }
       }
-      values += words.length;
+      values += (piece.length / block) * at.length;
     }
   }
-  return `${values} values of ${tensors.length} dense tensors are finite numbers.`;
+  return `${values} values and scales of ${tensors.length} dense tensors are finite numbers.`;
 }
 
 /** Greedy text from nothing: a sound model's is no endless repetition of one token, and finite. */
@@ -131,22 +156,26 @@ async function checkGeneration(model: Model, signal: AbortSignal | undefined): P
   return `${tokens.length} tokens of greedy text, ${different} different ones: ${shown}.`;
 }
 
+/** @param block pieces are whole multiples of it */
 async function* pieces(
   path: string,
   offset: number,
   length: number,
   signal: AbortSignal | undefined,
+  block = 1,
 ): AsyncGenerator<Buffer> {
   const handle = await open(path, "r");
   try {
     for (let at = 0; at < length;) {
       if (signal?.aborted) throw new AbortError("Verification was aborted.", { cause: signal.reason });
-      // Memory of its own: pooled memory need not be aligned.
-      const piece = Buffer.alloc(Math.min(PIECE_BYTES, length - at));
-      const { bytesRead } = await handle.read(piece, 0, piece.length, offset + at);
-      if (bytesRead === 0) throw new ModelFormatError(`"${path}" ended while it was being read.`);
-      yield piece.subarray(0, bytesRead);
-      at += bytesRead;
+      const piece = Buffer.alloc(Math.min(PIECE_BYTES - (PIECE_BYTES % block), length - at));
+      for (let read = 0; read < piece.length;) {
+        const { bytesRead } = await handle.read(piece, read, piece.length - read, offset + at + read);
+        if (bytesRead === 0) throw new ModelFormatError(`"${path}" ended while it was being read.`);
+        read += bytesRead;
+      }
+      yield piece;
+      at += piece.length;
     }
   } finally {
     await handle.close();

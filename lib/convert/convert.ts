@@ -6,20 +6,23 @@ import { readGguf, writeGguf, type GgufValue } from "../files/gguf";
 import { readHfFolder } from "../files/hf_folder";
 import { readHfSettings, type Pooling } from "../files/hf_settings";
 import { hyperParameters } from "./metadata";
-import { PACKINGS, type TernaryFormat } from "./packing";
+import { DENSE_TYPES, type DenseFormat } from "./dense";
+import { TERNARY_TYPES, type TernaryFormat } from "./packing";
 import { readHfTokenizer } from "./tokenizer";
-import { WeightConverter, type DenseFormat, type WeightReport } from "./weights";
-
-const DENSE_FORMATS: readonly DenseFormat[] = ["f32", "f16", "bf16"];
+import { WeightConverter, type WeightReport } from "./weights";
 
 /** Options of `convertToGguf`. */
 export interface ConvertOptions {
   /**
    * Type of the ternary matrices; default "i2_s". "tq1_0" and "tq2_0" are llama.cpp's: blocks of 256 with a scale in half
-   * precision, which rounds it.
+   * precision, which rounds it; "q2_0" has blocks of 64, for models with scales by group. "t5" is this package's own, the
+   * smallest: 1.6 bits a weight for any number of columns, with exact scales.
    */
   type?: TernaryFormat;
-  /** Format of the embedding; default "f16". */
+  /**
+   * Format of the embedding; default "f16". "q8_0" and "q6_k" take a half and two fifths of its memory and round; "q2_0"
+   * is for embeddings that are ternary.
+   */
   embeddingType?: DenseFormat;
   /** Format of a head of its own; default that of the embedding. */
   headType?: DenseFormat;
@@ -60,9 +63,9 @@ export async function convertToGguf(
   options: ConvertOptions = {},
 ): Promise<ConversionReport> {
   const ternaryType = options.type ?? "i2_s";
-  if (!Object.hasOwn(PACKINGS, ternaryType)) {
+  if (!Object.hasOwn(TERNARY_TYPES, ternaryType)) {
     throw new InvalidOptionError(
-      `Option "type" is ${JSON.stringify(ternaryType)}; choose ${Object.keys(PACKINGS).join(", ")}.`,
+      `Option "type" is ${JSON.stringify(ternaryType)}; choose ${Object.keys(TERNARY_TYPES).join(", ")}.`,
     );
   }
   const embeddingType = denseFormat("embeddingType", options.embeddingType ?? "f16");
@@ -73,7 +76,8 @@ export async function convertToGguf(
   const chatTemplate = options.chatTemplate ?? settings.chatTemplate;
   const tokenizer = await readHfTokenizer(folder.path, spec.vocabularySize, { ...settings, chatTemplate });
   // llama.cpp knows the sub-norms only as "bitnet"; the activation is stated besides.
-  const architecture = ternaryType !== "i2_s" && spec.architecture === "bitnet-b1.58" ? "bitnet" : spec.architecture;
+  const architecture =
+    !["i2_s", "t5"].includes(ternaryType) && spec.architecture === "bitnet-b1.58" ? "bitnet" : spec.architecture;
   const converter = new WeightConverter(spec, {
     ternaryType,
     embeddingType,
@@ -83,7 +87,7 @@ export async function convertToGguf(
   });
   const tensors = converter.plan();
   const metadata = new Map([
-    ...generalMetadata(architecture, PACKINGS[ternaryType].fileType, options),
+    ...generalMetadata(architecture, TERNARY_TYPES[ternaryType].fileType, options),
     ...hyperParameters(architecture, spec),
     ...poolingMetadata(architecture, settings.pooling),
     ...tokenizer,
@@ -111,15 +115,23 @@ export async function convertToGguf(
 }
 
 function denseFormat(option: string, value: DenseFormat): DenseFormat {
-  if (DENSE_FORMATS.includes(value)) return value;
-  throw new InvalidOptionError(`Option "${option}" is ${JSON.stringify(value)}; choose f16, bf16 or f32.`);
+  if (Object.hasOwn(DENSE_TYPES, value)) return value;
+  throw new InvalidOptionError(
+    `Option "${option}" is ${JSON.stringify(value)}; choose ${Object.keys(DENSE_TYPES).join(", ")}.`,
+  );
 }
 
-function generalMetadata(architecture: string, fileType: number, options: ConvertOptions): [string, GgufValue][] {
+function generalMetadata(
+  architecture: string,
+  fileType: number | undefined,
+  options: ConvertOptions,
+): [string, GgufValue][] {
   const entries: [string, GgufValue][] = [
     ["general.architecture", { type: "string", value: architecture }],
     ["general.type", { type: "string", value: "model" }],
-    ["general.file_type", { type: "uint32", value: fileType }],
+    ...(fileType === undefined
+      ? []
+      : [["general.file_type", { type: "uint32", value: fileType }] as [string, GgufValue]]),
     ["general.quantization_version", { type: "uint32", value: 2 }],
   ];
   for (const key of ["name", "license", "description"] as const) {
@@ -145,8 +157,10 @@ function notes(report: WeightReport, spec: ModelSpec, architecture: string, opti
         `${maxError.toExponential(2)}. With the embedding type f32 all are exact.`,
     );
   }
-  if ((options.type ?? "i2_s") !== "i2_s") {
-    list.push("Scales are rounded to half precision, as the type demands; i2_s keeps them.");
+  const { type = "i2_s" } = options;
+  if (type === "t5") list.push("Only this package reads the type t5.");
+  else if (type !== "i2_s") {
+    list.push("Scales are rounded to half precision, as the type demands; i2_s and t5 keep them.");
     if (architecture === "bitnet" && spec.activation === "relu2") {
       list.push("The model uses squared ReLU, which the file says; llama.cpp computes SiLU for every bitnet file.");
     }

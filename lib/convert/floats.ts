@@ -100,7 +100,7 @@ export function encodeFloats(
     report.maxError = Math.max(report.maxError, error);
   });
   if (report.maxError === Infinity) {
-    throw new ConversionError(`Tensor "${what}" holds values too large for ${format}. Choose the embedding type f32.`);
+    throw new ConversionError(`Tensor "${what}" holds values too large for ${format}. Choose the type f32 for it.`);
   }
   return new Uint8Array(words.buffer);
 }

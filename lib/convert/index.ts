@@ -1,3 +1,3 @@
 export { convertToGguf, type ConversionReport, type ConvertOptions } from "./convert";
-export type { TernaryFormat } from "./packing";
-export type { DenseFormat } from "./weights";
+export { DENSE_TYPES, type DenseFormat } from "./dense";
+export { TERNARY_TYPES, type TernaryFormat } from "./packing";

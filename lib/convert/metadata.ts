@@ -1,4 +1,5 @@
 import type { ModelSpec } from "../../types/addon";
+import { defaultAttentionFactor, YARN_BETAS } from "../architectures";
 import { UnsupportedModelError } from "../errors";
 import type { GgufValue } from "../files/gguf";
 
@@ -36,6 +37,19 @@ export function hyperParameters(architecture: string, spec: ModelSpec): [string,
   count("rope.dimension_count", spec.rope.dimensions);
   real("rope.freq_base", spec.rope.theta);
   if (spec.localRope) real("rope.freq_base_swa", spec.localRope.theta);
+  const { yarn } = spec.rope;
+  if (yarn) {
+    text("rope.scaling.type", "yarn");
+    real("rope.scaling.factor", yarn.factor);
+    count("rope.scaling.original_context_length", yarn.originalContext);
+    if (yarn.betaFast !== YARN_BETAS.betaFast) real("rope.scaling.yarn_beta_fast", yarn.betaFast);
+    if (yarn.betaSlow !== YARN_BETAS.betaSlow) real("rope.scaling.yarn_beta_slow", yarn.betaSlow);
+    // Readers multiply it with the paper's.
+    const { attentionFactor } = yarn;
+    if (attentionFactor !== undefined) {
+      real("rope.scaling.attn_factor", attentionFactor / defaultAttentionFactor(yarn.factor));
+    }
+  }
   if (spec.rope.positionScale !== 1) {
     text("rope.scaling.type", "linear");
     real("rope.scaling.factor", 1 / spec.rope.positionScale);

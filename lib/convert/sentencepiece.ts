@@ -1,17 +1,18 @@
 import { ModelFormatError, UnsupportedModelError } from "../errors";
 import { TokenType, type GgufValue, type GgufVocabulary } from "../files/gguf";
 import { isRecord } from "../files/safetensors";
-import { mergesFromScores } from "../tokenizer/sentencepiece_merges";
+import { mergesFromScores, type Merge } from "../tokenizer/sentencepiece_merges";
 import { Slicer } from "../tokenizer/slices";
 
 /** A SentencePiece vocabulary of a tokenizer.json: BPE with byte fallback, whose merges stand in place of scores. */
 
 const BYTE_PIECE = /^<0x[0-9A-F]{2}>$/;
 const MARK = "\u2581";
+const SPACES = /^\u2581+$/;
 
 /** The `tokenizer.ggml.*` entries of a SentencePiece vocabulary, without special ids. */
 export function sentencePieceMetadata(vocabulary: GgufVocabulary): [string, GgufValue][] {
-  const { tokens, scores, tokenTypes, unknownId, addBos, addSpacePrefix } = vocabulary;
+  const { tokens, scores, tokenTypes, merges, unknownId, addBos, addSpacePrefix } = vocabulary;
   const entries: [string, GgufValue][] = [
     ["tokenizer.ggml.model", { type: "string", value: "llama" }],
     ["tokenizer.ggml.pre", { type: "string", value: "default" }],
@@ -21,6 +22,8 @@ export function sentencePieceMetadata(vocabulary: GgufVocabulary): [string, Gguf
     ["tokenizer.ggml.add_bos_token", { type: "bool", value: addBos }],
     ["tokenizer.ggml.add_space_prefix", { type: "bool", value: addSpacePrefix ?? true }],
   ];
+  // Other readers take the scores alone.
+  if (merges) entries.push(["tokenizer.ggml.merges", { type: "array", elementType: "string", value: merges }]);
   if (unknownId !== undefined) entries.push(["tokenizer.ggml.unknown_token_id", { type: "uint32", value: unknownId }]);
   return entries;
 }
@@ -38,7 +41,7 @@ export interface SentencePieceJson {
   tokens: readonly string[];
   /** `Normal`, `Control`, `UserDefined` or `Unused`; bytes and the unknown token are found here. */
   types: Int32Array;
-  merges: readonly (readonly [string, string])[];
+  merges: readonly Merge[];
   addBos: boolean;
 }
 
@@ -52,6 +55,8 @@ export async function sentencePieceFromJson(source: SentencePieceJson): Promise<
   const unknown = typeof model.unk_token === "string" ? tokens.indexOf(model.unk_token) : -1;
   tokens.forEach((token, id) => {
     if (types[id] === TokenType.Normal && BYTE_PIECE.test(token)) types[id] = TokenType.Byte;
+    // Gemma's runs of spaces: added tokens match their mark in a text, but spaces become them by merging.
+    if (types[id] === TokenType.UserDefined && SPACES.test(token)) types[id] = TokenType.Normal;
   });
   if (unknown >= 0) types[unknown] = TokenType.Unknown;
   const ranks = new Map<string, number>();
@@ -62,8 +67,9 @@ export async function sentencePieceFromJson(source: SentencePieceJson): Promise<
   const scores = Float32Array.from(tokens, (token, id) =>
     types[id] === TokenType.Normal ? -(ranks.get(token) ?? merges.length) : 0,
   );
-  await checkMerges(path, tokens, types, scores, merges);
+  const own = await checkMerges(path, tokens, types, scores, merges);
   return {
+    ...(own ? { merges: own.map((merge) => merge.join(" ")) } : {}),
     model: "llama",
     tokens,
     tokenTypes: types,
@@ -75,14 +81,17 @@ export async function sentencePieceFromJson(source: SentencePieceJson): Promise<
   };
 }
 
-/** Readers make the merges from the scores: they must make these. */
+/**
+ * Readers make the merges from the scores: they must make these. Ways to cut one token have one score, and their order is
+ * the reader's; where the file has another, its merges are returned, to be written besides.
+ */
 async function checkMerges(
   path: string,
   tokens: readonly string[],
   types: Int32Array,
   scores: Float32Array,
-  merges: readonly (readonly [string, string])[],
-): Promise<void> {
+  merges: readonly Merge[],
+): Promise<readonly Merge[] | undefined> {
   if (merges.length >= 2 ** 24)
     throw new ModelFormatError(`"${path}" has ${merges.length} merges, more than any model.`);
   const ids = new Map(tokens.map((token, id) => [token, id]));
@@ -94,13 +103,19 @@ async function checkMerges(
     return id !== undefined && types[id] === TokenType.Normal ? id : undefined;
   };
   const implied = await mergesFromScores(pieces, normal, new Slicer());
-  const same =
-    implied.length === merges.length && implied.every((merge, i) => merge.join(" ") === merges[i]?.join(" "));
-  if (same) return;
-  const at = implied.findIndex((merge, i) => merge.join(" ") !== merges[i]?.join(" "));
+  // Texts are cut at added tokens first, so that nothing is left to merge with one or into one.
+  const possible = merges.filter(([left, right]) =>
+    [left, right, left + right].every((text) => normal(text) !== undefined),
+  );
+  const same = (merge: Merge, i: number): boolean => merge[0] === possible[i]?.[0] && merge[1] === possible[i][1];
+  if (implied.length === possible.length && implied.every(same)) return undefined;
+  const known = new Set(possible.map((merge) => merge.join(" ")));
+  const missing = implied.find((merge) => !known.has(merge.join(" ")));
+  if (missing === undefined && known.size === implied.length) return possible;
   throw new UnsupportedModelError(
-    `"${path}": its merges do not follow from scores of tokens (the first that differs is number ${at}), so a GGUF file ` +
-      `would tokenise differently. Put the model's "tokenizer.model" into the folder in place of tokenizer.json.`,
+    `"${path}": its merges do not follow from scores of tokens (for example ${JSON.stringify(missing ?? possible.at(-1))}), ` +
+      `so a GGUF file would tokenise differently. Put the model's "tokenizer.model" into the folder in place of ` +
+      `tokenizer.json.`,
   );
 }
 

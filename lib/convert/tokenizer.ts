@@ -61,10 +61,10 @@ export async function readHfTokenizer(
   const pre = pieces ? undefined : preTokenizer(path, json);
   const { tokens, types } = readTokens(path, json, model, vocabularySize);
   const merges = readMerges(path, model, new Set(tokens));
-  const addBos = addsBos(path, json, settings.bosId);
+  const { bos: addBos, endId } = readAround(path, json, settings.bosId);
   if (!pre) {
     const vocabulary = await sentencePieceFromJson({ path, json, model, tokens, types, merges, addBos });
-    return withSettings(path, sentencePieceMetadata(vocabulary), tokens.length, settings);
+    return withSettings(path, sentencePieceMetadata(vocabulary), tokens.length, settings, endId);
   }
   checkIgnoreMerges(path, model, pre, tokens, types, merges);
   const entries: [string, GgufValue][] = [
@@ -75,17 +75,21 @@ export async function readHfTokenizer(
     ["tokenizer.ggml.merges", { type: "array", elementType: "string", value: merges.map((pair) => pair.join(" ")) }],
     ["tokenizer.ggml.add_bos_token", { type: "bool", value: addBos }],
   ];
-  return withSettings(path, entries, tokens.length, settings);
+  return withSettings(path, entries, tokens.length, settings, endId);
 }
 
-/** Adds the special ids and the chat template. */
+/** Adds the special ids and the chat template. @param endId the token that goes behind every text */
 function withSettings(
   path: string,
   entries: [string, GgufValue][],
   size: number,
-  { bosId, eosIds, padId, chatTemplate }: HfSettings,
+  { bosId, eosIds: ends, padId, chatTemplate }: HfSettings,
+  endId?: number,
 ): Map<string, GgufValue> {
   const metadata = new Map(entries);
+  // Readers put the EOS behind texts, and nothing else.
+  const eosIds = endId === undefined ? ends : [...new Set([endId, ...ends])];
+  if (endId !== undefined) metadata.set("tokenizer.ggml.add_eos_token", { type: "bool", value: true });
   const id = (key: string, value: number | undefined): void => {
     if (value === undefined) return;
     if (value >= size) throw new ModelFormatError(`"${path}" has no token ${value}, which config.json names.`);
@@ -217,28 +221,46 @@ function checkIgnoreMerges(
   );
 }
 
-/** Whether the post-processor puts BOS in front, and does nothing else that GGUF could not carry. */
-function addsBos(path: string, json: Record<string, unknown>, bosId: number | undefined): boolean {
+/** What goes around every text. */
+interface Around {
+  /** BOS in front. */
+  bos: boolean;
+  /** A token behind, which last-token pooling reads. */
+  endId: number | undefined;
+}
+
+/**
+ * What the post-processor puts around a text: BOS in front, one token behind, or nothing.
+ * @throws UnsupportedModelError where it does more, which GGUF could not carry
+ */
+function readAround(path: string, json: Record<string, unknown>, bosId: number | undefined): Around {
   const outer = json.post_processor;
   const steps: unknown[] = isRecord(outer) && Array.isArray(outer.processors) ? outer.processors : outer ? [outer] : [];
-  let adds = false;
+  const around: Around = { bos: false, endId: undefined };
   for (const step of steps) {
     if (isRecord(step) && step.type === "ByteLevel") continue;
     const single: unknown[] =
       isRecord(step) && step.type === "TemplateProcessing" && Array.isArray(step.single) ? step.single : [];
-    const specials: unknown = isRecord(step) ? step.special_tokens : undefined;
-    const first = single[0];
-    const name = isRecord(first) && isRecord(first.SpecialToken) ? first.SpecialToken.id : undefined;
-    const special = typeof name === "string" && isRecord(specials) ? specials[name] : undefined;
-    const ids: unknown[] = isRecord(special) && Array.isArray(special.ids) ? special.ids : [];
-    const last = single[1];
-    const ok = single.length === 2 && isRecord(last) && "Sequence" in last && ids.length === 1 && ids[0] === bosId;
-    if (!ok || bosId === undefined) {
+    const text = single.findIndex((item) => isRecord(item) && "Sequence" in item);
+    const idOf = (item: unknown): number | undefined => {
+      const name = isRecord(item) && isRecord(item.SpecialToken) ? item.SpecialToken.id : undefined;
+      const specials: unknown = isRecord(step) ? step.special_tokens : undefined;
+      const special = typeof name === "string" && isRecord(specials) ? specials[name] : undefined;
+      const ids: unknown[] = isRecord(special) && Array.isArray(special.ids) ? special.ids : [];
+      return ids.length === 1 && typeof ids[0] === "number" ? ids[0] : undefined;
+    };
+    const [before, after] = [single.slice(0, text).map(idOf), single.slice(text + 1).map(idOf)];
+    const [front, ...moreFront] = before;
+    const [end, ...moreEnd] = after;
+    const wrongFront = before.length > 0 && (front === undefined || front !== bosId || around.bos);
+    const wrongEnd = after.length > 0 && (end === undefined || around.endId !== undefined);
+    if (text < 0 || wrongFront || wrongEnd || moreFront.length + moreEnd.length > 0) {
       throw new UnsupportedModelError(
-        `"${path}" adds tokens around a text other than the BOS of config.json in front.`,
+        `"${path}" adds tokens around a text other than the BOS of config.json in front and one token behind.`,
       );
     }
-    adds = true;
+    around.bos ||= before.length > 0;
+    around.endId ??= end;
   }
-  return adds;
+  return around;
 }

@@ -3,19 +3,18 @@ import type { ModelSpec, TensorRef } from "../../types/addon";
 import { ggufName, LAYER_ROLES, type LayerRole, type ModelRole } from "../architectures";
 import { AbortError, FileError, ModelFormatError, UnsupportedModelError } from "../errors";
 import type { TensorSource } from "../files/gguf";
+import { checkDense, DENSE_TYPES, type DenseFormat } from "./dense";
 import { decodeFloats, encodeFloats, type FloatDtype, type RoundingReport } from "./floats";
-import { checkPacking, packStream, type TernaryFormat } from "./packing";
+import { checkPacking, packStream, TERNARY_TYPES, type Packing, type TernaryFormat } from "./packing";
 import { permutedRow } from "./permutation";
 import { AbsMean, quantiseTernary, unpackStackedQuarters } from "./ternary";
+import { oneScale, readUnpacked } from "./unpacked";
 
 /** Bytes read at a time. Quantising one piece takes a few milliseconds. */
 const PIECE_BYTES = 1 << 19;
 
 /** Largest packed tensor: four output quarters are interleaved in it, so it is held whole. */
 const MAX_PACKED_BYTES = 1 << 30;
-
-/** Formats a dense tensor can be written in. */
-export type DenseFormat = "f32" | "f16" | "bf16";
 
 /** Counts gathered while tensors are written. */
 export interface WeightReport {
@@ -53,15 +52,16 @@ export class WeightConverter {
     const { spec, options } = this;
     const named = (role: ModelRole): string => ggufName(role, 0);
     const out = [this.dense(named("tokenEmbedding"), spec.tokenEmbedding, options.embeddingType)];
-    const { factors } = spec.rope;
-    if (factors) {
+    // YaRN's follow from the metadata.
+    const { factors, yarn } = spec.rope;
+    if (factors && !yarn) {
       const bytes = new Uint8Array(Float32Array.from(factors).buffer);
       out.push({ name: named("ropeFactors"), dims: [factors.length], format: "f32", data: () => [bytes] });
     }
     spec.layers.forEach((layer, i) => {
       for (const [role, ref] of Object.entries(layer) as [string, TensorRef | boolean][]) {
         if (typeof ref === "boolean" || !(role in LAYER_ROLES)) continue;
-        const name = ggufName(role as LayerRole, i);
+        const name = ggufName(role as LayerRole, i, layer.qInputNorm !== undefined);
         out.push(ref.rows === 1 ? this.vector(name, ref) : this.linear(name, ref, role as LayerRole));
       }
     });
@@ -74,12 +74,14 @@ export class WeightConverter {
     const dtype = floatDtype(ref);
     const { rounding } = this.report;
     const pieces = (): AsyncGenerator<Buffer> => this.rows(ref);
+    checkDense(format, ref.name, ref.columns);
+    const { tensorType, encode } = DENSE_TYPES[format];
     return {
       name,
       dims: [ref.columns, ref.rows],
-      format,
+      format: tensorType,
       async *data() {
-        for await (const piece of pieces()) yield encodeFloats(decodeFloats(dtype, piece), format, rounding, ref.name);
+        for await (const piece of pieces()) yield encode(decodeFloats(dtype, piece), ref.columns, rounding, ref.name);
       },
     };
   }
@@ -106,15 +108,18 @@ export class WeightConverter {
     const { rows, columns } = ref;
     checkPacking(ternaryType, ref.name, rows, columns);
     const heads = permute && role === "q" ? this.spec.headCount : permute && role === "k" ? this.spec.headCountKv : 0;
-    const target = { name, dims: [columns, rows], format: ternaryType };
+    const { tensorType, packing } = TERNARY_TYPES[ternaryType];
+    const pack = packing(columns);
+    const target = { name, dims: [columns, rows], format: tensorType };
     if (ref.format === "hf_packed_u8") {
       if (ref.byteLength > MAX_PACKED_BYTES) throw new UnsupportedModelError(`Tensor "${ref.name}" is over 1 GiB.`);
-      return { ...target, data: () => this.fromPacked(ref, heads) };
+      return { ...target, data: () => this.fromPacked(ref, heads, pack) };
     }
-    return { ...target, data: () => this.fromMaster(ref, heads) };
+    if (ref.format.endsWith("_unpacked")) return { ...target, data: () => this.fromUnpacked(ref, heads, pack) };
+    return { ...target, data: () => this.fromMaster(ref, heads, pack) };
   }
 
-  private async *fromMaster(ref: TensorRef, heads: number): AsyncGenerator<Uint8Array> {
+  private async *fromMaster(ref: TensorRef, heads: number, pack: Packing): AsyncGenerator<Uint8Array> {
     const dtype = floatDtype({ ...ref, format: ref.format.replace(/_master$/, "") });
     const mean = new AbsMean(ref.columns);
     for await (const piece of this.rows(ref)) mean.add(decodeFloats(dtype, piece));
@@ -123,15 +128,39 @@ export class WeightConverter {
     const codes = async function* (): AsyncGenerator<Uint8Array> {
       for await (const piece of pieces) yield quantiseTernary(decodeFloats(dtype, piece), scale);
     };
-    yield* packStream(permuted(this.counted(codes()), ref, heads), this.options.ternaryType, () => scale);
+    yield* packStream(permuted(this.counted(codes()), ref, heads), pack, () => scale);
   }
 
-  private async *fromPacked(ref: TensorRef, heads: number): AsyncGenerator<Uint8Array> {
+  private async *fromUnpacked(ref: TensorRef, heads: number, pack: Packing): AsyncGenerator<Uint8Array> {
+    const { columns, name } = ref;
+    const dtype = floatDtype({ ...ref, format: ref.format.replace(/_unpacked$/, "") });
+    let scale = 0;
+    if (!pack.scaledBlocks) {
+      for await (const piece of this.rows(ref)) scale = oneScale(decodeFloats(dtype, piece), columns, scale, name);
+    }
+    // One number for each block of the rows that are in memory.
+    const { block } = pack;
+    let scales: Float32Array = new Float32Array(0);
+    let before = 0;
+    const rows = this.wholeHeads(ref, heads);
+    const codes = async function* (): AsyncGenerator<Uint8Array> {
+      for await (const piece of rows) {
+        before += scales.length;
+        const weights = decodeFloats(dtype, piece);
+        const own = readUnpacked(weights, columns, pack.scaledBlocks ? block : columns, name);
+        scales = own.scales;
+        yield own.codes;
+      }
+    };
+    yield* packStream(this.counted(codes()), pack, pack.scaledBlocks ? (i) => scales[i - before] ?? NaN : () => scale);
+  }
+
+  private async *fromPacked(ref: TensorRef, heads: number, pack: Packing): AsyncGenerator<Uint8Array> {
     const packed = Buffer.alloc(ref.byteLength);
     let at = 0;
     for await (const piece of this.pieces(ref, PIECE_BYTES)) at += piece.copy(packed, at);
     const codes = this.counted(unpackStackedQuarters(packed, ref.name));
-    yield* packStream(permuted(codes, ref, heads), this.options.ternaryType, () => ref.scale ?? NaN);
+    yield* packStream(permuted(codes, ref, heads), pack, () => ref.scale ?? NaN);
   }
 
   private async *counted(codes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -148,6 +177,24 @@ export class WeightConverter {
   private rows(ref: TensorRef): AsyncGenerator<Buffer> {
     const rowBytes = ref.byteLength / ref.rows;
     return this.pieces(ref, rowBytes * Math.max(1, Math.floor(PIECE_BYTES / rowBytes)));
+  }
+
+  /** The rows in pieces of a head each, in the order in which llama-type files store them; as they come without heads. */
+  private async *wholeHeads(ref: TensorRef, heads: number): AsyncGenerator<Buffer> {
+    if (heads === 0) {
+      yield* this.rows(ref);
+      return;
+    }
+    const rowBytes = ref.byteLength / ref.rows;
+    const headRows = ref.rows / heads;
+    for await (const head of this.pieces(ref, rowBytes * headRows)) {
+      const ordered = Buffer.alloc(head.length);
+      for (let row = 0; row < headRows; row++) {
+        const from = permutedRow(row, headRows) * rowBytes;
+        head.copy(ordered, row * rowBytes, from, from + rowBytes);
+      }
+      yield ordered;
+    }
   }
 
   private async *pieces(ref: TensorRef, size: number): AsyncGenerator<Buffer> {

@@ -138,8 +138,11 @@ async function writeSentencePiece(vocabulary: GgufVocabulary, json: JsonWriter, 
   await json.writeAll(written, ([text, id]) => `${JSON.stringify(text)}:${id}`);
   json.write('},"merges":[');
   const pieces = normal.list.map(([text, id]) => ({ text, score: scores?.[id] ?? 0 }));
-  const merges = await mergesFromScores(pieces, (text) => normal.ids.get(text), slicer);
-  await json.writeAll(merges, (merge) => JSON.stringify(merge));
+  if (vocabulary.merges) await json.writeAll(vocabulary.merges, (merge) => JSON.stringify(merge));
+  else {
+    const merges = await mergesFromScores(pieces, (text) => normal.ids.get(text), slicer);
+    await json.writeAll(merges, (merge) => JSON.stringify(merge));
+  }
   json.write("]}}");
 }
 

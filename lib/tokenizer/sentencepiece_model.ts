@@ -168,7 +168,8 @@ function message({ number, value }: Field): Uint8Array {
 
 function text(bytes: Uint8Array): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    // A byte-order mark is a piece like any other.
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (error) {
     throw new ModelFormatError("tokenizer.model is damaged: a piece is no UTF-8.", { cause: error });
   }

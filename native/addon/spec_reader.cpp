@@ -78,6 +78,7 @@ RopeSpec rope(Napi::Value value, const std::string& role) {
   r.theta = as_number(o.Get("theta"), role + ".theta");
   r.dimensions = as_integer(o.Get("dimensions"), role + ".dimensions", 0, uint64_t{1} << 40);
   r.position_scale = as_number(o.Get("positionScale"), role + ".positionScale");
+  if (present(o, "magnitude")) r.magnitude = as_number(o.Get("magnitude"), role + ".magnitude");
   if (present(o, "factors")) {
     if (!o.Get("factors").IsArray()) wrong(role + ".factors", "an array of numbers");
     const auto factors = o.Get("factors").As<Napi::Array>();

@@ -96,6 +96,8 @@ void check_rope(const RopeSpec& rope, const ModelSpec& spec) {
   require(rope.factors.empty() || rope.factors.size() == rope.dimensions / 2, kModelFormat,
           "The model has " + std::to_string(rope.factors.size()) + " RoPE factors for " +
               std::to_string(rope.dimensions / 2) + " frequencies.");
+  require(std::isfinite(rope.magnitude) && rope.magnitude > 0, kUnsupportedModel,
+          "RoPE's magnitude must be positive.");
   for (const double factor : rope.factors) {
     require(std::isfinite(factor) && factor > 0, kModelFormat, "A RoPE factor is not a positive number.");
   }

@@ -48,6 +48,7 @@ struct RopeSpec {
   size_t dimensions = 0;
   double position_scale = 1;
   std::vector<double> factors;  // per frequency; empty: all 1
+  double magnitude = 1;         // of cosines and sines (YaRN's attention factor)
 };
 
 struct ModelSpec {

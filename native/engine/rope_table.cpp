@@ -15,8 +15,8 @@ RopeTable::RopeTable(const RopeSpec& rope, size_t positions) : half_(rope.dimens
     for (size_t p = 0; p < positions; p++) {
       double s, c;
       exact_sin_cos(static_cast<double>(p) * rope.position_scale * frequency, &s, &c);
-      cosines_[p * half_ + i] = static_cast<float>(c);
-      sines_[p * half_ + i] = static_cast<float>(s);
+      cosines_[p * half_ + i] = static_cast<float>(c * rope.magnitude);
+      sines_[p * half_ + i] = static_cast<float>(s * rope.magnitude);
     }
   }
 }

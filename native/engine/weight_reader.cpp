@@ -67,8 +67,12 @@ void WeightReader::read(size_t stored, size_t count, uint8_t* out) const {
     valid = unpack(data_, tensor_.rows, tensor_.columns, stored, count, out);
   }
   if (!valid) {
-    const std::string what = format_.tiled ? "an index that stands for no ternary weights" : "the code 3, which no ternary weight has";
-    throw Error(kModelFormat, "Tensor \"" + tensor_.name + "\" holds " + what + ": the file is damaged or in another layout.");
+    const char* reason = format_.invalid ? format_.invalid
+                         : format_.tiled ? "holds an index that stands for no ternary weights: the file is damaged or in "
+                                           "another layout"
+                                         : "holds the code 3, which no ternary weight has: the file is damaged or in another "
+                                           "layout";
+    throw Error(kModelFormat, "Tensor \"" + tensor_.name + "\" " + reason + ".");
   }
 }
 

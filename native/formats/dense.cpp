@@ -1,5 +1,5 @@
-// Formats whose values are multiplied as floats: plain floats, and ggml's Q6_K blocks (laid out in kernels/float_ops.inl,
-// where they are read).
+// Formats whose values are multiplied as floats: plain floats, and ggml's Q6_K and Q4_K blocks (laid out in
+// kernels/float_ops.inl and dense_blocks.inl, where they are read).
 #include "formats/format.h"
 
 namespace bitnet {
@@ -21,5 +21,6 @@ extern const Format kFormatF32 = dense_format<DenseType::kF32>("f32");
 extern const Format kFormatF16 = dense_format<DenseType::kF16>("f16");
 extern const Format kFormatBf16 = dense_format<DenseType::kBf16>("bf16");
 extern const Format kFormatQ6_K = dense_format<DenseType::kQ6_K>("q6_k");
+extern const Format kFormatQ4_K = dense_format<DenseType::kQ4_K>("q4_k");
 
 }  // namespace bitnet

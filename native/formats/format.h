@@ -60,6 +60,9 @@ struct Format {
 
   // Whether tiles whose sizes the file does not tell take the place of rows: `bytes` is 0 where they aren't known either.
   bool tiled = false;
+
+  // What to say of a tensor where unpack_codes returns false; null: it holds the code 3.
+  const char* invalid = nullptr;
 };
 
 constexpr int kNoDense = -1;
@@ -69,6 +72,7 @@ extern const Format kFormatF16;
 extern const Format kFormatBf16;
 extern const Format kFormatQ8_0;
 extern const Format kFormatQ6_K;
+extern const Format kFormatQ4_K;
 extern const Format kFormatI2S;
 extern const Format kFormatTl1;
 extern const Format kFormatTl2;
@@ -76,12 +80,16 @@ extern const Format kFormatHfPackedU8;
 extern const Format kFormatF32Master;
 extern const Format kFormatF16Master;
 extern const Format kFormatBf16Master;
+extern const Format kFormatF32Unpacked;
+extern const Format kFormatF16Unpacked;
+extern const Format kFormatBf16Unpacked;
 extern const Format kFormatTq1_0;
 extern const Format kFormatTq2_0;
 extern const Format kFormatPtq1_0;
 extern const Format kFormatPq2_0;
 extern const Format kFormatIq1Bn;
 extern const Format kFormatIq2Bn;
+extern const Format kFormatT5;
 extern const Format kFormatQ1_0;
 extern const Format kFormatQ2_0G64;
 extern const Format kFormatQ2_0G128;

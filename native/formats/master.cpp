@@ -1,40 +1,11 @@
 // Master weights: floats that become ternary while they are packed (see Format::row_magnitude).
 #include <cmath>
-#include <cstring>
 
+#include "formats/floats.h"
 #include "formats/format.h"
 
 namespace bitnet {
 namespace {
-
-float value_f32(const uint8_t* row, size_t i) {
-  float v;
-  std::memcpy(&v, row + 4 * i, 4);
-  return v;
-}
-
-float value_bf16(const uint8_t* row, size_t i) {
-  uint16_t bits;
-  std::memcpy(&bits, row + 2 * i, 2);
-  const uint32_t wide = static_cast<uint32_t>(bits) << 16;
-  float v;
-  std::memcpy(&v, &wide, 4);
-  return v;
-}
-
-float value_f16(const uint8_t* row, size_t i) {
-  uint16_t h;
-  std::memcpy(&h, row + 2 * i, 2);
-  const uint32_t sign = static_cast<uint32_t>(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 0x3ff;
-  if (exponent == 0) {
-    const float f = static_cast<float>(mantissa) * 5.9604644775390625e-8f;  // subnormal: mantissa * 2^-24, exact
-    return sign ? -f : f;
-  }
-  const uint32_t bits = sign | (exponent == 31 ? 0x7f800000u : (exponent + 112) << 23) | mantissa << 13;
-  float v;
-  std::memcpy(&v, &bits, 4);
-  return v;
-}
 
 template <size_t Size>
 size_t bytes(size_t rows, size_t columns) {

@@ -16,6 +16,7 @@ constexpr GroupScales kScales = {128, 1, 1, Q::unpack<unpack<1>>, Q::scales, Q::
 
 }  // namespace
 
-extern const Format kFormatQ1_0 = {"q1_0", Q::bytes, Q::unpack<unpack<2>>, nullptr, kNoDense, nullptr, nullptr, &kScales};
+extern const Format kFormatQ1_0 = {"q1_0", Q::bytes, Q::unpack<unpack<2>>, nullptr,
+                                  static_cast<int>(DenseType::kQ1_0), nullptr, nullptr, &kScales};
 
 }  // namespace bitnet

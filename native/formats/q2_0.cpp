@@ -40,8 +40,9 @@ constexpr GroupScales kScales = {N, 2, 1, Q<N>::template unpack<unpack_any<N>>, 
 
 template <size_t N>
 constexpr Format format(const char* name) {
-  return {name,    Q<N>::bytes, Q<N>::template unpack<unpack_ternary<N>>, nullptr, kNoDense, nullptr, nullptr,
-          &kScales<N>};
+  return {name,    Q<N>::bytes, Q<N>::template unpack<unpack_ternary<N>>,
+          nullptr, static_cast<int>(N == 64 ? DenseType::kQ2_0G64 : DenseType::kQ2_0G128),
+          nullptr, nullptr,     &kScales<N>};
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ constexpr GroupScales kScales = {32, 4, 8, Q::unpack<unpack>, Q::scales, nullptr
 
 }  // namespace
 
-extern const Format kFormatQ4_0 = {"q4_0", Q::bytes, nullptr, nullptr, kNoDense, nullptr, nullptr, &kScales};
+extern const Format kFormatQ4_0 = {"q4_0", Q::bytes, nullptr, nullptr, static_cast<int>(DenseType::kQ4_0),
+                                  nullptr, nullptr, &kScales};
 
 }  // namespace bitnet

@@ -5,9 +5,11 @@ namespace bitnet {
 
 const std::vector<const Format*>& all_formats() {
   static const std::vector<const Format*> formats = {
-      &kFormatF32, &kFormatF16, &kFormatBf16, &kFormatQ8_0, &kFormatQ6_K, &kFormatI2S, &kFormatTl1, &kFormatTl2,
+      &kFormatF32, &kFormatF16, &kFormatBf16, &kFormatQ8_0, &kFormatQ6_K, &kFormatQ4_K,
+      &kFormatI2S, &kFormatTl1, &kFormatTl2,
       &kFormatHfPackedU8, &kFormatF32Master, &kFormatF16Master, &kFormatBf16Master,
-      &kFormatTq1_0, &kFormatTq2_0, &kFormatPtq1_0, &kFormatPq2_0, &kFormatIq1Bn, &kFormatIq2Bn,
+      &kFormatF32Unpacked, &kFormatF16Unpacked, &kFormatBf16Unpacked,
+      &kFormatTq1_0, &kFormatTq2_0, &kFormatPtq1_0, &kFormatPq2_0, &kFormatIq1Bn, &kFormatIq2Bn, &kFormatT5,
       &kFormatQ1_0, &kFormatQ2_0G64, &kFormatQ2_0G128, &kFormatQ4_0,
       &kFormatGptq2, &kFormatGptq3, &kFormatGptq4,
   };

@@ -39,9 +39,9 @@ constexpr GroupScales kPtqScales = {128, 2, 1, Ptq::unpack<unpack_ptq1_0>, Ptq::
 
 }  // namespace
 
-extern const Format kFormatTq1_0 = {"tq1_0", Tq::bytes, Tq::unpack<unpack_tq1_0>, nullptr, kNoDense, nullptr, nullptr,
-                                    &kTqScales};
-extern const Format kFormatPtq1_0 = {"ptq1_0", Ptq::bytes, Ptq::unpack<unpack_ptq1_0>, nullptr, kNoDense, nullptr, nullptr,
-                                     &kPtqScales};
+extern const Format kFormatTq1_0 = {"tq1_0", Tq::bytes, Tq::unpack<unpack_tq1_0>, nullptr,
+                                    static_cast<int>(DenseType::kTq1_0), nullptr, nullptr, &kTqScales};
+extern const Format kFormatPtq1_0 = {"ptq1_0", Ptq::bytes, Ptq::unpack<unpack_ptq1_0>, nullptr,
+                                     static_cast<int>(DenseType::kPtq1_0), nullptr, nullptr, &kPtqScales};
 
 }  // namespace bitnet

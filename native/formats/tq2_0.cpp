@@ -22,6 +22,7 @@ constexpr GroupScales kScales = {256, 2, 1, Tq::unpack<unpack>, Tq::scales, Tq::
 
 }  // namespace
 
-extern const Format kFormatTq2_0 = {"tq2_0", Tq::bytes, Tq::unpack<unpack>, nullptr, kNoDense, nullptr, nullptr, &kScales};
+extern const Format kFormatTq2_0 = {"tq2_0", Tq::bytes, Tq::unpack<unpack>, nullptr,
+                                   static_cast<int>(DenseType::kTq2_0), nullptr, nullptr, &kScales};
 
 }  // namespace bitnet

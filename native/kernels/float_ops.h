@@ -23,8 +23,11 @@ struct QuantizedRow {
 
 enum class Activation { kRelu2, kSilu, kGelu };
 enum class KvType { kF32, kF16, kInt8 };
-// Storage of matrices that are multiplied with float activations (embedding, head).
-enum class DenseType { kF32, kF16, kBf16, kQ8_0, kQ6_K };
+// Storage of matrices that are multiplied with float activations (embedding, head). From kQ1_0 on: blocks of small codes,
+// in the order of dense_blocks.inl's table.
+enum class DenseType {
+  kF32, kF16, kBf16, kQ8_0, kQ6_K, kQ1_0, kQ2_0G64, kQ2_0G128, kTq1_0, kTq2_0, kPtq1_0, kQ4_0, kQ4_K
+};
 
 constexpr size_t kKvBlock = 32;  // positions in a block of the KV cache
 
@@ -106,6 +109,14 @@ constexpr size_t dense_row_bytes(DenseType type, size_t n) {
     case DenseType::kBf16: return n * 2;
     case DenseType::kQ8_0: return n % 32 ? 0 : n / 32 * 34;
     case DenseType::kQ6_K: return n % 256 ? 0 : n / 256 * 210;
+    case DenseType::kQ1_0: return n % 128 ? 0 : n / 128 * 18;
+    case DenseType::kQ2_0G64: return n % 64 ? 0 : n / 64 * 18;
+    case DenseType::kQ2_0G128: return n % 128 ? 0 : n / 128 * 34;
+    case DenseType::kTq1_0: return n % 256 ? 0 : n / 256 * 54;
+    case DenseType::kTq2_0: return n % 256 ? 0 : n / 256 * 66;
+    case DenseType::kPtq1_0: return n % 128 ? 0 : n / 128 * 28;
+    case DenseType::kQ4_0: return n % 32 ? 0 : n / 32 * 18;
+    case DenseType::kQ4_K: return n % 256 ? 0 : n / 256 * 144;
   }
   return 0;
 }

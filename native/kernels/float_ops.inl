@@ -381,6 +381,8 @@ BITNET_INLINE V plain_partial(const uint8_t* row, size_t i, size_t count) {
   return plain<D>(padded, 0);
 }
 
+#include "kernels/dense_blocks.inl"
+
 // R rows x T tokens; row(r) is the address of row r.
 template <DenseType D, int R, int T, class Row>
 BITNET_INLINE void dense_tile(Row&& row, size_t n, const float* x, size_t ldx, float* y, size_t ldy) {
@@ -482,6 +484,7 @@ void dense_list(DenseType type, const uint8_t* w, size_t n, const int32_t* ids, 
     case DenseType::kBf16: return dense_list_as<DenseType::kBf16>(w, n, ids, count, x, y);
     case DenseType::kQ8_0: return dense_list_as<DenseType::kQ8_0>(w, n, ids, count, x, y);
     case DenseType::kQ6_K: return dense_list_as<DenseType::kQ6_K>(w, n, ids, count, x, y);
+    default: return block_dense_list(type, w, n, ids, count, x, y);
   }
 }
 
@@ -493,10 +496,12 @@ void dense(DenseType type, const uint8_t* w, size_t n, size_t row_begin, size_t 
     case DenseType::kBf16: return dense_as<DenseType::kBf16>(w, n, row_begin, row_end, x, ldx, tokens, y, ldy);
     case DenseType::kQ8_0: return dense_as<DenseType::kQ8_0>(w, n, row_begin, row_end, x, ldx, tokens, y, ldy);
     case DenseType::kQ6_K: return dense_as<DenseType::kQ6_K>(w, n, row_begin, row_end, x, ldx, tokens, y, ldy);
+    default: return block_dense(type, w, n, row_begin, row_end, x, ldx, tokens, y, ldy);
   }
 }
 
 void dense_row(DenseType type, const uint8_t* w, size_t n, size_t row_index, float scale, float* out) {
+  if (type >= DenseType::kQ1_0) return block_row(type, w, n, row_index, scale, out);
   const uint8_t* row = w + row_index * dense_row_bytes(type, n);
   const V s = V::set1(scale);
   if (type == DenseType::kQ8_0) {

@@ -39,6 +39,7 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 // Everything an operation wrote, so that two tables can be compared by one memcmp each.
 struct Outputs {
   std::vector<std::pair<std::string, std::vector<uint8_t>>> items;
+  bool lists_agree = true;  // dense_list gave dense's bits everywhere
   template <class T>
   void add(const std::string& name, const std::vector<T>& v) {
     const auto* p = reinterpret_cast<const uint8_t*>(v.data());
@@ -135,6 +136,17 @@ void run_dense(const FloatOps& ops, DenseType type, size_t n, size_t tokens, Out
     }
     for (size_t i = 0; type == DenseType::kQ8_0 && i < n / 32; i++) tame_f16(base + i * 34);
     for (size_t i = 0; type == DenseType::kQ6_K && i < n / 256; i++) tame_f16(base + i * 210 + 208);
+    // Types of equal blocks: columns, bytes, and where their f16 fields stand.
+    struct Fields { DenseType type; size_t columns, bytes, first, last; };
+    for (const Fields& f : {Fields{DenseType::kQ1_0, 128, 18, 0, 0}, Fields{DenseType::kQ2_0G64, 64, 18, 0, 0},
+                            Fields{DenseType::kQ2_0G128, 128, 34, 0, 0}, Fields{DenseType::kTq1_0, 256, 54, 52, 52},
+                            Fields{DenseType::kTq2_0, 256, 66, 64, 64}, Fields{DenseType::kPtq1_0, 128, 28, 26, 26},
+                            Fields{DenseType::kQ4_0, 32, 18, 0, 0}, Fields{DenseType::kQ4_K, 256, 144, 0, 2}}) {
+      for (size_t i = 0; type == f.type && i < n / f.columns; i++) {
+        tame_f16(base + i * f.bytes + f.first);
+        tame_f16(base + i * f.bytes + f.last);
+      }
+    }
   }
   const Floats x = random_floats(n * tokens, rng, 1.0f);
   Floats y(rows * tokens), row(n);
@@ -143,6 +155,10 @@ void run_dense(const FloatOps& ops, DenseType type, size_t n, size_t tokens, Out
   out.add("dense" + suffix + " tokens=" + std::to_string(tokens), y);
   ops.dense_row(type, w.data(), n, 7, 1.5f, row.data());
   out.add("dense_row" + suffix, row);
+  const int32_t ids[] = {12, 3, 3, 0, 7};
+  Floats listed(5);
+  ops.dense_list(type, w.data(), n, ids, 5, x.data(), listed.data());
+  for (size_t i = 0; i < 5; i++) out.lists_agree &= !std::memcmp(&listed[i], &y[static_cast<size_t>(ids[i])], 4);
 }
 
 Outputs run_all(const FloatOps& ops, bool quick) {
@@ -158,7 +174,8 @@ Outputs run_all(const FloatOps& ops, bool quick) {
       }
     }
   }
-  for (auto type : {DenseType::kF32, DenseType::kF16, DenseType::kBf16, DenseType::kQ8_0, DenseType::kQ6_K}) {
+  for (int i = 0; i <= static_cast<int>(DenseType::kQ4_K); i++) {
+    const auto type = static_cast<DenseType>(i);
     for (size_t n : {20, 96, 256, 768}) {
       for (size_t tokens : {1, 2, 3, 4, 7}) run_dense(ops, type, n, tokens, out);
     }
@@ -272,6 +289,7 @@ void test_float_ops(bool quick, TestResult& result) {
   check_int8_kv(result);
   check_half_conversions(kScalarFloatOps, result);
   const Outputs expected = run_all(kScalarFloatOps, quick);
+  result.check(expected.lists_agree, "scalar dense_list differs from dense");
   for (const auto* ops : tables) {
     if (ops->required & ~cpu_features()) {
       result.skipped++;
@@ -284,6 +302,7 @@ void test_float_ops(bool quick, TestResult& result) {
       result.check(got.items[i].second == expected.items[i].second,
                    std::string(ops->level) + " differs from scalar: " + expected.items[i].first);
     }
+    result.check(got.lists_agree, std::string(ops->level) + " dense_list differs from dense");
     check_half_conversions(*ops, result);
     std::printf("%s float operations %s\n", result.failed == before ? "ok  " : "FAIL", ops->level);
   }

@@ -118,7 +118,13 @@ test.each<[string, Record<string, MetadataValue | undefined>, RegExp, typeof Bit
     /hidden_activation.*"gelu"/,
     UnsupportedModelError,
   ],
-  ["YaRN scaling", { [`${b}rope.scaling.type`]: text("yarn") }, /"yarn"/, ModelFormatError],
+  ["an unknown scaling", { [`${b}rope.scaling.type`]: text("dynamic") }, /"dynamic"/, ModelFormatError],
+  [
+    "YaRN without its original context",
+    { [`${b}rope.scaling.type`]: text("yarn"), [`${b}rope.scaling.factor`]: f32(4) },
+    /original_context_length.*missing/,
+    ModelFormatError,
+  ],
   ["a scaling factor of unknown kind", { [`${b}rope.scaling.factor`]: f32(2) }, /scaling\.type/, ModelFormatError],
   ["a missing block count", { [`${b}block_count`]: undefined }, /block_count.*missing/, ModelFormatError],
   ["a block count of the wrong type", { [`${b}block_count`]: f32(2) }, /block_count.*integer/, ModelFormatError],
@@ -235,10 +241,17 @@ describe("tensors", () => {
     },
   );
 
-  test("dense linear weights and half-precision norms are refused", async () => {
+  test("dense linear weights are refused, and norms in anything but floats", async () => {
     const replaced = (other: TensorToWrite): TensorToWrite[] => tensors.map((t) => (t.name === other.name ? other : t));
     await expect(describeWith(replaced(matrix("ffn_up", "F16")))).rejects.toThrow(/ffn_up.*f16.*neither ternary/);
-    await expect(describeWith(replaced(norm("blk.0.ffn_norm", "F16")))).rejects.toThrow(/ffn_norm.*f16/);
+    await expect(describeWith(replaced(norm("blk.0.ffn_norm", "F16")))).resolves.toBeDefined();
+    const blocks: TensorToWrite = {
+      name: "blk.0.ffn_norm.weight",
+      type: "Q8_0",
+      shape: [width],
+      bytes: Buffer.alloc((width / 32) * 34),
+    };
+    await expect(describeWith(replaced(blocks))).rejects.toThrow(/ffn_norm.*q8_0/);
   });
 });
 

@@ -5,16 +5,20 @@ import { join } from "node:path";
 import { verifyModel, type Finding } from "../../lib/benchmark/verify";
 import { BUNDLED_MODEL_PATH } from "../../lib/files/bundled";
 import { readGguf } from "../../lib/files/gguf";
-import { temporaryFolder, writeTinyModel } from "../helpers/tiny_model";
+import { temporaryFolder, writeTinyModel, type TinyModelOptions } from "../helpers/tiny_model";
 
 const folder = temporaryFolder();
 let files = 0;
 
 const failed = (findings: Finding[]): string[] => findings.filter(({ ok }) => !ok).map(({ check }) => check);
 
-async function damaged(tensor: string, change: (bytes: Buffer) => void): Promise<string> {
+async function damaged(
+  tensor: string,
+  change: (bytes: Buffer) => void,
+  options: TinyModelOptions = {},
+): Promise<string> {
   const path = join(folder, `${files++}.gguf`);
-  writeTinyModel(path);
+  writeTinyModel(path, options);
   const bytes = readFileSync(path);
   const { offset, byteLength } = (await readGguf(path)).tensorsByName.get(tensor)!;
   change(bytes.subarray(offset, offset + byteLength));
@@ -64,6 +68,26 @@ test.each<[string, string, (bytes: Buffer) => void, string[], RegExp]>([
   const findings = await verifyModel(await damaged(tensor, change));
   expect(failed(findings).filter((check) => check !== "generation")).toEqual(checks);
   expect(findings.find(({ ok }) => !ok)?.detail).toMatch(message);
+});
+
+test.each<[NonNullable<TinyModelOptions["embedding"]>, number]>([
+  ["Q8_0", 34 * 7],
+  ["Q6_K", 210 * 3 + 208],
+  ["Q4_K", 144 * 5 + 2],
+  ["Q1_0", 18 * 9],
+  ["PQ2_0", 34 * 2],
+  ["TQ1_0", 54 * 4 + 52],
+  ["PTQ1_0", 28 * 4 + 26],
+])("a scale in a %s embedding that is no number is found", async (embedding, at) => {
+  const options: TinyModelOptions = { embedding, heads: 4, headDim: 64, layers: 1 };
+  const infinite = (bytes: Buffer): unknown => bytes.writeUInt16LE(0x7c00, at);
+  const findings = await verifyModel(await damaged("token_embd.weight", infinite, options));
+  expect(findings.find(({ check }) => check === "dense values")).toMatchObject({
+    ok: false,
+    detail: expect.stringContaining("token_embd") as string,
+  });
+  const sound = await verifyModel(await damaged("token_embd.weight", () => undefined, options));
+  expect(sound.find(({ check }) => check === "dense values")?.ok).toBe(true);
 });
 
 test("a wrong hash and a truncated file are found", async () => {

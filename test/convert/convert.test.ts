@@ -116,7 +116,7 @@ const q0 = "model.layers.0.self_attn.q_proj";
 test.each<[string, Storage, FolderChanges, RegExp, typeof BitnetError]>([
   ["another model type", "master", { config: { model_type: "mamba" } }, /model_type.*"mamba"/, UnsupportedModelError],
   ["an unknown key", "master", { config: { sliding_window: 4 } }, /"sliding_window"/, UnsupportedModelError],
-  ["RoPE scaling", "master", { config: { rope_scaling: { type: "yarn" } } }, /rope_scaling/, UnsupportedModelError],
+  ["RoPE scaling", "master", { config: { rope_scaling: { type: "dynamic" } } }, /rope_scaling/, UnsupportedModelError],
   ["biases", "master", { config: { attention_bias: true } }, /attention_bias/, UnsupportedModelError],
   ["another activation", "master", { config: { hidden_act: "gelu" } }, /hidden_act.*"gelu"/, ModelFormatError],
   [

@@ -1,6 +1,6 @@
 import { fromFloat16, toBfloat16, toFloat16 } from "../../lib/convert/floats";
 import { packI2sCodes } from "../../lib/convert/i2s";
-import { packStream } from "../../lib/convert/packing";
+import { packStream, TERNARY_TYPES } from "../../lib/convert/packing";
 import { permutedRow } from "../../lib/convert/permutation";
 import { findUnreachableToken } from "../../lib/convert/merges";
 import { AbsMean, quantiseTernary, unpackStackedQuarters } from "../../lib/convert/ternary";
@@ -25,7 +25,7 @@ describe("I2_S", () => {
       yield codes.subarray(5, 200);
       yield codes.subarray(200);
     }
-    const bytes = await collect(packStream(pieces(), "i2_s", () => 0.5));
+    const bytes = await collect(packStream(pieces(), TERNARY_TYPES.i2_s.packing(256), () => 0.5));
     expect(bytes.length).toBe(96);
     expect([...bytes.subarray(0, 4)]).toEqual([0x24, 0x49, 0x92, 0x24]);
     expect(bytes.readFloatLE(64)).toBe(0.5);
@@ -47,7 +47,7 @@ describe("llama.cpp's ternary types", () => {
       yield codes.subarray(0, 100);
       yield codes.subarray(100);
     }
-    return collect(packStream(pieces(), format, () => 0.5));
+    return collect(packStream(pieces(), TERNARY_TYPES[format].packing(256), () => 0.5));
   };
 
   test("TQ2_0: value p + 32 n of a group of 128 is the bit pair 2 n of byte p, then a half-precision scale", async () => {
@@ -80,7 +80,9 @@ describe("llama.cpp's ternary types", () => {
       await Promise.resolve();
       yield codes.subarray(0, 256);
     }
-    await expect(collect(packStream(one(), "tq2_0", () => 1e9))).rejects.toThrow(ConversionError);
+    await expect(collect(packStream(one(), TERNARY_TYPES.tq2_0.packing(256), () => 1e9))).rejects.toThrow(
+      ConversionError,
+    );
   });
 });
 

@@ -18,6 +18,7 @@ export const TENSOR_TYPE_IDS = {
   F16: 1,
   Q4_0: 2,
   Q8_0: 8,
+  Q4_K: 12,
   Q6_K: 14,
   BF16: 30,
   TQ1_0: 34,

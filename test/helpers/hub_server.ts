@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 
 /** What a request is answered with instead of the file: see `HubServer.faults`. */
-export type Fault = "cut" | "corrupt" | "stall" | "ignore-range" | number;
+export type Fault = "none" | "cut" | "corrupt" | "stall" | "ignore-range" | number;
 
 /** A request as it came. */
 export interface SeenRequest {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { bfloat, f32, packed, tokenizer, writeSafetensors, type HfTensor } from "./hf_folder";
 import { normal, uniform } from "./random";
 
-/** Families by `model_type`; the bitnet folder calls its sub-norms as 1bitLLM does where `oldNames` is set. */
+/** Families by `model_type`. */
 export type FolderFamily = "bitnet" | "llama" | "qwen2" | "qwen3" | "gemma3_text";
 
 /** What the folder shall be. */
@@ -16,7 +16,15 @@ export interface TinyFolderOptions {
   headDim?: number;
   width?: number;
   ffn?: number;
-  storage?: "F32" | "BF16" | "F16" | "packed-multiply" | "packed-divide";
+  /**
+   * Master weights by dtype, packed ones by what their scale does, or floats that are ternary already (in F16), with a scale
+   * for each 128 columns of a row or for each matrix; those have no quantization_config.
+   */
+  storage?: "F32" | "BF16" | "F16" | "packed-multiply" | "packed-divide" | "unpacked-groups" | "unpacked-matrix";
+  /** Embedding and head are ternary too, with a scale for each 128 columns, in F16. */
+  ternaryEmbedding?: boolean;
+  /** Sub-norms named as in 1bitLLM's folders. */
+  oldNames?: boolean;
   tied?: boolean;
   /** Norms on the input of every projection. */
   inputNorms?: boolean;
@@ -61,6 +69,19 @@ export function writeTinyFolder(folder: string, options: TinyFolderOptions): voi
       [length],
       Array.from({ length }, () => base + 0.1 * next()),
     );
+  /** -s, 0 or s; one run in eight is all zeros, one weight in three is zero elsewhere. */
+  const ternaryFloats = (rows: number, columns: number, size: number, one = false): number[] => {
+    const anyScale = (): number => size * (0.7 + 0.6 * random());
+    let scale = anyScale();
+    let empty = false;
+    return Array.from({ length: rows * columns }, (_, i) => {
+      if ((i % columns) % 128 === 0) {
+        if (!one) scale = anyScale();
+        empty = random() < 0.125;
+      }
+      return empty ? 0 : scale * (Math.floor(random() * 3) - 1);
+    });
+  };
   const linear = (name: string, rows: number, columns: number): void => {
     if (storage.startsWith("packed")) {
       const codes = Array.from({ length: rows * columns }, () => Math.floor(random() * 3) - 1);
@@ -68,6 +89,11 @@ export function writeTinyFolder(folder: string, options: TinyFolderOptions): voi
       // About 1 / sqrt(live columns), and never a power of two, so that its direction shows.
       const scale = (0.7 + 0.6 * random()) / Math.sqrt((columns * 2) / 3);
       put(`${name}.weight_scale`, [1], [storage === "packed-divide" ? 1 / scale : scale], "F32");
+      return;
+    }
+    if (storage.startsWith("unpacked")) {
+      const size = Math.sqrt(1.5 / columns);
+      put(`${name}.weight`, [rows, columns], ternaryFloats(rows, columns, size, storage === "unpacked-matrix"), "F16");
       return;
     }
     const deviation = 1 / Math.sqrt(columns);
@@ -79,7 +105,7 @@ export function writeTinyFolder(folder: string, options: TinyFolderOptions): voi
     );
   };
   const projection = (block: string, name: string, rows: number, columns: number): void => {
-    if (options.inputNorms) norm(`${block}.${name}_proj_norm_in`, columns, 1);
+    if (options.inputNorms) norm(`${block}.${name}_proj.norm`, columns, 1);
     linear(`${block}.${name}_proj`, rows, columns);
     if (family === "qwen2" && ["q", "k", "v"].includes(name)) {
       put(
@@ -91,6 +117,10 @@ export function writeTinyFolder(folder: string, options: TinyFolderOptions): voi
   };
 
   const embedding = (name: string): void => {
+    if (options.ternaryEmbedding) {
+      put(`${name}.weight`, [vocabulary, width], ternaryFloats(vocabulary, width, 0.3), "F16");
+      return;
+    }
     const values = Array.from({ length: vocabulary * width }, () => 0.25 * next());
     put(`${name}.weight`, [vocabulary, width], values);
   };
@@ -112,8 +142,8 @@ export function writeTinyFolder(folder: string, options: TinyFolderOptions): voi
       norm(`${p}.post_feedforward_layernorm`, width);
     }
     if (family === "bitnet") {
-      norm(`${p}.self_attn.attn_sub_norm`, heads * headDim);
-      norm(`${p}.mlp.ffn_sub_norm`, ffn);
+      norm(`${p}.self_attn.${options.oldNames ? "inner_attn_ln" : "attn_sub_norm"}`, heads * headDim);
+      norm(`${p}.mlp.${options.oldNames ? "ffn_layernorm" : "ffn_sub_norm"}`, ffn);
     }
     projection(`${p}.mlp`, "gate", ffn, width);
     projection(`${p}.mlp`, "up", ffn, width);
@@ -142,11 +172,15 @@ export function writeTinyFolder(folder: string, options: TinyFolderOptions): voi
     bos_token_id: 258,
     eos_token_id: 259,
     ...(family === "gemma3_text" ? { query_pre_attn_scalar: headDim } : {}),
-    quantization_config: {
-      quant_method: "bitnet",
-      linear_class: storage === "packed-divide" ? "bitlinear" : "autobitlinear",
-      quantization_mode: storage.startsWith("packed") ? "offline" : "online",
-    },
+    ...(storage.startsWith("unpacked")
+      ? {}
+      : {
+          quantization_config: {
+            quant_method: "bitnet",
+            linear_class: storage === "packed-divide" ? "bitlinear" : "autobitlinear",
+            quantization_mode: storage.startsWith("packed") ? "offline" : "online",
+          },
+        }),
     ...options.config,
   };
   writeFileSync(join(folder, "config.json"), JSON.stringify(config));

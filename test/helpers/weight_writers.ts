@@ -1,9 +1,10 @@
 /** Random weights in the formats of GGUF files, written from the formats' definitions. */
+import { blockTensor, type BlockType } from "./block_writers";
 import { normal } from "./random";
 import type { TensorToWrite } from "./gguf_builder";
 
 /** Formats a dense matrix can be written in. */
-export type DenseFormat = "F32" | "F16" | "BF16" | "Q8_0" | "Q6_K";
+export type DenseFormat = "F32" | "F16" | "BF16" | "Q8_0" | "Q6_K" | "Q4_K" | Exclude<BlockType, "Q8_0">;
 
 /** I2_S bytes of ternary codes (-1, 0, 1): blocks of 128 in 32 bytes, then the scale and 28 zero bytes. */
 export function i2sBytes(codes: ArrayLike<number>, scale: number): Buffer {
@@ -86,6 +87,32 @@ export function randomDense(
       bytes = Buffer.from(Array.from({ length: (count / 256) * 210 }, byte));
       for (let at = 0; at < bytes.length; at += 210) bytes.writeUInt16LE(unsigned(randomHalf(-15, random)), at + 208);
       break;
+    case "Q4_K":
+      if (columns % 256 !== 0) throw new Error(`Q4_K needs columns in multiples of 256, not ${columns}`);
+      bytes = Buffer.from(Array.from({ length: (count / 256) * 144 }, byte));
+      for (let at = 0; at < bytes.length; at += 144) {
+        bytes.writeUInt16LE(unsigned(randomHalf(-12, random)), at);
+        bytes.writeUInt16LE(unsigned(randomHalf(-10, random)), at + 2);
+      }
+      break;
+    default:
+      return randomBlocks(name, type, rows, columns, random);
   }
   return { name, type, shape: [rows, columns], bytes };
+}
+
+/** Scales of about 0.25 over the integers that the type has. */
+function randomBlocks(
+  name: string,
+  type: Exclude<BlockType, "Q8_0">,
+  rows: number,
+  columns: number,
+  random: () => number,
+): TensorToWrite {
+  const codes = Int8Array.from({ length: rows * columns }, () => {
+    if (type === "Q4_0") return Math.floor(random() * 16) - 8;
+    return type === "Q1_0" ? 2 * Math.floor(random() * 2) - 1 : Math.floor(random() * 3) - 1;
+  });
+  const low = type === "Q4_0" ? -7 : -4;
+  return blockTensor(name, type, { codes, columns, scale: () => randomHalf(low, random) & 0x7fff });
 }

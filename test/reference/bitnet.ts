@@ -6,9 +6,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { DecoderWeights, LayerWeights } from "./decoder";
 import type { GgufFile } from "./gguf";
-import { decodeLinear } from "./blocks";
+import { decodeEmbedding, decodeLinear } from "./blocks";
 import { readSafetensors } from "./safetensors";
-import { decodeDense, decodePackedUint8, quantiseMaster, type DenseMatrix } from "./weights";
+import { decodePackedUint8, quantiseMaster, type DenseMatrix } from "./weights";
 import type { StoredTensor, TernaryMatrix } from "./weights";
 
 type Activation = DecoderWeights["activation"];
@@ -58,7 +58,7 @@ export function bitnetFromGguf(file: GgufFile): DecoderWeights {
     if (typeof value !== "number") throw new Error(`the file lacks ${architecture}.${key}`);
     return value;
   };
-  const dense = (name: string): DenseMatrix => decodeDense(required(tensors, name));
+  const dense = (name: string): DenseMatrix => decodeEmbedding(required(tensors, name));
   const vector = (name: string): Float64Array => dense(name).values;
   const ternary = (name: string): TernaryMatrix => decodeLinear(required(tensors, name));
 
@@ -108,18 +108,24 @@ interface FolderConfig {
   rms_norm_eps: number;
   rope_theta: number;
   tie_word_embeddings: boolean;
-  quantization_config: { linear_class: string; quantization_mode: string };
+  quantization_config?: { linear_class: string; quantization_mode: string };
+  /** 1bitLLM's folders have these in its place, and master weights. */
+  weight_bits?: number;
+  input_bits?: number;
 }
 
 /** A Hugging Face folder, packed ("offline": codes times weight_scale) or with master weights ("online"). */
 export function bitnetFromFolder(folder: string): DecoderWeights {
   const config = JSON.parse(readFileSync(join(folder, "config.json"), "utf8")) as FolderConfig;
-  const { linear_class: linearClass, quantization_mode: mode } = config.quantization_config;
+  const old = config.weight_bits === 1 && config.input_bits === 8;
+  const { linear_class: linearClass, quantization_mode: mode } = old
+    ? { linear_class: "autobitlinear", quantization_mode: "online" }
+    : config.quantization_config!;
   if (linearClass !== "autobitlinear") throw new Error(`the reference does not know linear class ${linearClass}`);
   if (config.hidden_act !== "relu2" && config.hidden_act !== "silu") throw new Error(`activation ${config.hidden_act}`);
 
   const tensors = readSafetensors(join(folder, "model.safetensors"));
-  const dense = (name: string): DenseMatrix => decodeDense(required(tensors, name));
+  const dense = (name: string): DenseMatrix => decodeEmbedding(required(tensors, name));
   const vector = (name: string): Float64Array => dense(name).values;
   const ternary = (name: string): TernaryMatrix => {
     if (mode === "online") return quantiseMaster(dense(name));
@@ -135,12 +141,12 @@ export function bitnetFromFolder(folder: string): DecoderWeights {
       query: ternary(of("self_attn.q_proj")),
       key: ternary(of("self_attn.k_proj")),
       value: ternary(of("self_attn.v_proj")),
-      attentionSubNorm: vector(of("self_attn.attn_sub_norm")),
+      attentionSubNorm: vector(of(old ? "self_attn.inner_attn_ln" : "self_attn.attn_sub_norm")),
       attentionOutput: ternary(of("self_attn.o_proj")),
       ffnNorm: vector(of("post_attention_layernorm")),
       gate: ternary(of("mlp.gate_proj")),
       up: ternary(of("mlp.up_proj")),
-      ffnSubNorm: vector(of("mlp.ffn_sub_norm")),
+      ffnSubNorm: vector(of(old ? "mlp.ffn_layernorm" : "mlp.ffn_sub_norm")),
       down: ternary(of("mlp.down_proj")),
     };
   });

@@ -3,7 +3,7 @@
  * multiplies.
  */
 import { halfToNumber } from "./numbers";
-import { decodeI2S, type StoredTensor, type TernaryMatrix } from "./weights";
+import { decodeDense, decodeI2S, type DenseMatrix, type StoredTensor, type TernaryMatrix } from "./weights";
 
 interface BlockFormat {
   columns: number;
@@ -78,6 +78,7 @@ export const BLOCK_FORMATS: Readonly<Record<string, Readonly<Pick<BlockFormat, "
 
 /** The matrix of a linear layer: I2_S, or blocks with scales of their own. */
 export function decodeLinear(tensor: StoredTensor): TernaryMatrix {
+  if (tensor.format === "T5") return decodeT5(tensor);
   const format = FORMATS[tensor.format];
   if (!format) return decodeI2S(tensor);
   const [rows = 0, columns = 0] = tensor.shape;
@@ -90,4 +91,25 @@ export function decodeLinear(tensor: StoredTensor): TernaryMatrix {
     for (let i = 0; i < format.columns; i++) codes[b * format.columns + i] = format.weight(block, i);
   }
   return { rows, columns, codes, scale: NaN, groups: { columns: format.columns, scales } };
+}
+
+/** An embedding or head: floats, ggml's larger blocks, or the blocks of linear layers. */
+export function decodeEmbedding(tensor: StoredTensor): DenseMatrix {
+  if (!FORMATS[tensor.format] || tensor.format === "Q8_0") return decodeDense(tensor);
+  const { rows, columns, codes, groups } = decodeLinear(tensor);
+  const values = Float64Array.from(codes, (code, i) => code * groups!.scales[Math.floor(i / groups!.columns)]!);
+  return { rows, columns, values };
+}
+
+/** Rows of a float32 scale and base-3 digits, least significant first, five a byte. */
+function decodeT5({ shape: [rows = 0, columns = 0], bytes }: StoredTensor): TernaryMatrix {
+  const stride = 4 + Math.ceil(columns / 5);
+  const codes = new Int8Array(rows * columns);
+  const scales = Float64Array.from({ length: rows }, (_, row) => bytes.readFloatLE(row * stride));
+  for (let i = 0; i < codes.length; i++) {
+    const column = i % columns;
+    const byte = bytes.readUInt8(Math.floor(i / columns) * stride + 4 + Math.floor(column / 5));
+    codes[i] = (Math.floor(byte / 3 ** (column % 5)) % 3) - 1;
+  }
+  return { rows, columns, codes, scale: NaN, groups: { columns, scales } };
 }

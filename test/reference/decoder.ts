@@ -58,6 +58,8 @@ export interface DecoderWeights {
   embeddingScale?: number;
   /** Divides the frequencies of RoPE. */
   ropeFactors?: readonly number[];
+  /** Multiplies cosines and sines (YaRN). */
+  ropeMagnitude?: number;
   /** RoPE turns neighbours (2i, 2i + 1) in place of halves: llama-type GGUF files. */
   ropeNeighbours?: boolean;
   embedding: DenseMatrix;
@@ -175,6 +177,8 @@ export function project(matrix: TernaryMatrix, x: QuantisedActivations): Float64
 export interface RopeOptions {
   /** Divides frequency i. */
   factors?: readonly number[];
+  /** Multiplies cosines and sines. */
+  magnitude?: number;
   /** Element 2 i turns with 2 i + 1. */
   neighbours?: boolean;
 }
@@ -185,7 +189,7 @@ export function rope(
   headDim: number,
   position: number,
   theta: number,
-  { factors, neighbours }: RopeOptions = {},
+  { factors, magnitude = 1, neighbours }: RopeOptions = {},
 ): Float64Array {
   const half = headDim / 2;
   const result = new Float64Array(x.length);
@@ -195,8 +199,8 @@ export function rope(
       const [at, to] = neighbours ? [start + 2 * i, start + 2 * i + 1] : [start + i, start + half + i];
       const first = x[at]!;
       const second = x[to]!;
-      result[at] = first * Math.cos(angle) - second * Math.sin(angle);
-      result[to] = second * Math.cos(angle) + first * Math.sin(angle);
+      result[at] = magnitude * (first * Math.cos(angle) - second * Math.sin(angle));
+      result[to] = magnitude * (second * Math.cos(angle) + first * Math.sin(angle));
     }
   }
   return result;
@@ -292,7 +296,11 @@ export class ReferenceSequence {
     const cache = this.caches[layer]!;
     const { epsilon, headDim } = weights;
     const theta = w.ropeTheta ?? weights.ropeTheta;
-    const turn: RopeOptions = { factors: weights.ropeFactors ?? [], neighbours: weights.ropeNeighbours ?? false };
+    const turn: RopeOptions = {
+      factors: weights.ropeFactors ?? [],
+      magnitude: weights.ropeMagnitude ?? 1,
+      neighbours: weights.ropeNeighbours ?? false,
+    };
     const own = (x: Float64Array, norm?: Float64Array): QuantisedActivations =>
       this.quantise(norm ? store(rmsNorm(x, norm, epsilon)) : x);
     const heads = (x: Float64Array, norm?: Float64Array): Float64Array => {

@@ -2,7 +2,7 @@
 import type { DecoderWeights, LayerWeights } from "./decoder";
 import type { GgufFile } from "./gguf";
 import { folderDecoder, ggufDecoder } from "./named";
-import { folderVectors } from "./qwen";
+import { folderVectors, ggufVectors } from "./qwen";
 
 /** Five local layers, then a global one; local layers turn with base 10000. */
 function locality(layer: number, window: number): Partial<LayerWeights> {
@@ -13,8 +13,7 @@ function locality(layer: number, window: number): Partial<LayerWeights> {
 export function gemma3FromGguf(file: GgufFile): DecoderWeights {
   const window = Number(file.metadata.get("gemma3.attention.sliding_window"));
   const decoder = ggufDecoder(file, (tensors, p, i) => ({
-    queryNorm: tensors.vector(`${p}attn_q_norm.weight`),
-    keyNorm: tensors.vector(`${p}attn_k_norm.weight`),
+    ...ggufVectors(tensors, p),
     attentionPostNorm: tensors.vector(`${p}post_attention_norm.weight`),
     ffnPostNorm: tensors.vector(`${p}post_ffw_norm.weight`),
     ...locality(i, window),

@@ -12,10 +12,11 @@ export interface GgufFile {
 }
 
 /** Type ids of ggml.h, and 36 of bitnet.cpp, with the bytes `count` elements take. */
-const TENSOR_TYPES: Record<number, { format: string; bytes: (count: number) => number }> = {
+const TENSOR_TYPES: Record<number, { format: string; bytes: (count: number, columns: number) => number }> = {
   0: { format: "F32", bytes: (count) => count * 4 },
   1: { format: "F16", bytes: (count) => count * 2 },
   8: { format: "Q8_0", bytes: (count) => (count / 32) * 34 },
+  12: { format: "Q4_K", bytes: (count) => (count / 256) * 144 },
   14: { format: "Q6_K", bytes: (count) => (count / 256) * 210 },
   30: { format: "BF16", bytes: (count) => count * 2 },
   36: { format: "I2_S", bytes: (count) => count / 4 + 32 },
@@ -27,6 +28,8 @@ const TENSOR_TYPES: Record<number, { format: string; bytes: (count: number) => n
   42: { format: "Q2_0", bytes: (count) => (count / 64) * 18 },
   142: { format: "PQ2_0", bytes: (count) => (count / 128) * 34 },
   143: { format: "PTQ1_0", bytes: (count) => (count / 128) * 28 },
+  // This package's own: a float32 scale and five weights a byte, row by row.
+  21557: { format: "T5", bytes: (count, columns) => (count / columns) * (4 + Math.ceil(columns / 5)) },
 };
 
 class Cursor {
@@ -111,7 +114,10 @@ export function readGguf(path: string): GgufFile {
   for (const { name, shape, type, offset } of infos) {
     const known = TENSOR_TYPES[type];
     if (known === undefined) throw new Error(`${path}: tensor ${name} has type ${type}, unknown to the reference`);
-    const length = known.bytes(shape.reduce((product, size) => product * size, 1));
+    const length = known.bytes(
+      shape.reduce((product, size) => product * size, 1),
+      shape.at(-1) ?? 1,
+    );
     const bytes = cursor.file.subarray(dataStart + offset, dataStart + offset + length);
     if (bytes.length !== length) throw new Error(`${path}: tensor ${name} is truncated`);
     tensors.set(name, { name, format: known.format, shape, bytes });

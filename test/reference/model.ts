@@ -73,7 +73,10 @@ const GGUF_READERS: Readonly<Record<string, (file: GgufFile) => DecoderWeights>>
 /** Loads a GGUF file or a Hugging Face folder. The options hold for every sequence of the model. */
 export function loadReference(path: string, options: DecoderOptions = {}): ReferenceModel {
   if (statSync(path).isDirectory()) {
-    const { model_type: type } = JSON.parse(readFileSync(join(path, "config.json"), "utf8")) as { model_type: string };
+    const config = JSON.parse(readFileSync(join(path, "config.json"), "utf8")) as Record<string, unknown>;
+    // 1bitLLM's folders say "llama".
+    const old = Array.isArray(config.architectures) && config.architectures.includes("BitnetForCausalLM");
+    const type = old ? "bitnet" : String(config.model_type);
     const read = FOLDER_READERS[type];
     if (!read) throw new Error(`the reference does not know model type ${type}`);
     return new ReferenceModel(read(path), options);

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import type { DecoderWeights, LayerWeights } from "./decoder";
 import type { GgufFile } from "./gguf";
 import { readSafetensors } from "./safetensors";
-import { decodeDense, decodeI2S, decodePackedUint8, quantiseMaster } from "./weights";
+import { decodeEmbedding, decodeLinear } from "./blocks";
+import { decodeDense, decodePackedUint8, quantiseMaster, readTernaryFloats } from "./weights";
 import type { DenseMatrix, StoredTensor, TernaryMatrix } from "./weights";
 
 /** Tensors by name. */
@@ -23,24 +24,31 @@ function named(tensors: Map<string, StoredTensor>, ternary: (tensor: StoredTenso
   };
   return {
     has: (name) => tensors.has(name),
-    dense: (name) => decodeDense(get(name)),
+    dense: (name) => decodeEmbedding(get(name)),
     vector: (name) => decodeDense(get(name)).values,
     ternary: (name) => ternary(get(name)),
   };
 }
 
-/** The I2_S and dense tensors of a GGUF file. */
+/** The tensors of a GGUF file. */
 export function ggufTensors(file: GgufFile): NamedTensors {
-  return named(file.tensors, decodeI2S);
+  return named(file.tensors, decodeLinear);
 }
 
 /** config.json and tensors of a folder, whose linear weights are floats or packed bytes. */
 export function folderTensors(folder: string): { config: Record<string, unknown>; tensors: NamedTensors } {
   const config = JSON.parse(readFileSync(join(folder, "config.json"), "utf8")) as Record<string, unknown>;
-  const divides = (config.quantization_config as Record<string, unknown> | undefined)?.linear_class === "bitlinear";
+  const storage = config.quantization_config as Record<string, unknown> | undefined;
+  // transformers' default of linear_class is "bitlinear".
+  const divides = storage !== undefined && (storage.linear_class ?? "bitlinear") === "bitlinear";
+  const stated = storage !== undefined || config.weight_bits !== undefined;
   const stored = readSafetensors(join(folder, "model.safetensors"));
   const tensors = named(stored, (tensor) => {
-    if (tensor.format !== "U8") return quantiseMaster(decodeDense(tensor));
+    if (tensor.format !== "U8") {
+      // Nothing says how the weights are to become ternary: they are, or they have BitNet's norms in front.
+      const bitLinear = stated || stored.has(tensor.name.replace(/weight$/, "norm.weight"));
+      return bitLinear ? quantiseMaster(decodeDense(tensor)) : readTernaryFloats(decodeDense(tensor));
+    }
     const scale = decodeDense(stored.get(`${tensor.name}_scale`)!).values[0]!;
     return decodePackedUint8(tensor, divides ? 1 / scale : scale);
   });

@@ -40,6 +40,16 @@ const SHAPES: Record<string, TinyModelOptions> = {
   "own F32 head": { head: "F32" },
   "own Q8_0 head": { head: "Q8_0", heads: 6, kvHeads: 3, headDim: 64 },
   "own Q6_K head": { head: "Q6_K", heads: 4, headDim: 64 },
+  // What Bonsai (Q1_0), Ternary-Bonsai (Q2_0, PQ2_0, PTQ1_0) and llama.cpp's ternary files (Q4_K) have here.
+  "Q1_0 embedding as head": { embedding: "Q1_0" },
+  "own Q1_0 head": { embedding: "Q1_0", head: "Q1_0", width: 384 },
+  "Q2_0 embedding in blocks of 64, as head": { embedding: "Q2_0", heads: 2, kvHeads: 1, width: 192 },
+  "PQ2_0 embedding, own PTQ1_0 head": { embedding: "PQ2_0", head: "PTQ1_0", width: 384 },
+  "TQ1_0 embedding as head": { embedding: "TQ1_0", heads: 4, headDim: 64 },
+  "TQ2_0 embedding as head": { embedding: "TQ2_0", heads: 8, headDim: 64 },
+  "Q4_K embedding, own Q6_K head": { embedding: "Q4_K", head: "Q6_K", heads: 4, headDim: 64 },
+  "Q4_K embedding as head": { embedding: "Q4_K", heads: 8, headDim: 64 },
+  "Q4_0 embedding as head": { embedding: "Q4_0", width: 160 },
 };
 
 /** Rounding to f16 or int8 adds ties of its own: only small models have prompts that stay clear of those too. */

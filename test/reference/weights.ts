@@ -71,6 +71,42 @@ function decodeQ6_K(bytes: Buffer, values: Float64Array): void {
   }
 }
 
+/**
+ * Q4_K: blocks of 256 as binary16 d and dmin, twelve bytes of eight 6-bit scales and minima, and 128 bytes of nibbles: each
+ * run of 32 bytes holds 32 weights in its low and the next 32 in its high nibbles. weight = d * scale * code - dmin * min.
+ */
+function decodeQ4_K(bytes: Buffer, values: Float64Array): void {
+  for (let block = 0; block * 256 < values.length; block++) {
+    const base = block * 144;
+    const [d, least] = [halfToNumber(bytes.readUInt16LE(base)), halfToNumber(bytes.readUInt16LE(base + 2))];
+    // Twelve bytes: low six bits of scales 0..3, of minima 0..3, then nibbles of both for 4..7, whose two high bits are
+    // the high bits of the first eight bytes.
+    const packed = Array.from({ length: 12 }, (_, i) => bytes.readUInt8(base + 4 + i));
+    for (let i = 0; i < 256; i++) {
+      const group = i >> 5;
+      let [scale, minimum] = [packed[group]! % 64, packed[group + 4]! % 64];
+      if (group >= 4) {
+        scale = (packed[group + 4]! % 16) + 16 * Math.floor(packed[group - 4]! / 64);
+        minimum = Math.floor(packed[group + 4]! / 16) + 16 * Math.floor(packed[group]! / 64);
+      }
+      const byte = bytes.readUInt8(base + 16 + 32 * (group >> 1) + (i % 32));
+      const code = group % 2 === 0 ? byte % 16 : byte >> 4;
+      values[block * 256 + i] = d * scale * code - least * minimum;
+    }
+  }
+}
+
+/** Floats that are -s, 0 or s with the same s in every run of 128 columns of a row. */
+export function readTernaryFloats({ rows, columns, values }: DenseMatrix): TernaryMatrix {
+  let run = 128;
+  while (columns % run !== 0) run /= 2;
+  const codes = Int8Array.from(values, Math.sign);
+  const scales = Float64Array.from({ length: values.length / run }, (_, i) =>
+    values.subarray(i * run, (i + 1) * run).reduce((most, value) => Math.max(most, Math.abs(value)), 0),
+  );
+  return { rows, columns, codes, scale: NaN, groups: { columns: run, scales } };
+}
+
 /** Any dense tensor as float64. */
 export function decodeDense(tensor: StoredTensor): DenseMatrix {
   const count = elementCount(tensor);
@@ -97,6 +133,10 @@ export function decodeDense(tensor: StoredTensor): DenseMatrix {
     case "Q6_K":
       requireBytes(tensor, (count / 256) * 210);
       decodeQ6_K(bytes, values);
+      break;
+    case "Q4_K":
+      requireBytes(tensor, (count / 256) * 144);
+      decodeQ4_K(bytes, values);
       break;
     default:
       throw new Error(`${tensor.name}: the reference has no decoder for ${tensor.format}`);

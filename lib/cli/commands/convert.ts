@@ -1,5 +1,5 @@
 import { Option, type Command } from "commander";
-import { convertToGguf, type DenseFormat, type TernaryFormat } from "../../convert";
+import { convertToGguf, DENSE_TYPES, TERNARY_TYPES, type DenseFormat, type TernaryFormat } from "../../convert";
 import { formatBytes } from "../../engine";
 import { readTextFile } from "../input";
 import { interruptSignal } from "../interrupt";
@@ -16,6 +16,9 @@ interface Flags {
   json?: boolean;
 }
 
+const TERNARY = Object.keys(TERNARY_TYPES);
+const DENSE = Object.keys(DENSE_TYPES);
+
 /** `node-bitnet convert <folder> <file>` */
 export function addConvert(program: Command): void {
   program
@@ -23,18 +26,10 @@ export function addConvert(program: Command): void {
     .description("Convert a Hugging Face folder (safetensors) to a GGUF file")
     .argument("<folder>", "folder with config.json, tokenizer.json and safetensors")
     .argument("<file>", "GGUF file to write; it appears complete or not at all")
+    .addOption(new Option("--type <type>", "format of the ternary matrices").choices(TERNARY).default("i2_s"))
+    .addOption(new Option("--embedding-type <type>", "format of the embedding").choices(DENSE).default("f16"))
     .addOption(
-      new Option("--type <type>", "format of the ternary matrices").choices(["i2_s", "tq1_0", "tq2_0"]).default("i2_s"),
-    )
-    .addOption(
-      new Option("--embedding-type <type>", "format of the embedding").choices(["f16", "bf16", "f32"]).default("f16"),
-    )
-    .addOption(
-      new Option("--head-type <type>", "format of a head of its own (default: the embedding's)").choices([
-        "f16",
-        "bf16",
-        "f32",
-      ]),
+      new Option("--head-type <type>", "format of a head of its own (default: the embedding's)").choices(DENSE),
     )
     .option("--name <text>", "the model's name")
     .option("--license <id>", "the model's licence, an SPDX identifier")

@@ -128,6 +128,14 @@ export const TENSOR_TYPES: readonly TensorType[] = [
   rowScaled(135, "iq2_bn", 64, 16, 4),
   blocks(142, "pq2_0", 128, 34, TERNARY),
   blocks(143, "ptq1_0", 128, 28, TERNARY),
+  // This package's own dense type (native/formats/t5.cpp); the id is its name in ASCII, far from everybody else's.
+  {
+    id: 0x5435,
+    name: "t5",
+    ternary: true,
+    linear: true,
+    byteLength: (rows, columns) => rows * (4 + Math.ceil(columns / 5)),
+  },
 ];
 
 const BY_ID = new Map<number, TensorType[]>();

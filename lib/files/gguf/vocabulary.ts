@@ -24,7 +24,7 @@ export interface GgufVocabulary {
   tokens: StringList;
   /** `TokenType` values, one a token; all `Normal` when the file has none. */
   tokenTypes: Int32Array;
-  /** BPE merges by falling priority, each "left right". */
+  /** BPE merges by falling priority, each "left right"; in a SentencePiece vocabulary in place of those of the scores. */
   merges?: StringList;
   /** SentencePiece scores, one a token. */
   scores?: Float32Array;

@@ -4,6 +4,7 @@ import { mkdir, open, readFile, rename, rm, stat, statfs, writeFile, type FileHa
 import { dirname, join } from "node:path";
 import { AbortError, BitnetError, FileError } from "../../errors";
 import { get, readBody, TransientError, withRetries, type HubConnection } from "./client";
+import { lock } from "./lock";
 
 /** A file to fetch. */
 export interface RemoteFile {
@@ -237,46 +238,4 @@ async function readState(path: string, partial: string, bytes: number, partBytes
 async function saveState(path: string, state: State): Promise<void> {
   await writeFile(`${path}.tmp`, JSON.stringify(state));
   await rename(`${path}.tmp`, path);
-}
-
-/** Locks that this process holds or asks for. */
-const held = new Set<string>();
-
-/** Keeps two downloads from writing one file. The lock of a process that is gone is taken over. */
-async function lock(path: string, name: string): Promise<() => Promise<void>> {
-  const busy = (who: string): FileError =>
-    new FileError(`${who} is downloading ${name} already. Wait for it, or stop it.`);
-  if (held.has(path)) throw busy("This process");
-  held.add(path);
-  const release = async (): Promise<void> => {
-    held.delete(path);
-    await rm(path, { force: true });
-  };
-  try {
-    for (let tries = 0; tries < 2; tries++) {
-      try {
-        await writeFile(path, String(process.pid), { flag: "wx" });
-        return release;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-        const owner = Number(await readFile(path, "utf8").catch(() => "0"));
-        // In a container every start has the same process id: a lock of our own id was left by a dead one.
-        if (owner > 0 && owner !== process.pid && isRunning(owner)) throw busy(`Process ${owner}`);
-        await rm(path, { force: true });
-      }
-    }
-    throw busy("Another process");
-  } catch (error) {
-    held.delete(path);
-    throw error;
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }

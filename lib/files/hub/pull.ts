@@ -198,7 +198,10 @@ function choose({ repo, file }: HubReference, files: readonly RemoteFile[]): Rem
   }
   const folder = files.filter(({ name }) => FOLDER_FILES.has(name) || WEIGHTS.test(name));
   const has = (test: (name: string) => boolean): boolean => folder.some(({ name }) => test(name));
-  if (has((name) => name === "config.json") && has((name) => WEIGHTS.test(name))) return folder;
+  if (has((name) => name === "config.json") && has((name) => WEIGHTS.test(name))) {
+    // Weights last: a folder in the cache that has them has all the rest too, wherever a download was stopped.
+    return [...folder.filter(({ name }) => !WEIGHTS.test(name)), ...folder.filter(({ name }) => WEIGHTS.test(name))];
+  }
   throw new FileError(
     `"${repo}" has neither a GGUF file nor config.json with safetensors weights; it is no model that can be run.`,
   );
