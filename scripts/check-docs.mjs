@@ -1,22 +1,30 @@
 // Checks every code block and link of README.md, CONTRIBUTING.md and docs/:
 //
-//   ts     type-checked as a module that imports the built package
-//   sh     each `node-bitnet` command and option exists in its --help, each `npm run` script in package.json
+//   ts     type-checked as a module that imports the built package, and run, in a folder where the bundled model lies as
+//          model.gguf, unless it listens on a port or begins with a comment "Needs ..."
+//   sh     each `node-bitnet` command and option exists in its --help, each `npm run` script in package.json; commands of
+//          RUNNABLE are run, in the same folder
 //   json   parses
 //   links  relative ones lead to a file
 //
 // A block of another language, or a `ts` block after a line `<!-- not checked: why -->`, is left alone.
 // Usage: npm run test:docs    after `npm run build`. The last line reads "<n> passed, <n> failed".
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { transformSync } from "esbuild";
+
+/** Commands that end by themselves within seconds and change nothing outside the folder. */
+const RUNNABLE = ["generate", "embed", "inspect", "verify", "perplexity", "kernels"];
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const cli = join(root, "dist/cli/main.js");
 /** Below the repository, so that `import "node-bitnet"` finds the build. */
 const work = join(root, "build-docs");
+
+prepareFolder();
 
 let passed = 0;
 const problems = [];
@@ -35,6 +43,8 @@ for (const page of pages) {
   checkLinks(page, text);
 }
 typeCheck();
+for (const [i, { where, code }] of programs.entries()) if (isRunnable(code)) runProgram(where, code, i);
+rmSync(work, { recursive: true, force: true });
 
 for (const problem of problems) console.log(`FAIL ${problem}`);
 console.log(`${passed} passed, ${problems.length} failed`);
@@ -68,7 +78,7 @@ function checkShell(where, code) {
     for (const [, name] of line.matchAll(/npm run (?:--silent )?([\w:-]+)/g)) {
       verdict(scripts[name] !== undefined, `${where}: package.json has no script "${name}"`);
     }
-    const command = /(?:^|\s|&&)(?:npx )?node-bitnet (.*)/.exec(line.replace(/#.*/, ""))?.[1];
+    const command = /(?:^|[|&] )(?:npx )?node-bitnet (.*)/.exec(line.replace(/#.*/, ""))?.[1];
     if (command === undefined) continue;
     const words = command
       .split(/\s+(?:\||&&|>|<)\s+/)[0]
@@ -80,6 +90,7 @@ function checkShell(where, code) {
       const known = new RegExp(`(^|[\\s,])${option}([\\s,=]|$)`, "m").test(help ?? "");
       verdict(known, `${where}: "${words[0]}" has no option ${option}`);
     }
+    if (RUNNABLE.includes(words[0])) runCommand(where, line);
   }
 }
 
@@ -122,9 +133,40 @@ function checkLinks(page, text) {
   }
 }
 
-function typeCheck() {
+function prepareFolder() {
   rmSync(work, { recursive: true, force: true });
-  mkdirSync(work, { recursive: true });
+  mkdirSync(join(work, "bin"), { recursive: true });
+  const model = readdirSync(join(root, "models")).find((name) => name.endsWith(".gguf"));
+  cpSync(join(root, "models", model), join(work, "model.gguf"));
+  writeFileSync(join(work, "text.txt"), "Once upon a time there was a king who had three daughters.\n".repeat(20));
+  writeFileSync(
+    join(work, "bin/npx"),
+    `#!/bin/sh\n[ "$1" = node-bitnet ] && shift\nexec "${process.execPath}" "${cli}" "$@"\n`,
+    {
+      mode: 0o755,
+    },
+  );
+}
+
+function runCommand(where, line) {
+  if (process.platform === "win32") return;
+  const env = { ...process.env, PATH: `${join(work, "bin")}:${process.env.PATH}` };
+  const { status, stdout, stderr } = spawnSync("sh", ["-ec", line], { cwd: work, env, encoding: "utf8", input: "" });
+  verdict(status === 0 && stdout.length > 0, `${where}: "${line.trim()}" ended with ${status}: ${stderr}`);
+}
+
+function isRunnable(code) {
+  return !/\.listen\(|^\/\/ Needs /m.test(code);
+}
+
+function runProgram(where, code, i) {
+  const file = join(work, `block${i}.mjs`);
+  writeFileSync(file, transformSync(code, { loader: "ts", format: "esm" }).code);
+  const { status, stderr } = spawnSync(process.execPath, [file], { cwd: work, encoding: "utf8", timeout: 120_000 });
+  verdict(status === 0, `${where}: ended with ${status}: ${stderr}`);
+}
+
+function typeCheck() {
   programs.forEach(({ code }, i) => writeFileSync(join(work, `block${i}.mts`), `${code}\nexport {};\n`));
   const options = { extends: "../tsconfig.json", compilerOptions: { types: ["node"] }, include: ["*.mts"] };
   writeFileSync(join(work, "tsconfig.json"), JSON.stringify(options));
@@ -138,5 +180,4 @@ function typeCheck() {
     const found = output.split("\n").filter((line) => line.includes(`block${i}.mts`));
     verdict(found.length === 0, `${where}: ${found.join("\n")}`);
   }
-  rmSync(work, { recursive: true, force: true });
 }

@@ -2,9 +2,6 @@ import { existsSync, readFileSync } from "node:fs";
 import { defineConfig } from "vitepress";
 
 const page = (text: string, link: string) => ({ text, link });
-const pathOf = (name: string) => new URL(`../${name}.md`, import.meta.url);
-const exists = (name: string) => existsSync(pathOf(name));
-const titleOf = (name: string) => /^# (.+)$/m.exec(readFileSync(pathOf(name), "utf8"))?.[1] ?? name;
 const apiSidebar = new URL("../api/typedoc-sidebar.json", import.meta.url);
 
 export default defineConfig({
@@ -23,14 +20,13 @@ export default defineConfig({
         items: [
           page("Getting started", "/getting-started"),
           page("시작하기", "/ko/getting-started"),
+          page("Using the API", "/guide"),
           page("Command line", "/cli"),
-          page("Models and formats", "/models"),
-          page("Model files", "/model-files"),
-          page("Kernels and threads", "/kernels-and-threads"),
-          page("Kernels: families and choice", "/kernels"),
-          page("Servers and deployment", "/servers"),
+          page("Models and formats", "/model-files"),
+          page("Kernels and threads", "/kernels"),
+          page("The server", "/server"),
+          page("Deploying the server", "/deploy"),
           page("Vercel's AI SDK", "/ai-sdk"),
-          ...["server", "deploy"].filter(exists).map((name) => page(titleOf(name), `/${name}`)),
           page("Edge devices", "/edge"),
           page("Migrating", "/migrating"),
           page("Troubleshooting", "/troubleshooting"),
@@ -46,8 +42,10 @@ export default defineConfig({
           page("Benchmark method", "/benchmarks"),
           page("Performance", "/performance"),
           page("Dependencies", "/dependencies"),
+          page("Versions", "/versioning"),
         ],
       },
+      { text: "Every command and option", link: "/api/command-line" },
       {
         text: "API reference",
         link: "/api/",

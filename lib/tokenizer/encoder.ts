@@ -1,9 +1,12 @@
 import { Worker } from "node:worker_threads";
-import { BitnetError, ClosedError, ModelFormatError } from "../errors";
+import { BitnetError, ClosedError, InvalidOptionError, ModelFormatError } from "../errors";
 
 /**
  * The thread's program. It is a string, not a file, so that bundlers and test runners need no special care. It keeps the
- * `tokenizers` library, whose constructor takes up to a second for large vocabularies, away from the event loop.
+ * tokenizer library, which takes up to a second for large vocabularies, away from the event loop.
+ *
+ * The library is `tokenizers` (native), or `@huggingface/tokenizers` (JavaScript), which gives the same ids more slowly,
+ * where the first is not installed or does not load on this system: see docs/dependencies.md.
  *
  * - parse: reads a tokenizer.json; answers everything but the vocabulary and merges as `header`, and the vocabulary as
  *   one string with the length and id of each piece.
@@ -13,8 +16,51 @@ import { BitnetError, ClosedError, ModelFormatError } from "../errors";
  */
 const PROGRAM = `
 const { parentPort, workerData } = require("node:worker_threads");
-const { Tokenizer } = require(workerData.library);
-let tokenizer;
+// The native library does this by itself.
+function checkMerges({ vocab, merges }) {
+  for (const merge of merges) {
+    const [left, right] = Array.isArray(merge) ? merge : merge.split(" ");
+    for (const piece of [left, right, left + right]) {
+      if (!Object.hasOwn(vocab, piece)) throw new Error("merge of the unknown token " + piece + ": out of vocabulary");
+    }
+  }
+}
+const libraries = {
+  native(path) {
+    const { Tokenizer } = require(path);
+    return async (json) => {
+      const tokenizer = await Tokenizer.fromString(json);
+      return async (texts) => {
+        const encodings = await tokenizer.encodeBatch(texts, { addSpecialTokens: false });
+        return encodings.map((encoding) => encoding.getIds());
+      };
+    };
+  },
+  javascript(path) {
+    const { Tokenizer } = require(path);
+    return (text) => {
+      const json = JSON.parse(text);
+      checkMerges(json.model);
+      const tokenizer = new Tokenizer(json, {});
+      // A lone surrogate is U+FFFD, as in UTF-8.
+      return (texts) => texts.map((text) => tokenizer.encode(text.toWellFormed(), { add_special_tokens: false }).ids);
+    };
+  },
+};
+function firstThatLoads() {
+  const reasons = [];
+  for (const { kind, path, missing } of workerData.libraries) {
+    try {
+      if (missing) throw new Error(missing);
+      return libraries[kind](path);
+    } catch (error) {
+      reasons.push(String((error && error.message) || error).split("\\n")[0]);
+    }
+  }
+  throw new Error("no tokenizer library loads here: " + reasons.join("; "));
+}
+let make;
+let encode;
 let parsed;
 const text = (chunks) => Buffer.concat(chunks).toString("utf8");
 const operations = {
@@ -30,20 +76,19 @@ const operations = {
       ids: Float64Array.from(pieces, (piece) => vocab[piece]),
     };
   },
-  build({ header, removed }) {
+  async build({ header, removed }) {
     const whole = JSON.parse(header);
     const { vocab, merges } = parsed.model;
     for (const piece of removed) delete vocab[piece];
     whole.model = { ...whole.model, vocab, merges };
     parsed = undefined;
-    tokenizer = Tokenizer.fromString(JSON.stringify(whole));
+    encode = await (make ??= firstThatLoads())(JSON.stringify(whole));
   },
-  load({ chunks }) {
-    tokenizer = Tokenizer.fromString(text(chunks));
+  async load({ chunks }) {
+    encode = await (make ??= firstThatLoads())(text(chunks));
   },
   async encode({ texts }) {
-    const encodings = await tokenizer.encodeBatch(texts, { addSpecialTokens: false });
-    return encodings.map((encoding) => Int32Array.from(encoding.getIds()));
+    return (await encode(texts)).map((ids) => Int32Array.from(ids));
   },
 };
 parentPort.on("message", async ({ call, name, request }) => {
@@ -74,7 +119,25 @@ interface Pending {
   reject: (error: Error) => void;
 }
 
-/** The `tokenizers` library on a thread of its own. The thread keeps the process alive only while it works. */
+const LIBRARIES = { native: "tokenizers", javascript: "@huggingface/tokenizers" } as const;
+
+/** What the thread tries in turn; the environment variable BITNET_TOKENIZERS names one of them. */
+function librariesToTry(): { kind: string; path?: string; missing?: string }[] {
+  const wanted = process.env.BITNET_TOKENIZERS;
+  if (wanted !== undefined && wanted !== "" && !(wanted in LIBRARIES)) {
+    throw new InvalidOptionError(`BITNET_TOKENIZERS is "${wanted}"; it must be "native" or "javascript".`);
+  }
+  const kinds = Object.entries(LIBRARIES).filter(([kind]) => !wanted || kind === wanted);
+  return kinds.map(([kind, name]) => {
+    try {
+      return { kind, path: require.resolve(name) };
+    } catch {
+      return { kind, missing: `${name} is not installed` };
+    }
+  });
+}
+
+/** A tokenizer library on a thread of its own. The thread keeps the process alive only while it works. */
 export class Encoder {
   private readonly worker: Worker;
   private readonly pending = new Map<number, Pending>();
@@ -84,7 +147,7 @@ export class Encoder {
   constructor() {
     this.worker = new Worker(PROGRAM, {
       eval: true,
-      workerData: { library: require.resolve("tokenizers") },
+      workerData: { libraries: librariesToTry() },
       // The program is plain CommonJS: loaders given to the main thread would only slow its start.
       execArgv: [],
     });

@@ -2,6 +2,7 @@
 
 // Workers one after another, each other one ended from outside at another moment: while the model loads, while a text is
 // being generated. The process must outlive all of them.
+const { setTimeout } = require("node:timers");
 const { Worker, isMainThread, parentPort, workerData } = require("node:worker_threads");
 const { Model } = require("node-bitnet");
 const { tell } = require("./tell.cjs");
