@@ -1,0 +1,145 @@
+/* global clearTimeout, setTimeout */
+/**
+ * Fuzzes everything that reads what strangers wrote: the native targets of native/fuzz (libFuzzer under AddressSanitizer
+ * and UndefinedBehaviorSanitizer, needs clang), and the TypeScript targets of test/fuzz (fast-check).
+ *
+ *   npm run fuzz -- [--seconds 60] [--seed 1] [--only native,gguf,...]
+ *
+ * The seconds are split over the targets by weight. A finding is kept in test/fuzz/corpus, where every later run and the
+ * test suite tries it again. Prints inputs tried and coverage; exits with 1 where there was a finding.
+ */
+import { fork, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const root = resolve(fileURLToPath(import.meta.url), "../..");
+const CORPUS = join(root, "test/fuzz/corpus");
+const BUILD = join(root, "build-fuzz");
+const NATIVE = { formats: 2, kernels: 2, model: 4 };
+const SCRIPTED = { gguf: 3, safetensors: 2, "tokenizer-json": 2, sentencepiece: 1, template: 2, regex: 1, schema: 1 };
+Object.assign(SCRIPTED, { model: 3, addon: 2, http: 2 });
+/** Milliseconds without a word from a target after which it counts as hanging. */
+const SILENCE = 60_000;
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: "string", default: "60" },
+    seed: { type: "string", default: "1" },
+    only: { type: "string" },
+  },
+});
+const only = values.only?.split(",");
+const wanted = (kind, name) => !only || only.includes(kind) || only.includes(name) || only.includes(`${kind}:${name}`);
+const jobs = [
+  ...Object.entries(NATIVE).map(([name, weight]) => ({ kind: "native", name, weight })),
+  ...Object.entries(SCRIPTED).map(([name, weight]) => ({ kind: "script", name, weight })),
+].filter(({ kind, name }) => wanted(kind, name));
+const total = jobs.reduce((sum, { weight }) => sum + weight, 0);
+let findings = 0;
+
+if (jobs.some(({ kind }) => kind === "native")) buildNative();
+for (const { kind, name, weight } of jobs) {
+  const seconds = Math.max(1, Math.round((Number(values.seconds) * weight) / total));
+  const clean = kind === "native" ? fuzzNative(name, seconds) : await fuzzScript(name, seconds);
+  if (!clean) findings++;
+}
+console.log(findings ? `${findings} of ${jobs.length} targets had a finding` : `${jobs.length} targets, no findings`);
+process.exit(findings ? 1 : 0);
+
+function run(command, args, options = {}) {
+  return spawnSync(command, args, { cwd: root, encoding: "utf8", maxBuffer: 1 << 28, ...options });
+}
+
+function buildNative() {
+  const configure = ["-S", ".", "-B", BUILD, "-DBITNET_BUILD_ADDON=OFF", "-DBITNET_FUZZ=ON"];
+  const environment = { ...process.env, CXX: process.env.FUZZ_CXX ?? "clang++" };
+  for (const args of [configure, ["--build", BUILD, "--target", "fuzz_targets", "--parallel", "2"]]) {
+    const { status, stdout, stderr } = run("cmake", args, { env: environment });
+    if (status === 0) continue;
+    console.error(
+      `${stdout}${stderr}\nThe fuzz targets could not be built; they need clang with its run-time library.`,
+    );
+    process.exit(2);
+  }
+}
+
+function fuzzNative(name, seconds) {
+  const kept = join(CORPUS, `native-${name}`);
+  mkdirSync(kept, { recursive: true });
+  const grown = join(BUILD, "corpus", name);
+  mkdirSync(grown, { recursive: true });
+  const profile = join(BUILD, `${name}.profraw`);
+  const program = join(BUILD, `fuzz_${name}`);
+  const { status, stderr } = run(
+    program,
+    [
+      ...[`-max_total_time=${seconds}`, `-seed=${values.seed}`, "-max_len=4096", "-len_control=0", "-timeout=60"],
+      ...["-rss_limit_mb=3072", "-malloc_limit_mb=2048", "-print_final_stats=1", `-artifact_prefix=${kept}/`],
+      ...[grown, kept],
+    ],
+    { env: { ...process.env, LLVM_PROFILE_FILE: profile } },
+  );
+  const inputs = /stat::number_of_executed_units:\s*(\d+)/.exec(stderr)?.[1] ?? "?";
+  console.log(`native ${name}: ${inputs} inputs, ${coverageOf(program, profile)}`);
+  if (status === 0) return true;
+  console.error(`FINDING native ${name}:\n${stderr.slice(-6000)}`);
+  return false;
+}
+
+/** The share of native code that a run reached, of the lines compiled in. */
+function coverageOf(program, profile) {
+  const data = `${profile}.data`;
+  const suffix = ["", "-14", "-15", "-16", "-17", "-18", "-19"].find(
+    (each) => run(`llvm-profdata${each}`, ["--version"]).status === 0,
+  );
+  if (suffix === undefined || !existsSync(profile)) return "coverage unknown (llvm-profdata is missing)";
+  run(`llvm-profdata${suffix}`, ["merge", "-sparse", profile, "-o", data]);
+  const { stdout } = run(`llvm-cov${suffix}`, [
+    ...["export", "-summary-only", program, `-instr-profile=${data}`],
+    ...["-ignore-filename-regex", "fuzz/|/include/"],
+  ]);
+  try {
+    const { lines, functions } = JSON.parse(stdout).data[0].totals;
+    return `${Math.round(lines.percent)} % of lines, ${functions.covered} of ${functions.count} functions`;
+  } catch {
+    return "coverage unknown";
+  }
+}
+
+function fuzzScript(name, seconds) {
+  return new Promise((done) => {
+    const child = fork("test/fuzz/run.ts", [name, String(seconds), values.seed], {
+      cwd: root,
+      execArgv: ["-r", "@swc-node/register", "--max-old-space-size=2048"],
+      serialization: "json",
+    });
+    let last;
+    let timer;
+    const listen = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        console.error(`FINDING ${name}: no answer for ${SILENCE / 1000} s`);
+        child.kill("SIGKILL");
+      }, SILENCE);
+    };
+    listen();
+    child.on("message", ({ input }) => {
+      last = input;
+      listen();
+    });
+    child.on("exit", (code, signal) => {
+      clearTimeout(timer);
+      if (signal !== null || (code !== 0 && code !== 1)) {
+        // It did not come to keep the input itself.
+        const folder = join(CORPUS, name);
+        mkdirSync(folder, { recursive: true });
+        const path = join(folder, `crash-${Date.now().toString(36)}.json`);
+        writeFileSync(path, `${JSON.stringify(last, null, 2)}\n`);
+        console.error(`FINDING ${name}: ended by ${signal ?? `exit code ${code}`}; the input was kept as ${path}`);
+      }
+      done(code === 0);
+    });
+  });
+}

@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Runs native code under the compiler's sanitizers; any finding fails.
+#
+#   scripts/test-sanitizers.sh address   AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer: the native tests,
+#                                        and the addon in Node: model formats, values of any kind, mixed traffic
+#   scripts/test-sanitizers.sh thread    ThreadSanitizer: the native tests, which stress pool, contexts, cancelling, closing
+#                                        and loading
+#
+# SECONDS_OF_TRAFFIC (default 20) is how long each of the addon's exercises runs. The last line reads "<n> passed, <n> failed".
+set -uo pipefail
+cd "$(dirname "$0")/.."
+kind=${1:?address or thread}
+seconds=${SECONDS_OF_TRAFFIC:-20}
+passed=0
+failed=0
+
+step() {
+  local name=$1
+  shift
+  if "$@"; then
+    passed=$((passed + 1))
+    printf 'ok   %s\n' "$name"
+  else
+    failed=$((failed + 1))
+    printf 'FAIL %s\n' "$name"
+  fi
+}
+
+quietly() {
+  local log
+  log=$(mktemp)
+  "$@" >"$log" 2>&1
+  local status=$?
+  [ $status -eq 0 ] || tail -n 60 "$log"
+  rm -f "$log"
+  return $status
+}
+
+build() {
+  local folder=$1 sanitizers=$2 addon=$3
+  # cmake-js is not needed: CMake asks node for the headers itself.
+  cmake -S . -B "$folder" -DBITNET_SANITIZE="$sanitizers" -DBITNET_BUILD_ADDON="$addon" \
+    -DCMAKE_LIBRARY_OUTPUT_DIRECTORY="$PWD/$folder/build/Release" &&
+    cmake --build "$folder" --target native_tests --parallel 2 &&
+    { [ "$addon" = OFF ] || cmake --build "$folder" --target node_bitnet --parallel 2; }
+}
+
+case $kind in
+  address)
+    folder=build-asan
+    step "build" quietly build $folder address,undefined ON
+    export UBSAN_OPTIONS=print_stacktrace=1
+    # Huge sizes are asked for on purpose.
+    export ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=1
+    step "native tests" quietly $folder/native_tests --quick
+    # Node frees little at its end, so leaks of the addon are looked for by the native tests and the fault injection.
+    libraries="$(${CXX:-g++} -print-file-name=libasan.so) $(${CXX:-g++} -print-file-name=libubsan.so)"
+    export NODE_BITNET_PREBUILD="$PWD/$folder" ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
+    in_node() { LD_PRELOAD="$libraries" quietly node -r @swc-node/register "$@"; }
+    step "the addon was built with AddressSanitizer" in_node -e '
+      const path = require("./lib/addon").addonPath();
+      if (!path.includes("build-asan")) throw new Error(`loaded ${path}`);'
+    step "weight formats" env LD_PRELOAD="$libraries" npx jest --silent -w 1 test/engine/weight_formats test/engine/gptq
+    step "values of any kind" in_node test/fuzz/run.ts addon "$seconds" 7
+    step "damaged models" in_node test/fuzz/run.ts model "$seconds" 7
+    step "mixed traffic" in_node --expose-gc bench/soak/index.ts --leaks off --minutes "$(node -p "$seconds / 60")"
+    ;;
+  thread)
+    folder=build-tsan
+    step "build" quietly build $folder thread OFF
+    export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+    step "native tests" quietly $folder/native_tests --quick --threads
+    ;;
+  *)
+    printf 'address or thread, not %s\n' "$kind"
+    exit 2
+    ;;
+esac
+printf '%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,97 @@
+/** Limits of the system: memory, files, threads. A typed error each time, and no process that dies of it. */
+import { join } from "node:path";
+import { writeTinyModel } from "../helpers/tiny_model";
+import { countFaults, faultFolder, ioFaults, REFUSED, runChild } from "./process";
+
+const folder = faultFolder();
+const model = join(folder, "model.gguf");
+let expected = "";
+
+beforeAll(async () => {
+  writeTinyModel(model, { layers: 6, heads: 8, kvHeads: 2, headDim: 64, ffn: 2048, embedding: "F32" });
+  const { output, code } = await runChild("canary", [model]);
+  expect(code).toBe(0);
+  expected = output;
+});
+
+test("address space, from too little for the model to enough", async () => {
+  // Node itself takes most of it; the least with which it starts is found first.
+  const node = ["--max-old-space-size=200", "--max-semi-space-size=2"];
+  const atLimit = async (megabytes: number, action: string): Promise<Awaited<ReturnType<typeof runChild>>> =>
+    runChild(action, [model], { limit: `-v ${megabytes * 1024}`, node });
+  let starts = 1024;
+  for (let step = 512; step >= 16; step /= 2) {
+    const { code } = await atLimit(starts, "nothing");
+    starts += code === 0 ? -step : step;
+  }
+  let refused = 0;
+  for (let more = 64; more <= 640; more += 48) {
+    const { code, output, errors } = await atLimit(starts + more, "canary");
+    countFaults();
+    if (code === 0) expect(output).toBe(expected);
+    // V8 ends the process where it gets none of the memory that it asks for itself; that is Node's own.
+    else if (/V8|FATAL ERROR|node::|ERR_WORKER|ERR_DLOPEN|WebAssembly/.test(errors)) continue;
+    else {
+      expect({ code, errors }).toEqual({
+        code: REFUSED,
+        errors: expect.stringMatching(/^ERR_(OUT_OF_MEMORY|FILE|BITNET)/) as string,
+      });
+      refused++;
+    }
+  }
+  process.stdout.write(`address space: Node starts with ${starts} MB; ${refused} loads refused\n`);
+});
+
+test("files", async () => {
+  let passed = 0;
+  for (let files = 16; files < 60 && passed < 2; files += 2) {
+    const { code, output, errors } = await runChild("canary", [model], { limit: `-n ${files}` });
+    countFaults();
+    if (code === 0) {
+      expect(output).toBe(expected);
+      passed++;
+    } else if (!/node:internal|node::|uv_|Error: EMFILE.*\n.*at |cannot open shared object/s.test(errors)) {
+      expect({ code, errors }).toEqual({
+        code: REFUSED,
+        errors: expect.stringMatching(/^ERR_(FILE|ADDON_LOAD|BITNET)/) as string,
+      });
+    }
+  }
+  expect(passed).toBe(2);
+});
+
+test("a wall clock that jumps a day to and fro", async () => {
+  const environment = { LD_PRELOAD: ioFaults(folder), BITNET_FAULT_CLOCK: "86400" };
+  countFaults();
+  expect(await runChild("canary", [model], { environment })).toMatchObject({ code: 0, output: expected });
+});
+
+test("an event loop that is blocked while a text is generated", async () => {
+  countFaults(3);
+  expect(await runChild("blocked", [model])).toMatchObject({ code: 0, output: "same" });
+});
+
+test("processes started while a text is generated", async () => {
+  countFaults(6);
+  expect(await runChild("spawning", [model])).toMatchObject({ code: 0, output: "same" });
+});
+
+test("workers ended at any moment of loading and generating", async () => {
+  countFaults(20);
+  expect(await runChild("workers", [model, "20"])).toMatchObject({ code: 0, output: expected });
+});
+
+test.each(["SIGINT", "SIGTERM"] as const)(
+  "%s in the middle of a text ends the process by that signal",
+  async (signal) => {
+    countFaults();
+    const { spawn } = await import("node:child_process");
+    const child = spawn(process.execPath, [join(__dirname, "child.cjs"), "forever", model], { stdio: "ignore" });
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    child.kill(signal);
+    const [code, by] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve) => {
+      child.on("exit", (exitCode, exitSignal) => resolve([exitCode, exitSignal]));
+    });
+    expect([code, by]).toEqual([null, signal]);
+  },
+);
