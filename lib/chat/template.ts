@@ -128,7 +128,7 @@ function checkMessages(messages: readonly Message[]): TemplateMessage[] {
       for (const { id, function: called } of checked.tool_calls) names.set(id, called.name);
     }
     if (toolCallId !== undefined) {
-      checked.tool_call_id = String(toolCallId);
+      checked.tool_call_id = toolCallId;
       const name = names.get(toolCallId);
       if (name !== undefined) checked.name = name;
     }

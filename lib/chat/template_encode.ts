@@ -32,14 +32,18 @@ export async function encodeChat(
   return tokenizer.encode(text, { parseSpecial: true, guard });
 }
 
-/** A copy in which no string, at whatever depth, reads like a control token. Roles stay what they are. */
+/** A copy in which no string, at whatever depth, reads like a control token. */
 function guardStrings<T>(tokenizer: Tokenizer, guard: string, value: T): T {
-  if (typeof value === "string") return tokenizer.guardSpecial(value, guard) as T;
-  if (Array.isArray(value)) return value.map((each: unknown) => guardStrings(tokenizer, guard, each)) as T;
+  return guardAll(tokenizer, guard, value) as T;
+}
+
+function guardAll(tokenizer: Tokenizer, guard: string, value: unknown): unknown {
+  if (typeof value === "string") return tokenizer.guardSpecial(value, guard);
+  if (Array.isArray(value)) return value.map((each: unknown) => guardAll(tokenizer, guard, each));
   if (typeof value !== "object" || value === null) return value;
-  const entries = Object.entries(value).map(([name, each]) => [
+  const entries = Object.entries(value).map(([name, each]: [string, unknown]) => [
     tokenizer.guardSpecial(name, guard),
-    guardStrings(tokenizer, guard, each),
+    guardAll(tokenizer, guard, each),
   ]);
-  return Object.fromEntries(entries) as T;
+  return Object.fromEntries(entries) as unknown;
 }

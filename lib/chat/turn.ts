@@ -91,7 +91,8 @@ export class ChatTurn implements AsyncIterableIterator<Chunk, undefined> {
     try {
       if (!this.stream) this.begin();
       const result = await this.stream?.next();
-      if (!result || result.done || this.over) return this.end();
+      // `over` may have become true while the chunk was awaited.
+      if (!result || result.done || this.isOver()) return this.end();
       const { value: chunk } = result;
       this.text += chunk.text;
       this.calls.add(chunk);
@@ -135,7 +136,7 @@ export class ChatTurn implements AsyncIterableIterator<Chunk, undefined> {
     }
     const results = await this.run(calls);
     // Given up meanwhile.
-    if (this.over) return this.end();
+    if (this.isOver()) return this.end();
     for (const { id, content } of results) this.messages.push({ role: "tool", content, toolCallId: id });
     this.text = "";
     this.calls = new ToolCallList();
@@ -193,6 +194,10 @@ export class ChatTurn implements AsyncIterableIterator<Chunk, undefined> {
         totalMs: performance.now() - this.startedAt,
       },
     };
+  }
+
+  private isOver(): boolean {
+    return this.over;
   }
 
   private settle(messages: readonly Message[] | undefined, openCalls: readonly ToolCall[] = []): void {

@@ -5,7 +5,8 @@ import { rowsOf } from "../helpers/compare";
 import { temporaryFolder, TINY_VOCABULARY, writeTinyModel } from "../helpers/tiny_model";
 
 const CONTEXT = 64;
-const path = join(temporaryFolder(), "tiny.gguf");
+const folder = temporaryFolder();
+const path = join(folder, "tiny.gguf");
 let model: Model;
 beforeAll(async () => {
   writeTinyModel(path, { context: CONTEXT });
@@ -107,7 +108,7 @@ test("more than half of the context cannot be kept", async () => {
 });
 
 test("a conversation forgets its oldest turns, and keeps the system message", async () => {
-  const larger = join(temporaryFolder(), "larger.gguf");
+  const larger = join(folder, "larger.gguf");
   writeTinyModel(larger, { context: 256 });
   await using chatty = await Model.load(larger, { threads: 2 });
   using chat = chatty.chat({ template: "story", system: "Be brief.", overflow: "slide", maxTokens: 20, ...GREEDY });

@@ -19,7 +19,7 @@ async function read(
   format: typeof hermes,
   text: string,
   seed: number,
-  finishReason: Chunk["finishReason"] = "stop",
+  finishReason: NonNullable<Chunk["finishReason"]> = "stop",
 ): Promise<{ chunks: Chunk[]; text: string; calls: unknown[]; finishReason: unknown }> {
   const random = new Random(seed);
   const reader = new CallReader(format);
@@ -34,7 +34,7 @@ async function read(
     take({ text: text.slice(at, at + length), tokens: [count++] });
     at += length;
   }
-  take({ text: "", tokens: [], finishReason: finishReason!, usage, timings });
+  take({ text: "", tokens: [], finishReason, usage, timings });
   async function* all(): AsyncGenerator<Chunk> {
     yield* await Promise.resolve(chunks);
   }
