@@ -1,4 +1,3 @@
-/* global clearTimeout, setTimeout */
 /**
  * Fuzzes everything that reads what strangers wrote: the native targets of native/fuzz (libFuzzer under AddressSanitizer
  * and UndefinedBehaviorSanitizer, needs clang), and the TypeScript targets of test/fuzz (fast-check).

@@ -31,10 +31,7 @@ export interface TensorRef {
   columns: number;
   /** Name used in error messages, for example "blk.0.attn_q.weight". */
   name: string;
-  /**
-   * Per-tensor scale, where the format does not carry it in its bytes (Hugging Face packed uint8). Absent: the format's
-   * own. Never both.
-   */
+  /** Per-tensor scale, where the format's bytes carry none (Hugging Face packed uint8). Absent: the format's own. */
   scale?: number;
   /**
    * Row order fix for files that store q and k permuted for interleaved RoPE (llama-type GGUF): number of heads whose
@@ -313,10 +310,7 @@ export type Want = 0 | 1 | 2 | 3;
 export interface ForwardBatch {
   /** [n] token ids in 0..vocabularySize-1. */
   tokens: Int32Array;
-  /**
-   * [n] sequence of each token. Tokens of one sequence are contiguous and in order; positions follow from the
-   * sequence's length.
-   */
+  /** [n] sequence of each token; those of one are contiguous and in order, behind what the sequence holds. */
   sequences: Int32Array;
   /** [n] `Want` values. */
   want: Uint8Array;

@@ -5,7 +5,7 @@ const RUN = 128;
 
 /** Where a matrix has more than one magnitude. */
 const NOT_TERNARY =
-  "they are not ternary. Models with master weights need a \"quantization_config\" in config.json that says so; others " +
+  'they are not ternary. Models with master weights need a "quantization_config" in config.json that says so; others ' +
   "cannot be converted.";
 
 /** Codes 0, 1, 2 and the scale of each block of weights that are -s, 0 or s. */
@@ -67,7 +67,9 @@ function tooFine(
   for (let i = start; i < end; i++) if (weights[i] !== 0) sizes.add(Math.abs(weights[i] ?? 0));
   const place = `Tensor "${name}", column ${at % columns}:`;
   if (sizes.size > 1 || !Number.isFinite(weights[at])) {
-    return new UnsupportedModelError(`${place} weights of more than one magnitude within ${RUN} columns: ${NOT_TERNARY}`);
+    return new UnsupportedModelError(
+      `${place} weights of more than one magnitude within ${RUN} columns: ${NOT_TERNARY}`,
+    );
   }
   return new UnsupportedModelError(
     `${place} its scale differs within what the type stores under one (${block} weights). Choose the type "q2_0", whose ` +

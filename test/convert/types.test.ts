@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import {
-  BitnetError,
+  type BitnetError,
   convertToGguf,
   InvalidOptionError,
   Model,
@@ -31,7 +31,7 @@ const failure = (promise: Promise<unknown>): Promise<Error> =>
     () => {
       throw new Error("it did not fail");
     },
-    (error: Error) => error,
+    (error: unknown) => error as Error,
   );
 
 /** Root mean square of a difference over that of the values. */
