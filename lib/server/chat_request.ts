@@ -19,6 +19,7 @@ export function readChatRequest(body: unknown): ChatRequest {
   const model = fields.string("model");
   const list = fields.required("messages", fields.array("messages", { min: 1, max: MOST_MESSAGES }));
   const messages = list.map((each, i) => readMessage(new Fields(each, `messages[${i}]`)));
+  refuseUnaskedAnswers(messages);
   const plan = readGeneration(fields);
   const { options } = plan;
   // The older name goes behind the newer one, as with OpenAI.
@@ -66,6 +67,17 @@ function readMessage(fields: Fields): ChatMessage {
   fields.refuse("function_call", "Use 'tool_calls'.");
   fields.done();
   return message;
+}
+
+/** A tool's message answers a call that an earlier message made, as with OpenAI. */
+function refuseUnaskedAnswers(messages: readonly ChatMessage[]): void {
+  const asked = new Set<string>();
+  messages.forEach(({ role, toolCalls, toolCallId }, i) => {
+    for (const { id } of toolCalls ?? []) asked.add(id);
+    if (role === "tool" && !asked.has(toolCallId ?? "")) {
+      throw invalid("A message of a tool must answer a call in 'tool_calls' of an earlier message.", `messages[${i}]`);
+    }
+  });
 }
 
 /** Content is text, or parts of which all are text. */

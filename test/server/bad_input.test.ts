@@ -69,10 +69,10 @@ describe("fields", () => {
       "unsupported_parameter",
     ],
     [
-      "a tool message",
+      "a tool message that answers no call",
       { messages: [{ role: "tool", tool_call_id: "x", content: "" }] },
       "messages[0]",
-      "unsupported_parameter",
+      "invalid_value",
     ],
     ["temperature a string", { temperature: "hot" }, "temperature", "invalid_type"],
     ["temperature too high", { temperature: 2.1 }, "temperature", "integer_above_max_value"],
