@@ -90,7 +90,8 @@ export const httpTarget: Target<Input> = {
     const text = raw && typeof content === "string" ? content : JSON.stringify(content);
     let response: Response;
     try {
-      response = await fetch(new URL(path, url), {
+      // Joined as text: as a reference, a path that begins with two slashes would name another host.
+      response = await fetch(`${new URL(url).origin}${path}`, {
         method,
         headers: { "content-type": "application/json", ...headers },
         ...(method === "GET" ? {} : { body: text }),
