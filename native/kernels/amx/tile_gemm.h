@@ -21,9 +21,10 @@ constexpr size_t kTileTokens = 32;
 constexpr size_t kTileRows = 32;
 constexpr size_t kPanelRows = 128;
 constexpr size_t kPanelColumns = 2560;  // whole blocks of 256 and of 320 columns
-// Below this many tokens the AVX-512 kernel of the same layout is as fast (measured: its codes are used where they are
-// decoded, a tile's must first be transposed and stored).
-constexpr size_t kFewestTileTokens = 2;
+// Below this many tokens the AVX-512 kernel of the same layout is as fast or faster: a tile's codes must first be transposed
+// and stored, which takes as long for one token as for 16. GMAC/s at 8, 12, 16 tokens, 2560 x 2560: 271, 369, 480 here and
+// 302, 332, 252 there.
+constexpr size_t kFewestTileTokens = 11;
 constexpr size_t kTileScratchBytes = kPanelRows * kPanelColumns;
 
 BITNET_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
