@@ -17,7 +17,10 @@ describe("error classes", () => {
       expect(error.code).toMatch(/^ERR_[A-Z_]+$/);
       expect(error.name).toBe(errorClass.name);
       expect(error.stack).toMatch(new RegExp(`^${errorClass.name}: model.gguf: too short\n`));
-      expect(Object.keys(error)).toEqual(["code"]);
+      // A tool's failure also names the tool.
+      expect(Object.keys(error).filter((key) => key !== "toolName" || errorClass.name !== "ToolError")).toEqual([
+        "code",
+      ]);
     }
     expect(new Set(classes.map((errorClass) => new errorClass("").code)).size).toBe(classes.length);
   });
