@@ -7,7 +7,7 @@ import tseslint from "typescript-eslint";
  * above it. errors and validate serve all.
  */
 const ROOMS = [
-  ...["errors", "dispose", "validate", "addon"],
+  ...["errors", "dispose", "validate", "addon_failure", "addon"],
   ...["files", "sampling", "tokenizer", "architectures"],
   ...["engine", "convert"],
   ...["generation", "chat", "model", "index"],

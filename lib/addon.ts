@@ -1,9 +1,9 @@
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { cpus } from "node:os";
 import { join } from "node:path";
 import nodeGypBuild from "node-gyp-build";
 import type { Addon } from "../types/addon";
+import { type Attempt, binariesIn, explainFailure } from "./addon_failure";
 import { AddonLoadError } from "./errors";
 
 /** Folder of the package: the parent of dist/ in an installation, of lib/ when the sources run directly. */
@@ -12,7 +12,12 @@ const PACKAGE_ROOT = join(__dirname, "..");
 /** `require` by a path that is known at run time only; made here so that bundlers leave the call alone. */
 const requireBinary = createRequire(__filename);
 
-let loaded: Addon | undefined;
+interface Loaded {
+  addon: Addon;
+  file: string;
+}
+
+let loaded: Loaded | undefined;
 
 /**
  * The native addon, loaded on first use, so that importing the package neither fails nor costs anything where no model
@@ -21,16 +26,12 @@ let loaded: Addon | undefined;
  * @throws AddonLoadError listing what was tried, why each failed, and the remedy; tried anew on the next call
  */
 export function loadAddon(): Addon {
-  return (loaded ??= loadAddonFrom(PACKAGE_ROOT, packageVersion()));
+  return (loaded ??= loadAddonFrom(PACKAGE_ROOT, packageVersion())).addon;
 }
 
-/** Path of the binary that `loadAddon` takes; undefined if there is none for this system. */
+/** Path of the binary that `loadAddon` took or would try first; undefined if there is none for this system. */
 export function addonPath(): string | undefined {
-  try {
-    return nodeGypBuild.path(PACKAGE_ROOT);
-  } catch {
-    return undefined;
-  }
+  return loaded?.file ?? candidates(PACKAGE_ROOT).next().value;
 }
 
 /** Folder of the installed package, for the commands that look at it or build in it. */
@@ -39,17 +40,19 @@ export function packageRoot(): string {
 }
 
 /** `loadAddon` without its memory, for a package folder and the version that the binary there must have. */
-export function loadAddonFrom(root: string, version: string): Addon {
-  let file: string | undefined;
-  try {
-    const found = nodeGypBuild.path(root);
-    file = found;
-    const addon = requireBinary(found) as Addon;
-    if (addon.version === version) return addon;
-    throw new Error(`it was built from version ${addon.version}, but the package is version ${version}`);
-  } catch (error) {
-    throw new AddonLoadError(explain(root, file, error), { cause: error });
+export function loadAddonFrom(root: string, version: string): Loaded {
+  const attempts: Attempt[] = [];
+  for (const file of candidates(root)) {
+    try {
+      const addon = requireBinary(file) as Addon;
+      if (addon.version === version) return { addon, file };
+      throw new Error(`it was built from version ${addon.version}, but the package is version ${version}`);
+    } catch (error) {
+      attempts.push({ file, error });
+    }
   }
+  const message = explainFailure(systemName(), foldersOf(root), attempts);
+  throw new AddonLoadError(message, { cause: attempts[0]?.error });
 }
 
 /** Version of the package. */
@@ -58,54 +61,64 @@ export function packageVersion(): string {
   return version;
 }
 
-function explain(root: string, file: string | undefined, error: unknown): string {
-  const platform = `${process.platform}-${process.arch}`;
-  const lines = [
-    `The native part of node-bitnet could not be loaded on ${systemName()} with Node ${process.versions.node}.`,
-    `CPU: ${cpus()[0]?.model.trim() ?? "unknown"}.`,
-    file === undefined ? "No binary fits this system. Looked in:" : "Looked in:",
-  ];
-  for (const folder of ["build/Release", "build/Debug", `prebuilds/${platform}`]) {
-    const path = join(root, folder);
-    const binaries = binariesIn(path);
-    if (binaries.length === 0) lines.push(`  ${path}: no binary`);
-    for (const name of binaries) {
-      const reason = join(path, name) === file ? oneLine(error) : "not made for this system, or another was preferred";
-      lines.push(`  ${join(path, name)}: ${reason}`);
-    }
+/**
+ * Binaries of this package that may run here, the best first: node-gyp-build's choice, then what else was prebuilt for this
+ * system. A build of an older version, or node-gyp-build's belief that only Alpine has musl, must not stand in the way.
+ */
+function* candidates(root: string): Generator<string, undefined> {
+  const preferred = nodeGypBuildPath(root);
+  if (preferred !== undefined) yield preferred;
+  // "glibc 2.36" fits file.glibc.node; a name without either fits both.
+  const unfit = libcName() === "musl" ? ".glibc." : ".musl.";
+  const [, , prebuilds] = foldersOf(root);
+  for (const name of binariesIn(prebuilds)) {
+    const file = join(prebuilds, name);
+    if (!name.includes(unfit) && file !== preferred) yield file;
   }
-  if (file !== undefined && !file.startsWith(root)) lines.push(`  ${file}: ${oneLine(error)}`);
-  lines.push(
-    "Remedy: build it from source, which needs CMake 3.20 or newer and a C++17 compiler: npx node-bitnet build",
-    "If node_modules was copied from another system or installed with another architecture's Node, reinstall it here.",
-  );
-  return lines.join("\n");
+  return undefined;
+}
+
+function nodeGypBuildPath(root: string): string | undefined {
+  try {
+    return nodeGypBuild.path(root);
+  } catch {
+    return undefined; // It found none.
+  }
+}
+
+/** Folders that are looked in, in this order. */
+function foldersOf(root: string): [string, string, string] {
+  const base = process.env.NODE_BITNET_PREBUILD ?? root;
+  const prebuilds = `prebuilds/${process.platform}-${process.arch}`;
+  return [join(base, "build/Release"), join(base, "build/Debug"), join(base, prebuilds)];
 }
 
 /** Platform, architecture and C library, for example "linux-x64 (glibc 2.36)". */
 export function systemName(): string {
-  return `${process.platform}-${process.arch}${libc()}`;
+  const libc = libcName();
+  return `${process.platform}-${process.arch}${libc === undefined ? "" : ` (${libc})`}`;
 }
 
-function binariesIn(folder: string): string[] {
+/** "glibc 2.36", "glibc" or "musl", on Linux. */
+function libcName(): string | undefined {
+  if (process.platform !== "linux") return undefined;
+  const version = glibcVersion();
+  if (version !== undefined) return `glibc ${version}`;
   try {
-    return readdirSync(folder).filter((name) => name.endsWith(".node"));
+    return readFileSync("/proc/self/maps", "utf8").includes("/ld-musl-") ? "musl" : "glibc";
   } catch {
-    return []; // The folder does not exist.
+    return "C library unknown";
   }
 }
 
-function libc(): string {
-  if (process.platform !== "linux") return "";
+function glibcVersion(): string | undefined {
+  // Bun and Deno know less of it than Node.
+  const report = process.report as { excludeNetwork?: boolean; getReport?: () => unknown } | undefined;
+  if (typeof report?.getReport !== "function") return undefined;
   // Without this the report looks up the host name of every open connection, which can take seconds.
-  const report = process.report as { excludeNetwork?: boolean; getReport(): unknown };
   const { excludeNetwork } = report;
   report.excludeNetwork = true;
   const { header } = report.getReport() as { header?: { glibcVersionRuntime?: string } };
   if (excludeNetwork !== undefined) report.excludeNetwork = excludeNetwork;
-  return header?.glibcVersionRuntime === undefined ? " (musl)" : ` (glibc ${header.glibcVersionRuntime})`;
-}
-
-function oneLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).replace(/\s*\n\s*/g, "; ");
+  return header?.glibcVersionRuntime;
 }

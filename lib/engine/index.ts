@@ -7,3 +7,4 @@ export type { Output, Query, Request } from "./request";
 export type { Pooling } from "../files/hf_settings";
 export { Sequence } from "./sequence";
 export type { SchedulerStats as ModelStats } from "./scheduler";
+export { storedChoices } from "./tuner";

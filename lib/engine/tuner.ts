@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type {
   Addon,
@@ -155,6 +155,27 @@ async function readChoice(file: string, key: string, addon: TuningAddon): Promis
   } catch {
     return undefined;
   }
+}
+
+/** What earlier loads chose with this version, for reports: kernels with the number of threads each was measured with. */
+export async function storedChoices(
+  version: string,
+  folder = cacheFolder(),
+): Promise<{ kernel: string; threads: number }[]> {
+  const kernels = join(folder, "kernels");
+  const names = await readdir(kernels).catch(() => []);
+  const choices = await Promise.all(
+    names.map(async (name) => {
+      try {
+        const { kernel, key } = JSON.parse(await readFile(join(kernels, name), "utf8")) as StoredChoice;
+        const { version: measured, threads } = JSON.parse(key) as { version: string; threads: number };
+        return measured === version ? [{ kernel, threads }] : [];
+      } catch {
+        return []; // Damaged, or another program's file.
+      }
+    }),
+  );
+  return choices.flat();
 }
 
 function isPrefetch(value: unknown): value is number {

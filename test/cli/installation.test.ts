@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { release, totalmem } from "node:os";
 import { join } from "node:path";
 
 const CLI = join(__dirname, "..", "..", "dist", "cli", "main.js");
@@ -17,6 +18,20 @@ describe("node-bitnet doctor", () => {
     expect(report.kernels).toContain("scalar-i2s");
     expect(report).toMatchObject({ environment: { BITNET_KERNEL: "auto" } });
     expect(stdout).not.toContain("secret");
+    // All that a report in an issue must tell.
+    expect(report).toMatchObject({
+      versions: {
+        node: `Node ${process.versions.node}`,
+        os: expect.stringContaining(release()) as string,
+        binary: expect.stringMatching(/\.node$/) as string,
+        libraries: { "@huggingface/tokenizers": expect.stringMatching(/^\d+\./) as string },
+      },
+      cpu: { usableCpus: expect.any(Number) as number, features: expect.any(Array) as string[] },
+      tunedKernels: expect.any(Array) as object[],
+      memory: { totalBytes: totalmem(), freeBytes: expect.any(Number) as number },
+      cacheFolder: expect.any(String) as string,
+      tunerFolder: expect.any(String) as string,
+    });
   });
 
   test("says what is wrong and ends with 1 where the binary does not load", () => {

@@ -1,10 +1,13 @@
 import { readFileSync } from "node:fs";
-import { freemem, totalmem } from "node:os";
+import { freemem, release, totalmem, type } from "node:os";
+import { join } from "node:path";
 import type { Command } from "commander";
 import type { CpuInfo, KernelInfo } from "../../../types/addon";
 import { addonPath, loadAddon, packageVersion, systemName } from "../../addon";
-import { formatBytes } from "../../engine";
+import { runtime } from "../../addon_failure";
+import { formatBytes, storedChoices } from "../../engine";
 import { KernelError } from "../../errors";
+import { cacheFolder as ownCacheFolder } from "../../files/cache_folder";
 import { cacheFolder } from "../../files/hub";
 import { Model } from "../../model";
 import { print, printJson } from "../output";
@@ -16,13 +19,28 @@ interface Flags {
 }
 
 interface Report {
-  versions: { nodeBitnet: string; node: string; system: string; binary: string | null };
+  versions: {
+    nodeBitnet: string;
+    node: string;
+    /** Platform, architecture and C library. */
+    system: string;
+    /** The system's own name and version. */
+    os: string;
+    binary: string | null;
+    /** Versions of the libraries that do part of the work; null where one is not installed. */
+    libraries: Record<string, string | null>;
+  };
   cpu?: CpuInfo;
   /** Names of the kernels that this CPU runs. */
   kernels?: string[];
+  /** What was measured to be fastest for models that were loaded before. */
+  tunedKernels?: { kernel: string; threads: number }[];
   memory: { totalBytes: number; freeBytes: number; cgroupLimitBytes: number | null };
   cgroupCpus: string | null;
+  /** Of pulled models. */
   cacheFolder: string;
+  /** Of measurements. */
+  tunerFolder: string;
   environment: Record<string, string>;
   bandwidth?: { gigabytesPerSecond: number; threads: number }[];
   selfTest?: { kernel: string; floatLevel: string; threads: number; sameBitsAsScalar: boolean };
@@ -33,6 +51,9 @@ interface Report {
 
 /** Bytes that the bandwidth is measured over: more than any cache holds. */
 const PROBE_BYTES = 512 * 1024 * 1024;
+
+/** Libraries whose version can matter to a defect. */
+const LIBRARIES = ["tokenizers", "@huggingface/tokenizers", "@huggingface/jinja", "fastify"];
 
 /** `node-bitnet doctor` */
 export function addDoctor(program: Command): void {
@@ -54,9 +75,11 @@ async function examine(quick: boolean): Promise<Report> {
   const report: Report = {
     versions: {
       nodeBitnet: packageVersion(),
-      node: runtimeName(),
+      node: runtime(),
       system: systemName(),
+      os: osName(),
       binary: addonPath() ?? null,
+      libraries: Object.fromEntries(LIBRARIES.map((name) => [name, versionOf(name)])),
     },
     memory: {
       totalBytes: totalmem(),
@@ -65,14 +88,17 @@ async function examine(quick: boolean): Promise<Report> {
     },
     cgroupCpus: firstLineOf("/sys/fs/cgroup/cpu.max"),
     cacheFolder: cacheFolder(),
+    tunerFolder: ownCacheFolder(),
     environment: relevantEnvironment(),
     ok: false,
   };
   const progress = new Progress("checking");
   try {
     const addon = loadAddon();
+    report.versions.binary = addonPath() ?? null;
     report.cpu = addon.cpu();
     report.kernels = addon.kernels().filter(runsHere).map(nameOf);
+    report.tunedKernels = await storedChoices(addon.version);
     if (!quick) {
       progress.step("memory bandwidth");
       const counts = [...new Set([1, report.cpu.physicalCores])];
@@ -122,11 +148,28 @@ function nameOf({ name }: KernelInfo): string {
   return name;
 }
 
-function runtimeName(): string {
-  const { bun, deno, electron, node } = process.versions as Record<string, string | undefined>;
-  if (bun !== undefined) return `Bun ${bun}`;
-  if (deno !== undefined) return `Deno ${deno}`;
-  return `Node ${node ?? "?"}${electron === undefined ? "" : ` in Electron ${electron}`}`;
+/** "Debian GNU/Linux 12 (bookworm), Linux 6.1.0"; elsewhere the kernel's name and version. */
+function osName(): string {
+  const kernel = `${type()} ${release()}`;
+  try {
+    const name = /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync("/etc/os-release", "utf8"))?.[1];
+    return name ? `${name}, ${kernel}` : kernel;
+  } catch {
+    return kernel;
+  }
+}
+
+/** Version of a dependency, found without its `exports`, which may hide its package.json. */
+function versionOf(name: string): string | null {
+  for (const folder of require.resolve.paths(name) ?? []) {
+    try {
+      const { version } = JSON.parse(readFileSync(join(folder, name, "package.json"), "utf8")) as { version: string };
+      return version;
+    } catch {
+      // Not there.
+    }
+  }
+  return null;
 }
 
 function relevantEnvironment(): Record<string, string> {
@@ -159,8 +202,11 @@ function reportText(report: Report): string {
   const limit =
     memory.cgroupLimitBytes === null ? "no cgroup limit" : `cgroup limit ${formatBytes(memory.cgroupLimitBytes)}`;
   const lines = [
-    `node-bitnet ${versions.nodeBitnet}, ${versions.node}, ${versions.system}`,
+    `node-bitnet ${versions.nodeBitnet}, ${versions.node}, ${versions.system}; ${versions.os}`,
     `binary: ${versions.binary ?? "none for this system"}`,
+    `libraries: ${Object.entries(versions.libraries)
+      .map(([name, version]) => `${name} ${version ?? "not installed"}`)
+      .join(", ")}`,
   ];
   if (cpu) {
     lines.push(
@@ -169,19 +215,29 @@ function reportText(report: Report): string {
       `  kernels: ${report.kernels?.join(" ") ?? ""}`,
     );
   }
+  if (report.tunedKernels) {
+    const choices = report.tunedKernels.map(({ kernel, threads }) => `${kernel} (${countOf(threads, "thread")})`);
+    lines.push(`tuned kernels of models loaded before: ${[...new Set(choices)].join(", ") || "none yet"}`);
+  }
   lines.push(
     `CPU quota (cgroup): ${report.cgroupCpus ?? "none"}`,
     `memory: ${formatBytes(memory.totalBytes)}, ${formatBytes(memory.freeBytes)} free; ${limit}`,
   );
   for (const { threads, gigabytesPerSecond } of bandwidth ?? []) {
-    lines.push(`memory bandwidth, ${threads} thread${threads === 1 ? "" : "s"}: ${gigabytesPerSecond.toFixed(1)} GB/s`);
+    lines.push(`memory bandwidth, ${countOf(threads, "thread")}: ${gigabytesPerSecond.toFixed(1)} GB/s`);
   }
-  lines.push(`model cache: ${report.cacheFolder}`);
+  lines.push(`model cache: ${report.cacheFolder}`, `cache of measurements: ${report.tunerFolder}`);
   for (const [name, value] of Object.entries(report.environment)) lines.push(`${name}=${value}`);
   if (selfTest) {
     const verdict = selfTest.sameBitsAsScalar ? "same bits as scalar" : "DIFFERS from scalar";
-    lines.push(`self-test: ${selfTest.kernel}, float ${selfTest.floatLevel}, ${selfTest.threads} threads: ${verdict}`);
+    lines.push(
+      `self-test: ${selfTest.kernel}, float ${selfTest.floatLevel}, ${countOf(selfTest.threads, "thread")}: ${verdict}`,
+    );
   }
   lines.push(report.ok ? "All is well." : `PROBLEM: ${report.error ?? "unknown"}`);
   return lines.join("\n");
+}
+
+function countOf(count: number, thing: string): string {
+  return `${count} ${thing}${count === 1 ? "" : "s"}`;
 }
