@@ -83,6 +83,11 @@ export class ToolError extends BitnetError {
   }
 }
 
+/** A saved conversation is damaged, or was saved with another model or settings that do not fit. */
+export class StateError extends BitnetError {
+  override readonly code = "ERR_STATE";
+}
+
 /** A model could not be converted from one file format to another. */
 export class ConversionError extends BitnetError {
   override readonly code = "ERR_CONVERSION";
@@ -104,6 +109,7 @@ const CLASSES = [
   KernelError,
   ConversionError,
   ToolError,
+  StateError,
 ] as const;
 
 // The name belongs on the prototype: V8 reads it there when it writes the first line of the stack, and as an own

@@ -15,6 +15,7 @@ export {
   ModelFormatError,
   OutOfMemoryError,
   QueueFullError,
+  StateError,
   ToolError,
   UnsupportedModelError,
 } from "./errors";

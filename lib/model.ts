@@ -30,7 +30,7 @@ import type {
 } from "./generation";
 import type { Tokenizer } from "./tokenizer";
 import { InvalidOptionError } from "./errors";
-import { abortSignal, checkOptions } from "./validate";
+import { abortSignal, checkOptions, describe } from "./validate";
 
 const evaluateChecks = { signal: abortSignal() };
 
@@ -133,6 +133,34 @@ export class Model {
   }
 
   /**
+   * Writes a conversation to a file: its messages, and what the KV cache has of it. The file is complete or not there at
+   * all; a session that goes on does not change it.
+   * @throws InvalidOptionError for another model's session, QueueFullError while an answer is being read, FileError,
+   * ClosedError
+   */
+  async saveState(chat: ChatSession, path: string): Promise<void> {
+    checkPath("model.saveState", path);
+    if (!(chat instanceof ChatSession)) {
+      throw new InvalidOptionError(
+        `model.saveState: the first argument must be a chat session, not ${describe(chat)}.`,
+      );
+    }
+    await chat.save(path, this.engine);
+  }
+
+  /**
+   * A conversation as it was saved, which goes on as if it had never stopped; its beginning is not computed again as far
+   * as the cache has room for it. Options and functions are not saved: give them again. The file may be of another
+   * machine.
+   * @throws StateError for a file that is damaged or of another model or kvType, FileError, InvalidOptionError,
+   * ClosedError
+   */
+  async loadState(path: string, options?: Omit<ChatOptions, "system">): Promise<ChatSession> {
+    checkPath("model.loadState", path);
+    return ChatSession.load(this.engine, path, options);
+  }
+
+  /**
    * Streams what the assistant says next in a conversation that the caller keeps: the same as a session's answer, without
    * a state. Calls of `tools` come in the chunks (`toolCalls`); they are not made.
    * @throws InvalidOptionError, ClosedError, ModelFormatError for an unusable template. Reading rejects as `stream`'s
@@ -200,6 +228,11 @@ export class Model {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function checkPath(what: string, path: unknown): void {
+  if (typeof path === "string" && path !== "") return;
+  throw new InvalidOptionError(`${what}: the path must be a string that is not empty, not ${describe(path)}.`);
 }
 
 function isPrompt(value: unknown): value is Prompt {

@@ -11,7 +11,7 @@ describe("error classes", () => {
   const classes = Object.values(errors).filter((each) => each.prototype instanceof BitnetError) as AnyErrorClass[];
 
   test("each has a code of its own and its class name on the first line of the stack", () => {
-    expect(classes).toHaveLength(14);
+    expect(classes).toHaveLength(15);
     for (const errorClass of classes) {
       const error = new errorClass("model.gguf: too short");
       expect(error.code).toMatch(/^ERR_[A-Z_]+$/);

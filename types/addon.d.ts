@@ -10,6 +10,10 @@
  * ERR_ABORTED, ERR_CLOSED, ERR_KERNEL.
  */
 
+import type { DotProductProbe, KernelBenchRequest, KernelBenchResult } from "./kernel_bench";
+
+export type * from "./kernel_bench";
+
 /** Weight formats by the name users see in `inspect`. The native registry is native/formats/registry.cpp. */
 export type WeightFormat = string;
 
@@ -266,6 +270,17 @@ export interface NativeContext {
   /** Frees the sequence; blocks a running forward still uses are freed when it ends. Unknown ids throw. */
   releaseSequence(sequence: number): void;
   sequenceLength(sequence: number): number;
+  /**
+   * The keys and values of block `index` of a sequence: its positions 32 * index on, all of which must be computed. A
+   * copy of `blockBytes` bytes, the same for every kernel and machine. Not while a forward with the sequence runs.
+   */
+  readBlock(sequence: number, index: number): Uint8Array;
+  /**
+   * Puts 32 positions behind a sequence whose length is a multiple of 32: bytes that `readBlock` gave for the same model
+   * and kvType. Throws ERR_KV_FULL when no block is free.
+   */
+  appendBlock(sequence: number, bytes: Uint8Array): void;
+  readonly blockBytes: number;
   readonly freeBlocks: number;
   readonly totalBlocks: number;
   /** What the shortcuts of decoding saw since the context was made; all counts. */
@@ -413,57 +428,6 @@ export interface TuneResult {
   kernel: string;
   prefetch: number;
   measurements: TuneMeasurement[];
-}
-
-export interface KernelBenchCase {
-  /** Tokens, 1 to 4096. */
-  batch: number;
-  /** 1 to 256. */
-  threads: number;
-  /** "memory": another copy of the matrix each time; "cache": a few rows of it over and over. */
-  source: "cache" | "memory";
-}
-
-export interface KernelBenchRequest {
-  kernel: string;
-  rows: number;
-  columns: number;
-  /** For kernels of grouped weights; absent: ternary. */
-  scales?: GroupScales;
-  cases: KernelBenchCase[];
-  /** Bytes of copies that take turns in "memory" cases. Default 256 MiB. */
-  memoryBytes?: number;
-  /** Bytes of packed weights per thread in "cache" cases. Default 256 KiB. */
-  cacheBytes?: number;
-  /** Bytes ahead; 0 or absent: the best of a few, for each case from memory. */
-  prefetch?: number;
-  /** For each case. Default 50. */
-  milliseconds?: number;
-}
-
-export interface KernelBenchResult {
-  /** Bytes of the packed matrix. */
-  packedBytes: number;
-  /** Whether worst-case inputs and the timed products' own sums equal the reference's. */
-  exact: boolean;
-  /** The first sum that differs, where one does. */
-  difference?: string;
-  /** One per case. */
-  times: {
-    /** Of one product of the whole matrix (scaled up where a part of its rows was timed), tables included; the median. */
-    microseconds: number;
-    /** Of all timed products together, and how many they were. */
-    spentMicroseconds: number;
-    products: number;
-    prefetch: number;
-  }[];
-}
-
-export interface DotProductProbe {
-  isa: string;
-  threads: number;
-  /** 1e9 int8 multiply-adds per second of all threads, best of several runs. */
-  gigamacsPerSecond: number;
 }
 
 export interface FormatInfo {

@@ -4,6 +4,7 @@ import { collectText, TextStream, type GenerationResult, type ToolCall } from ".
 import { checkOptions, choice, describe, integer, text, type CheckedOptions } from "../validate";
 import { answerChecks, resolveAnswerOptions, type AnswerOptions, type ResolvedAnswerOptions } from "./chat_options";
 import { chooseTemplate } from "./choose_template";
+import { readSession, writeSession } from "./saved_session";
 import { planTools, prepareAnswer } from "./prepare";
 import type { ChatTemplate, Message } from "./template";
 import { resultText } from "./tools";
@@ -43,6 +44,7 @@ const chatChecks = {
   maxToolRounds: integer({ min: 1, max: 100 }),
   toolErrors: choice(["throw", "tell"] as const),
 };
+const { system: _system, ...loadChecks } = chatChecks;
 
 /**
  * A conversation. The KV cache of earlier turns is kept, so that only what is new is computed.
@@ -53,9 +55,10 @@ const chatChecks = {
 export class ChatSession {
   private readonly defaults: CheckedOptions<typeof answerChecks>;
   private readonly template: ChatTemplate;
+  private readonly givenTemplate: string | undefined;
   private readonly mostRounds: number;
   private readonly tellErrors: boolean;
-  private readonly sequence = new Sequence();
+  private sequence = new Sequence();
   private history: Message[];
   /** Messages behind the system's that the model is not told any more. */
   private forgotten = 0;
@@ -77,6 +80,7 @@ export class ChatSession {
     this.defaults = defaults;
     this.mostRounds = maxToolRounds ?? 8;
     this.tellErrors = toolErrors === "tell";
+    this.givenTemplate = template;
     this.template = chooseTemplate(engine, template);
     this.history = system === undefined ? [] : [{ role: "system", content: system }];
   }
@@ -126,6 +130,31 @@ export class ChatSession {
       throw new InvalidOptionError(`${what}: there are ${results.length} results for ${messages.length} calls.`);
     }
     return this.turn(what, messages, options);
+  }
+
+  /** See `Model.saveState`. */
+  async save(path: string, engine: Engine): Promise<void> {
+    this.checkOpen();
+    const what = "model.saveState";
+    if (engine !== this.engine) throw new InvalidOptionError(`${what}: the session belongs to another model.`);
+    if (this.active) throw new QueueFullError(`${what}: an answer is still being read; finish or leave it first.`);
+    const { history: messages, forgotten, openCalls, givenTemplate: template } = this;
+    await engine.saveState(path, this.sequence, writeSession({ messages, forgotten, openCalls, template }));
+  }
+
+  /** See `Model.loadState`. */
+  static async load(engine: Engine, path: string, options?: Omit<ChatOptions, "system">): Promise<ChatSession> {
+    checkOptions("model.loadState", options, loadChecks);
+    const { sequence, content } = await engine.restoreState(path);
+    try {
+      const { template, messages, forgotten, openCalls } = readSession(path, content);
+      const session = new ChatSession(engine, { ...(template === undefined ? {} : { template }), ...options });
+      Object.assign(session, { sequence, history: messages, forgotten, openCalls });
+      return session;
+    } catch (error) {
+      engine.release(sequence);
+      throw error;
+    }
   }
 
   /** Frees the cache. An answer under way is given up. Idempotent. */

@@ -109,8 +109,8 @@ interface TemplateMessage {
   name?: string;
 }
 
-/** Copies of the messages, so that no template can change the caller's. */
-function checkMessages(messages: readonly Message[]): TemplateMessage[] {
+/** Copies of the messages, so that no template can change the caller's. @throws InvalidOptionError */
+export function checkMessages(messages: readonly Message[]): TemplateMessage[] {
   if (!Array.isArray(messages)) throw new InvalidOptionError(`messages must be an array, not ${describe(messages)}.`);
   const names = new Map<string, string>();
   return messages.map((message: unknown, i) => {

@@ -1,4 +1,4 @@
-import type { NativeContext, NativeModel } from "../../types/addon";
+import type { ModelSpec, NativeContext, NativeModel } from "../../types/addon";
 import { AbortError, ClosedError, ContextLengthError, InvalidOptionError } from "../errors";
 import type { Pooling } from "../files/hf_settings";
 import type { Tokenizer } from "../tokenizer";
@@ -6,6 +6,8 @@ import { describe } from "../validate";
 import { collect } from "./collect";
 import type { KvType } from "./memory";
 import type { Query, Request } from "./request";
+import { identityOf } from "./model_identity";
+import { restoreSequence, saveSequence, type StateModel } from "./saved_sequence";
 import { Scheduler, type SchedulerLimits, type SchedulerStats } from "./scheduler";
 import type { Sequence } from "./sequence";
 
@@ -57,6 +59,7 @@ export interface EngineParts {
   context: NativeContext;
   tokenizer: Tokenizer;
   info: ModelInfo;
+  spec: ModelSpec;
   limits: SchedulerLimits;
   /** Jinja source of the model's chat template. */
   chatTemplate: string | undefined;
@@ -78,6 +81,7 @@ export class Engine {
   readonly chatTemplate: string | undefined;
   private readonly scheduler: Scheduler;
   private closing: Promise<void> | undefined;
+  private identity: Promise<string> | undefined;
 
   constructor(private readonly parts: EngineParts) {
     this.tokenizer = parts.tokenizer;
@@ -225,6 +229,25 @@ export class Engine {
       query: () => query,
       onOutput: (_, { hidden }) => options.onState(hidden),
     });
+  }
+
+  /** See `saveSequence`. */
+  async saveState(path: string, sequence: Sequence, content: unknown): Promise<void> {
+    await saveSequence(this.scheduler, await this.stateModel(), path, sequence, content);
+  }
+
+  /** See `restoreSequence`. */
+  async restoreState(path: string): Promise<{ sequence: Sequence; content: unknown }> {
+    return restoreSequence(this.scheduler, await this.stateModel(), path);
+  }
+
+  private async stateModel(): Promise<StateModel> {
+    this.checkOpen();
+    const { context, spec, info } = this.parts;
+    this.identity ??= identityOf(spec);
+    const identity = await this.identity;
+    this.checkOpen();
+    return { identity, blockBytes: context.blockBytes, info };
   }
 
   /** Stops all work with `AbortError`, waits for its end and frees everything. Idempotent. */

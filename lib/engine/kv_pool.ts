@@ -1,8 +1,17 @@
 import type { NativeContext } from "../../types/addon";
 import { BLOCK_POSITIONS } from "./blocks";
-import { KvCacheFullError, fromNative } from "../errors";
+import { ClosedError, KvCacheFullError, fromNative } from "../errors";
 import { PrefixCache, type PrefixMatch } from "./prefix_cache";
 import type { Sequence } from "./sequence";
+
+/** Full blocks of a sequence that are held. */
+export interface KvSnapshot {
+  readonly blocks: number;
+  /** A copy of one. @throws ClosedError */
+  read(index: number): Uint8Array;
+  /** Harmless after the model was closed, which freed them. */
+  drop(): void;
+}
 
 /** Which sequences have a cache. A sequence that loses it keeps its tokens and is recomputed when it is used again. */
 export class KvPool {
@@ -66,6 +75,52 @@ export class KvPool {
     }
     sequence.replaceTokens(tokens, kept);
     return kept;
+  }
+
+  /**
+   * The full blocks that the cache has of a sequence, held until `drop` is called, whatever becomes of the sequence;
+   * undefined for none. Not while a step computes it.
+   */
+  snapshot({ native, computed }: Sequence): KvSnapshot | undefined {
+    const blocks = Math.floor(computed / BLOCK_POSITIONS);
+    if (native === undefined || blocks === 0) return undefined;
+    const fork = this.context.forkSequence(native, blocks * BLOCK_POSITIONS);
+    return {
+      blocks,
+      read: (index) => this.readBlock(fork, index),
+      drop: () => this.drop(fork),
+    };
+  }
+
+  private drop(native: number): void {
+    try {
+      this.context.releaseSequence(native);
+    } catch (error) {
+      if (!(fromNative(error) instanceof ClosedError)) throw error;
+    }
+  }
+
+  private readBlock(native: number, index: number): Uint8Array {
+    try {
+      return this.context.readBlock(native, index);
+    } catch (error) {
+      throw fromNative(error);
+    }
+  }
+
+  /**
+   * Puts a saved block behind those of a sequence that was opened for it. Its positions do not count as computed before
+   * the caller says so. False when no block is free.
+   */
+  append({ native }: Sequence, bytes: Uint8Array): boolean {
+    try {
+      if (native === undefined) return false;
+      this.context.appendBlock(native, bytes);
+      return true;
+    } catch (error) {
+      if (fromNative(error) instanceof KvCacheFullError) return false;
+      throw error;
+    }
   }
 
   /** Takes positions from `sequence.computed` on, which a step computed in vain, out of the cache again. */

@@ -176,5 +176,5 @@ function makeEngine(
   const { cacheBlocks } = plan;
   const bounds = { maxBatchTokens, prefillChunk, maxConcurrent, maxQueue, cacheBlocks };
   const limits = { vocabularySize: spec.vocabularySize, ...bounds };
-  return new Engine({ native, context, tokenizer, info, limits, chatTemplate });
+  return new Engine({ native, context, tokenizer, info, spec, limits, chatTemplate });
 }

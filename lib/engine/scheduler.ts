@@ -71,6 +71,10 @@ interface Step {
   cancelled: boolean;
 }
 
+function computes(step: Step, sequence: Sequence): boolean {
+  return step.shares.some(({ task }) => task.request.sequence === sequence);
+}
+
 /**
  * The addon computes all logits of a position of which anything is wanted. They take much room: those of a step are held
  * to this many numbers (64 MiB).
@@ -93,6 +97,8 @@ export class Scheduler {
   /** In the order of admission. */
   private running: Task[] = [];
   private step: Step | undefined;
+  /** Resolves when the step under way is over, or soon after. */
+  private stepEnd: Promise<unknown> = Promise.resolve();
   private loop: Promise<void> | undefined;
   private stopped: Error | undefined;
   private uses = 0;
@@ -154,9 +160,19 @@ export class Scheduler {
   /** Nobody will use a sequence again: its cache is freed, or kept for others that begin the same way. */
   release(sequence: Sequence): void {
     if (this.stopped) return;
-    const computing = this.step?.shares.some(({ task }) => task.request.sequence === sequence);
-    if (computing) this.pool.release(sequence);
+    if (this.step && computes(this.step, sequence)) this.pool.release(sequence);
     else this.pool.retire(sequence);
+  }
+
+  /** Waits until no step computes a sequence: that of a request that was cancelled goes on for a while. */
+  async untilIdle(sequence: Sequence): Promise<void> {
+    while (this.step && computes(this.step, sequence)) await this.stepEnd;
+  }
+
+  /** Frees a block of the cache that idles, for a sequence that is not computed; false if there is none. */
+  makeRoom(sequence: Sequence): boolean {
+    sequence.lastUsed = ++this.uses;
+    return this.pool.freeBlocks > 0 || this.pool.releaseIdle(this.busySequences(sequence));
   }
 
   /** Frees what texts left behind. */
@@ -190,6 +206,7 @@ export class Scheduler {
         const launched = this.launch();
         if (!launched) break;
         step = this.step = launched.step;
+        this.stepEnd = launched.result.catch(() => undefined);
         const result = await launched.result;
         this.step = undefined;
         this.strayAborts = 0;

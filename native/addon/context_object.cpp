@@ -51,6 +51,9 @@ Napi::Function ContextObject::define(Napi::Env env) {
                       InstanceMethod<&ContextObject::truncate_sequence>("truncateSequence"),
                       InstanceMethod<&ContextObject::release_sequence>("releaseSequence"),
                       InstanceMethod<&ContextObject::sequence_length>("sequenceLength"),
+                      InstanceMethod<&ContextObject::read_block>("readBlock"),
+                      InstanceMethod<&ContextObject::append_block>("appendBlock"),
+                      InstanceAccessor<&ContextObject::block_bytes>("blockBytes"),
                       InstanceAccessor<&ContextObject::free_blocks>("freeBlocks"),
                       InstanceAccessor<&ContextObject::total_blocks>("totalBlocks"),
                       InstanceAccessor<&ContextObject::memory_bytes>("memoryBytes"),
@@ -156,6 +159,30 @@ Napi::Value ContextObject::sequence_length(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] {
     return Napi::Number::New(info.Env(), static_cast<double>(context().sequence_length(sequence_id(info[0]))));
   });
+}
+
+Napi::Value ContextObject::read_block(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&] {
+    const uint8_t* bytes = context().full_block(sequence_id(info[0]), as_integer(info[1], "index", 0, 1u << 24));
+    Napi::Uint8Array copy = Napi::Uint8Array::New(env, context().block_bytes());
+    std::memcpy(copy.Data(), bytes, copy.ByteLength());
+    return copy;
+  });
+}
+
+void ContextObject::append_block(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    if (!info[1].IsTypedArray() || info[1].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array) {
+      wrong("bytes", "a Uint8Array");
+    }
+    const auto bytes = info[1].As<Napi::Uint8Array>();
+    context().append_block(sequence_id(info[0]), bytes.Data(), bytes.ByteLength());
+  });
+}
+
+Napi::Value ContextObject::block_bytes(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(context().block_bytes())); });
 }
 
 Napi::Value ContextObject::free_blocks(const Napi::CallbackInfo& info) {

@@ -34,6 +34,9 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
   void truncate_sequence(const Napi::CallbackInfo& info);
   void release_sequence(const Napi::CallbackInfo& info);
   Napi::Value sequence_length(const Napi::CallbackInfo& info);
+  Napi::Value read_block(const Napi::CallbackInfo& info);
+  void append_block(const Napi::CallbackInfo& info);
+  Napi::Value block_bytes(const Napi::CallbackInfo& info);
   Napi::Value free_blocks(const Napi::CallbackInfo& info);
   Napi::Value total_blocks(const Napi::CallbackInfo& info);
   Napi::Value memory_bytes(const Napi::CallbackInfo& info);

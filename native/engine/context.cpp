@@ -1,6 +1,7 @@
 #include "engine/context.h"
 
 #include <algorithm>
+#include <cstring>
 #include <new>
 
 #include "error.h"
@@ -99,6 +100,27 @@ void Context::release_sequence(int32_t id) {
 }
 
 size_t Context::sequence_length(int32_t id) const { return find(id).length; }
+
+const uint8_t* Context::full_block(int32_t id, size_t index) {
+  const Sequence& sequence = find(id);
+  if (sequence.in_flight) invalid("A sequence cannot be read while a forward pass uses it.");
+  if (index >= sequence.length / kKvBlock) invalid("Only blocks of which all positions are computed can be read.");
+  return cache_.block(sequence.blocks[index]);
+}
+
+void Context::append_block(int32_t id, const uint8_t* bytes, size_t size) {
+  Sequence& sequence = find(id);
+  if (sequence.in_flight) invalid("A sequence cannot be extended while a forward pass uses it.");
+  if (sequence.length % kKvBlock) invalid("A block can only be put behind full blocks.");
+  if (sequence.length + kKvBlock > options_.max_sequence_length) invalid("The sequence would exceed its positions.");
+  if (size != cache_.block_bytes()) {
+    invalid("A block has " + std::to_string(cache_.block_bytes()) + " bytes, not " + std::to_string(size) + ".");
+  }
+  const BlockId block = cache_.allocate();
+  std::memcpy(cache_.block(block), bytes, size);
+  sequence.blocks.push_back(block);
+  sequence.length += kKvBlock;
+}
 
 void Context::check(const ForwardRequest& r) const {
   const size_t n = r.tokens.size();

@@ -54,6 +54,13 @@ class Context {
   void release_sequence(int32_t id);
   size_t sequence_length(int32_t id) const;
 
+  // The bytes of a block all of whose positions are computed. Not while a pass uses the sequence; one that uses a fork
+  // of it does not matter, because a full block is never written again.
+  const uint8_t* full_block(int32_t id, size_t index);
+  size_t block_bytes() const { return cache_.block_bytes(); }
+  // Puts a full block of such bytes behind a sequence of full blocks.
+  void append_block(int32_t id, const uint8_t* bytes, size_t size);
+
   // Validates, reserves blocks, queues. Throws Error with nothing changed.
   void submit(ForwardRequest request, void* user);
   // Takes a job's effects over: on failure its sequences get their former lengths back.

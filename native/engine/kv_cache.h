@@ -34,6 +34,9 @@ class KvCache {
   uint8_t* keys(BlockId block, size_t layer, size_t head) { return at(block, layer * 2, head); }
   uint8_t* values(BlockId block, size_t layer, size_t head) { return at(block, layer * 2 + 1, head); }
   size_t head_stride() const { return head_stride_; }
+  // All planes of a block, layer after layer: for saving and restoring.
+  size_t block_bytes() const { return block_bytes_; }
+  uint8_t* block(BlockId block) { return at(block, 0, 0); }
   void copy(BlockId from, BlockId to);
 
  private:

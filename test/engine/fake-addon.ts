@@ -50,6 +50,7 @@ export class FakeContext implements NativeContext {
   cancels = 0;
   closed = false;
   readonly memoryBytes = 0;
+  readonly blockBytes = 4 * BLOCK;
   readonly statistics = {} as NativeContext["statistics"];
   private readonly sequences = new Map<number, number[]>();
   private running: Running | undefined;
@@ -95,6 +96,20 @@ export class FakeContext implements NativeContext {
     const tokens = this.tokensOf(sequence);
     if (length > tokens.length) throw nativeError("ERR_INVALID_ARGUMENT");
     tokens.length = length;
+  }
+
+  /** A block's "keys and values" are its tokens. */
+  readBlock(sequence: number, index: number): Uint8Array {
+    const tokens = this.tokensOf(sequence).slice(index * BLOCK, (index + 1) * BLOCK);
+    if (tokens.length < BLOCK) throw nativeError("ERR_INVALID_ARGUMENT");
+    return new Uint8Array(Int32Array.from(tokens).buffer);
+  }
+
+  appendBlock(sequence: number, bytes: Uint8Array): void {
+    const tokens = this.tokensOf(sequence);
+    if (tokens.length % BLOCK > 0 || bytes.length !== this.blockBytes) throw nativeError("ERR_INVALID_ARGUMENT");
+    if (this.freeBlocks === 0) throw nativeError("ERR_KV_FULL");
+    tokens.push(...new Int32Array(bytes.slice().buffer));
   }
 
   releaseSequence(sequence: number): void {
