@@ -77,6 +77,10 @@ async function endure(): Promise<boolean> {
       `slope of the second half ${slope(half).toFixed(2)} MiB/min`,
   );
   await pause(500);
+  const heap = await server.metric("nodejs_heap_size_used_bytes ");
+  const external = await server.metric("nodejs_external_memory_bytes ");
+  const inMiB = (value: number | undefined): string => ((value ?? NaN) / 2 ** 20).toFixed(0);
+  console.log(`  JavaScript heap in use ${inMiB(heap)} MiB, outside of it ${inMiB(external)} MiB`);
   const held = [
     ["blocks held", await server.metric('bitnet_kv_blocks{model="fairy-tales-5.8m-i2_s",state="used"}')],
     ["running", await server.metric("bitnet_running_texts ")],

@@ -75,8 +75,7 @@ export class Traffic {
     const prompt = Array.from({ length }, () => WORDS[Math.floor(random() * WORDS.length)]).join(" ");
     const max = 1 + Math.floor(random() ** 2 * maxTokens);
     const body = JSON.stringify({ prompt, max_tokens: max, temperature: 0.8, stream: true });
-    // Some leave in the queue, some while the prompt is read, some in the middle of the answer.
-    const leaveAfter = random() < leaving ? random() * 1500 : undefined;
+    const leaves = random() < leaving ? leavingTime(random, max) : undefined;
     return new Promise((resolve) => {
       let left = false;
       const started = performance.now();
@@ -85,7 +84,7 @@ export class Traffic {
         agent: this.agent,
         headers: { "content-type": "application/json", "content-length": Buffer.byteLength(body) },
       });
-      const timer = leaveAfter === undefined ? undefined : setTimeout(() => leave(), leaveAfter);
+      const timer = leaves?.ms === undefined ? undefined : setTimeout(() => leave(), leaves.ms);
       const end = (note: () => void): void => {
         clearTimeout(timer);
         if (!left) note();
@@ -104,7 +103,7 @@ export class Traffic {
         });
       });
       request.on("response", (response) => {
-        read(response, started, outcome).then(
+        read(response, started, outcome, (events) => events === leaves?.events && leave()).then(
           (problem) => end(() => (problem === undefined ? undefined : outcome.fail(problem))),
           (error: unknown) => end(() => outcome.fail(`stream: ${(error as Error).message}`)),
         );
@@ -114,8 +113,21 @@ export class Traffic {
   }
 }
 
-/** Reads an answer to its end. Resolves to what was wrong with it. */
-async function read(response: IncomingMessage, started: number, outcome: Outcome): Promise<string | undefined> {
+/** When a client leaves: in the queue or while its prompt is read, or after so many of at most `max` events. */
+function leavingTime(random: () => number, max: number): { ms?: number; events?: number } {
+  return random() < 1 / 3 ? { ms: random() * 150 } : { events: 1 + Math.floor(random() * max * 0.8) };
+}
+
+/**
+ * Reads an answer to its end. Resolves to what was wrong with it.
+ * @param onEvent told of the number of events so far
+ */
+async function read(
+  response: IncomingMessage,
+  started: number,
+  outcome: Outcome,
+  onEvent: (count: number) => void,
+): Promise<string | undefined> {
   response.setEncoding("utf8");
   if (response.statusCode !== 200) {
     response.resume();
@@ -129,7 +141,7 @@ async function read(response: IncomingMessage, started: number, outcome: Outcome
   }
   let last = started;
   let rest = "";
-  let first = true;
+  let count = 0;
   let done = false;
   for await (const piece of response as AsyncIterable<string>) {
     const lines = (rest + piece).split("\n");
@@ -140,9 +152,9 @@ async function read(response: IncomingMessage, started: number, outcome: Outcome
       if (line.startsWith('data: {"error"')) return `error in a stream: ${line.slice(0, 120)}`;
       const now = performance.now();
       outcome.tokens++;
-      (first ? outcome.firstToken : outcome.between).push(now - last);
-      first = false;
+      (count === 0 ? outcome.firstToken : outcome.between).push(now - last);
       last = now;
+      onEvent(++count);
     }
   }
   if (!done) return "stream without an end";
