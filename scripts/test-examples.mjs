@@ -19,7 +19,8 @@ const EXAMPLES = {
   "ai_sdk.mjs": { prints: /\w+.*\n.+ is a (fox|hare|owl), \d+ years old\.\nking and queen: -?0\.\d{3}\n$/s },
   "batch_file.mjs": { args: ["prompts.jsonl", "answers.jsonl"], prints: /^\d+ tokens in \d+ steps\n$/, after: answers },
   "chat_tools.mjs": {
-    prints: /^stock\{"thing": ?"\w+"\} -> \{"pieces":\d\}\n.+\nto be agreed: order \{ thing: '\w+', pieces: [1-9] \}\n.+\n$/s,
+    prints:
+      /^stock\{"thing": ?"\w+"\} -> \{"pieces":\d\}\n.+\nto be agreed: order \{ thing: '\w+', pieces: [1-9] \}\n.+\n$/s,
   },
   "embeddings_search.mjs": { prints: /^(-?[01]\.\d{3} [A-Z].*\.\n){3}$/ },
   "express_server.mjs": {
