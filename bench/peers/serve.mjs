@@ -1,13 +1,19 @@
-// node serve.mjs MODEL.gguf [contexts]: node-llama-cpp behind fastify, as one would write it: POST /v1/completions, streamed
-// as server-sent events, texts batched by the sequences of one context. For bench/server-load.ts --beside.
+// node serve.mjs MODEL.gguf [sequences] [threads]: node-llama-cpp behind fastify, as one would write it: POST
+// /v1/completions, streamed as server-sent events, texts batched by the sequences of one context. For
+// bench/server-load.ts --beside.
 import Fastify from "fastify";
 import { getLlama, LlamaCompletion } from "node-llama-cpp";
 
-const [modelPath, count = "16"] = process.argv.slice(2);
+const [modelPath, count = "16", threads] = process.argv.slice(2);
 const sequences = Number(count);
 const llama = await getLlama({ gpu: false, build: "never", logLevel: "error" });
 const model = await llama.loadModel({ modelPath });
-const context = await model.createContext({ contextSize: 512, batchSize: 512, sequences });
+const context = await model.createContext({
+  contextSize: 512,
+  batchSize: 512,
+  sequences,
+  ...(threads && { threads: Number(threads) }),
+});
 const free = Array.from({ length: sequences }, () => new LlamaCompletion({ contextSequence: context.getSequence() }));
 const waiting = [];
 
