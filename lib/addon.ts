@@ -52,7 +52,8 @@ export function loadAddonFrom(root: string, version: string): Loaded {
     }
   }
   const message = explainFailure(systemName(), foldersOf(root), attempts);
-  throw new AddonLoadError(message, { cause: attempts[0]?.error });
+  const [first] = attempts;
+  throw new AddonLoadError(message, first ? { cause: first.error } : {});
 }
 
 /** Version of the package. */

@@ -1,8 +1,9 @@
 // Packs the package and installs the tarball as a stranger would: in an empty folder outside the repository, with neither
 // a compiler nor CMake nor Python on PATH. Then runs it in every runtime that can be had from npm.
 //
-// Usage: npm run test:install [-- --offline]    after `npm run build`; uses prebuilds/ (npm run prebuilds), or else the
-// binary of the build. --offline: this Node only. The last line reads "<n> passed, <n> failed".
+// Usage: npm run test:install [-- --offline | --runtimes A,B]    after `npm run build`; uses prebuilds/ (npm run
+// prebuilds), or else the binary of the build. --offline: this Node only. --runtimes: those of test/install/runtimes.mjs
+// whose names contain one of the words. The last line reads "<n> passed, <n> failed".
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
 import { symlinkSync, writeFileSync } from "node:fs";
@@ -13,7 +14,9 @@ import { cases } from "../test/install/cases.mjs";
 import { findRuntimes } from "../test/install/runtimes.mjs";
 import { npm, pack, root } from "./packing.mjs";
 
-const { values } = parseArgs({ options: { offline: { type: "boolean", default: false } } });
+const { values } = parseArgs({
+  options: { offline: { type: "boolean", default: false }, runtimes: { type: "string" } },
+});
 const MEGABYTE = 1e6;
 const MOST_PACKED = 12 * MEGABYTE;
 const MOST_INSTALLED = 30 * MEGABYTE;
@@ -33,35 +36,54 @@ function check(name, action) {
 }
 
 const work = mkdtempSync(join(tmpdir(), "node-bitnet-install-"));
+/** What the programs printed: one digest of the same story, wherever they ran. */
+const stories = new Set();
 try {
   const tarball = packAndCheck();
   lint(tarball);
-  const project = install(tarball);
-  for (const runtime of findRuntimes(join(root, "build-install"), values.offline)) {
+  const project = install("a-project", tarball);
+  const runtimes = findRuntimes(join(root, "build-install"), values.offline, values.runtimes?.split(","));
+  for (const runtime of runtimes) {
     if (runtime.missing !== undefined) {
       console.log(`skip ${runtime.name}: ${runtime.missing}`);
       continue;
     }
-    for (const each of cases(project, join(root, "node_modules/typescript/bin/tsc"))) {
-      if (each.only !== undefined && !each.only.includes(runtime.kind)) continue;
-      check(`${runtime.name}: ${each.name}`, () => {
-        const [program, ...before] = runtime.command;
-        const output = execFileSync(program, [...before, ...each.args], {
-          cwd: project,
-          encoding: "utf8",
-          stdio: ["ignore", "pipe", "pipe"],
-          env: { ...bareEnvironment(), ...runtime.env },
-          timeout: 300_000,
-        });
-        if (!each.expected.test(output)) throw new Error(`unexpected output ${JSON.stringify(output)}`);
-      });
-    }
+    for (const each of cases(project, join(root, "node_modules/typescript/bin/tsc"))) runCase(runtime, each, project);
   }
+  if (!values.offline) {
+    const other = install("with-the-native-tokenizer", "--omit=optional", tarball, `tokenizers@${peer("tokenizers")}`);
+    const [story] = cases(other, "");
+    const native = { ...runtimes[0], env: { BITNET_TOKENIZERS: "native" } };
+    runCase(native, { ...story, name: "require, native tokenizer, --omit=optional" }, other);
+  }
+  check("the same story everywhere", () => {
+    if (stories.size !== 1) throw new Error([...stories].join(", "));
+  });
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);
+
+function runCase(runtime, each, project) {
+  if (each.only !== undefined && !each.only.includes(runtime.kind)) return;
+  check(`${runtime.name}: ${each.name}`, () => {
+    const [program, ...before] = runtime.command;
+    const output = execFileSync(program, [...before, ...each.args], {
+      cwd: project,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...bareEnvironment(), ...runtime.env },
+      timeout: 300_000,
+    });
+    if (!each.expected.test(output)) throw new Error(`unexpected output ${JSON.stringify(output)}`);
+    if (output.startsWith("OK ")) stories.add(output.trim());
+  });
+}
+
+function peer(name) {
+  return JSON.parse(readFileSync(join(root, "package.json"), "utf8")).peerDependencies[name];
+}
 
 function packAndCheck() {
   const { tarball, size, unpackedSize, files } = pack(work);
@@ -103,26 +125,20 @@ function binOf(name) {
   return join(folder, typeof bin === "string" ? bin : Object.values(bin)[0]);
 }
 
-function install(tarball) {
-  const project = join(work, "project");
+function install(name, ...wanted) {
+  const project = join(work, name);
   mkdirSync(project);
-  writeFileSync(join(project, "package.json"), '{ "name": "a-project", "version": "1.0.0", "private": true }\n');
-  check("npm install without a compiler", () => {
-    const output = npm(
-      project,
-      { ...bareEnvironment(), ...npmSettings() },
-      "install",
-      "--no-audit",
-      "--no-fund",
-      tarball,
-    );
+  writeFileSync(join(project, "package.json"), `{ "name": "${name}", "version": "1.0.0", "private": true }\n`);
+  check(`npm install without a compiler: ${name}`, () => {
+    const environment = { ...bareEnvironment(), ...npmSettings() };
+    const output = npm(project, environment, "install", "--no-audit", "--no-fund", ...wanted);
     if (/install-scripts .*node-bitnet/.test(output)) throw new Error(output);
     const sizes = readdirSync(join(project, "node_modules"))
-      .filter((name) => !name.startsWith("."))
-      .map((name) => [name, folderSize(join(project, "node_modules", name))])
+      .filter((folder) => !folder.startsWith("."))
+      .map((folder) => [folder, folderSize(join(project, "node_modules", folder))])
       .sort((a, b) => b[1] - a[1]);
     const total = sizes.reduce((sum, [, size]) => sum + size, 0);
-    const largest = sizes.slice(0, 3).map(([name, size]) => `${name} ${(size / MEGABYTE).toFixed(1)}`);
+    const largest = sizes.slice(0, 3).map(([folder, size]) => `${folder} ${(size / MEGABYTE).toFixed(1)}`);
     return `${(total / MEGABYTE).toFixed(1)} MB in all; the largest: ${largest.join(", ")}`;
   });
   cpSync(join(root, "test/install/project"), project, { recursive: true });

