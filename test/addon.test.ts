@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadAddonFrom, packageRoot, packageVersion } from "../lib/addon";
+import { addonPath, loadAddonFrom, packageVersion } from "../lib/addon";
 import { explainFailure } from "../lib/addon_failure";
 import { AddonLoadError } from "../lib/errors";
 
@@ -50,7 +50,7 @@ describe("an addon that does not load", () => {
     mkdirSync(join(root, PREBUILDS), { recursive: true });
     mkdirSync(join(root, "build/Release"), { recursive: true });
     writeFileSync(join(root, "build/Release/node_bitnet.node"), "no binary");
-    cpSync(join(packageRoot(), "build/Release/node_bitnet.node"), join(root, PREBUILDS, "node-bitnet.node"));
+    cpSync(addonPath() ?? "", join(root, PREBUILDS, "node-bitnet.node"));
     const { message } = failure();
     expect(message).toMatch(new RegExp(`CPU: .+ \\(${process.arch}\\)`));
     expect(message).toMatch(/build.Release.node_bitnet\.node: \S/);
@@ -74,7 +74,7 @@ describe("an addon that does not load", () => {
     mkdirSync(join(root, "build/Release"), { recursive: true });
     writeFileSync(join(root, "build/Release/node_bitnet.node"), "no binary");
     const good = join(root, PREBUILDS, "node-bitnet.node");
-    cpSync(join(packageRoot(), "build/Release/node_bitnet.node"), good);
+    cpSync(addonPath() ?? "", good);
     const { addon, file } = loadAddonFrom(root, packageVersion());
     expect(file).toBe(good);
     expect(addon.version).toBe(packageVersion());
