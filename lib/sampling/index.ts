@@ -7,7 +7,7 @@ export {
   type ResolvedSamplingOptions,
   type SamplingOptions,
 } from "./options";
-export type { TokenMask } from "./mask";
+export { allow, type TokenMask } from "./mask";
 export { defaultOrder, samplerNames, type SamplerName } from "./order";
 export type { Candidates } from "./pool";
 export { Random, randomSeed } from "./random";

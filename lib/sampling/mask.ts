@@ -14,6 +14,11 @@ export function isAllowed({ words }: TokenMask, id: number): boolean {
   return ((words[id >>> 5]! >>> (id & 31)) & 1) === 1;
 }
 
+/** Allows a token in the words of a mask that is being made. */
+export function allow(words: Int32Array, id: number): void {
+  words[id >>> 5]! |= 1 << (id & 31);
+}
+
 /** The tokens that a mask allows, rising. */
 export function allowedIds(mask: TokenMask): Int32Array {
   const ids = new Int32Array(mask.count);

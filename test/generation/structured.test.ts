@@ -3,7 +3,8 @@ import { InvalidOptionError, Model } from "../../lib";
 import { Automaton } from "../../lib/generation/structured/automaton";
 import { compileJsonSchema } from "../../lib/generation/structured/json_schema";
 import { compileRegex } from "../../lib/generation/structured/regex";
-import { VocabularyTree } from "../../lib/generation/structured/vocabulary";
+import { PlainSteps } from "../../lib/generation/structured/plain_text";
+import { Vocabulary } from "../../lib/generation/structured/vocabulary";
 import { Random } from "../../lib/sampling";
 
 jest.setTimeout(120_000);
@@ -99,10 +100,10 @@ describe("JSON schemas", () => {
   });
 
   test.each([
-    { type: "object", patternProperties: {} },
+    { type: "object", dependentRequired: {} },
     { type: "strin" },
     { $ref: "#/no" },
-    { type: "number", minimum: 1 },
+    { type: "number", minimum: 1, maximum: 0 },
     5,
     { type: "object", properties: {}, required: ["a"] },
   ])("%j is refused, saying where", (schema) => {
@@ -145,11 +146,11 @@ test("a mask allows exactly the tokens that keep the form", () => {
     tokenBytes: (id: number) => Buffer.from(texts[id]!),
     isSpecial: (id: number) => id === 8,
   };
-  const tree = new VocabularyTree(tokenizer, texts.length);
+  const tree = new Vocabulary(tokenizer, texts.length);
   const automaton = new Automaton(compileRegex("a*b{0,2}c?"));
   for (const before of ["", "a", "ab", "abb", "c"]) {
     const state = automaton.run(automaton.start, Buffer.from(before))!;
-    const { words, count } = tree.maskOf(automaton, state, [8]);
+    const { words, count } = tree.maskOf(automaton, new PlainSteps(automaton), state, [8]);
     const allowed = texts.flatMap((_, id) => ((words[0]! >>> id) & 1 ? [id] : []));
     const expected = texts.flatMap((text, id) => {
       if (id === 8) return [8];

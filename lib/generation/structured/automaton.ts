@@ -1,6 +1,8 @@
 import { InvalidOptionError } from "../../errors";
-import { endlessParts } from "./endless";
+import { byteClasses } from "./byte_classes";
+import { endlessParts, partsOf } from "./endless";
 import type { Expression } from "./expression";
+import { tooLarge } from "./too_large";
 
 /** What is still to be read: expressions, the next one first. Equal lists are one object. */
 interface Rest {
@@ -20,8 +22,12 @@ export interface State {
 interface KnownState extends State {
   /** Each with a set of bytes in front. */
   readonly items: readonly Rest[];
+  /** By class of byte: null where the language has nothing, undefined where that is not known yet. */
   readonly next: (KnownState | null | undefined)[];
 }
+
+/** There are no texts in a language. */
+export class NoTextError extends InvalidOptionError {}
 
 /** More than any sensible form needs; a hostile one must not fill the memory. */
 const MOST_STATES = 200_000;
@@ -37,33 +43,46 @@ export class Automaton {
   readonly start: State;
   private readonly rests = new Map<string, Rest>();
   private readonly states = new Map<string, KnownState>();
+  /** States by the rests that were opened for them. */
+  private readonly opened = new Map<string, KnownState>();
   private readonly numbers = new Map<Expression, number>();
-  private readonly bodies = new Map<string, Expression>();
+  private readonly bodies = new Map<Expression, Expression>();
   private work = 0;
   private readonly end: Rest = { id: 0, head: undefined, tail: undefined };
 
   /** Parts that no text ends, such as a rule that is itself; nothing may lead into them. */
   private readonly endless: ReadonlySet<Expression>;
+  /** Bytes that the language never tells apart have one number. */
+  private readonly classes: Uint8Array;
 
   /** @throws InvalidOptionError for a language that is too large or has no texts */
   constructor(root: Expression) {
-    this.endless = endlessParts(root, (rule) => this.bodyOf(rule));
+    const parts = partsOf(root, (rule) => this.bodyOf(rule));
+    this.classes = byteClasses(parts);
+    this.endless = endlessParts(parts, (rule) => this.bodyOf(rule));
     if (this.endless.has(root)) {
-      throw new InvalidOptionError("No text has this form: it contains itself without an end.");
+      throw new NoTextError("No text has this form: it contradicts itself, or contains itself without an end.");
     }
     this.start = this.closure([this.push(root, this.end)]);
+  }
+
+  /** The class of each byte: of two bytes of one class, every state has the same next state. */
+  get byteClasses(): Uint8Array {
+    return this.classes;
   }
 
   /** The state behind a byte; undefined where the language has none. */
   step(state: State, byte: number): State | undefined {
     const known = state as KnownState;
-    const cached = known.next[byte];
+    const at = this.classes[byte] ?? 0;
+    const cached = known.next[at];
     if (cached !== undefined) return cached ?? undefined;
-    const rests = known.items.flatMap(({ head, tail }) =>
-      head?.kind === "bytes" && tail && head.set.has(byte) ? [tail] : [],
-    );
-    const next = rests.length > 0 ? this.closure(rests) : null;
-    known.next[byte] = next;
+    const rests: Rest[] = [];
+    for (const { head, tail } of known.items) {
+      if (head?.kind === "bytes" && tail && head.set.has(byte)) rests.push(tail);
+    }
+    const next = rests.length > 0 ? this.stateOf(rests) : null;
+    known.next[at] = next;
     return next ?? undefined;
   }
 
@@ -91,6 +110,13 @@ export class Automaton {
     let number = this.numbers.get(expression);
     if (number === undefined) this.numbers.set(expression, (number = this.numbers.size));
     return number;
+  }
+
+  private stateOf(rests: readonly Rest[]): KnownState {
+    const key = rests.map(({ id }) => id).join();
+    let state = this.opened.get(key);
+    if (!state) this.opened.set(key, (state = this.closure(rests)));
+    return state;
   }
 
   /** Opens what stands in front until bytes do. */
@@ -136,8 +162,8 @@ export class Automaton {
   }
 
   private bodyOf(rule: Expression & { kind: "rule" }): Expression {
-    let body = this.bodies.get(rule.name);
-    if (!body) this.bodies.set(rule.name, (body = rule.body()));
+    let body = this.bodies.get(rule);
+    if (!body) this.bodies.set(rule, (body = rule.body()));
     return body;
   }
 
@@ -154,8 +180,4 @@ export class Automaton {
     }
     return fewer;
   }
-}
-
-function tooLarge(): InvalidOptionError {
-  return new InvalidOptionError("The form of the text has too many states; make the schema or expression simpler.");
 }

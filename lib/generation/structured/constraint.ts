@@ -4,22 +4,24 @@ import type { TokenMask } from "../../sampling";
 import type { Tokenizer } from "../../tokenizer";
 import { Automaton, type State } from "./automaton";
 import type { Form } from "./form";
-import { VocabularyTree } from "./vocabulary";
+import { PlainSteps } from "./plain_text";
+import { Vocabulary } from "./vocabulary";
 
 /** An automaton with the masks of the states that were met. */
 interface CompiledForm {
   readonly automaton: Automaton;
-  readonly tree: VocabularyTree;
+  readonly plain: PlainSteps;
+  readonly vocabulary: Vocabulary;
   readonly masks: Map<State, TokenMask>;
 }
 
-/** Forms that are kept compiled for each model, and masks for each form. */
+/** Forms that are kept compiled for each model, and bytes of masks for each form. */
 const MOST_FORMS = 32;
-const MOST_MASKS = 2048;
+const MOST_MASK_BYTES = 16 * 2 ** 20;
 
 interface Compiled {
   /** By the control tokens that count as text. */
-  trees: Map<string, VocabularyTree>;
+  vocabularies: Map<string, Vocabulary>;
   forms: Map<string, CompiledForm>;
 }
 
@@ -44,14 +46,15 @@ export class Constraint {
    */
   static make({ tokenizer, info }: Engine, form: Form, ends: ReadonlySet<number>): Constraint {
     let known = compiled.get(tokenizer);
-    if (!known) compiled.set(tokenizer, (known = { trees: new Map(), forms: new Map() }));
+    if (!known) compiled.set(tokenizer, (known = { vocabularies: new Map(), forms: new Map() }));
     // A mask has the tokens that may end the text, too.
     const controls = [...(form.controls ?? [])].flat();
     const key = JSON.stringify([form.key, controls, [...ends].sort((a, b) => a - b)]);
     let compiledForm = known.forms.get(key);
     if (!compiledForm) {
       const automaton = new Automaton(form.compile());
-      compiledForm = { automaton, tree: treeOf(known, tokenizer, info.vocabularySize, form), masks: new Map() };
+      const vocabulary = vocabularyOf(known, tokenizer, info.vocabularySize, form);
+      compiledForm = { automaton, plain: new PlainSteps(automaton), vocabulary, masks: new Map() };
       known.forms.set(key, compiledForm);
       const [oldest] = known.forms.keys();
       if (known.forms.size > MOST_FORMS && oldest !== undefined) known.forms.delete(oldest);
@@ -71,14 +74,14 @@ export class Constraint {
 
   /** @throws InvalidOptionError when the vocabulary has no token that goes on */
   mask(): TokenMask {
-    const { masks, automaton, tree } = this.compiledForm;
+    const { masks, automaton, plain, vocabulary } = this.compiledForm;
     let mask = masks.get(this.state);
     if (!mask) {
-      mask = tree.maskOf(automaton, this.state, this.ends);
+      mask = vocabulary.maskOf(automaton, plain, this.state, this.ends);
       if (mask.count === 0) {
         throw new InvalidOptionError("The vocabulary has no token that goes on in the form that was asked for.");
       }
-      if (masks.size >= MOST_MASKS) masks.clear();
+      if (masks.size * vocabulary.words * 4 >= MOST_MASK_BYTES) masks.clear();
       masks.set(this.state, mask);
     }
     return mask;
@@ -99,9 +102,14 @@ export class Constraint {
   }
 }
 
-function treeOf({ trees }: Compiled, tokenizer: Tokenizer, vocabularySize: number, form: Form): VocabularyTree {
+function vocabularyOf(
+  { vocabularies }: Compiled,
+  tokenizer: Tokenizer,
+  vocabularySize: number,
+  form: Form,
+): Vocabulary {
   const key = JSON.stringify([...(form.controls ?? [])]);
-  let tree = trees.get(key);
-  if (!tree) trees.set(key, (tree = new VocabularyTree(tokenizer, vocabularySize, form.controls)));
-  return tree;
+  let vocabulary = vocabularies.get(key);
+  if (!vocabulary) vocabularies.set(key, (vocabulary = new Vocabulary(tokenizer, vocabularySize, form.controls)));
+  return vocabulary;
 }

@@ -2,11 +2,19 @@ import type { Expression } from "./expression";
 
 type Rule = Expression & { readonly kind: "rule" };
 
-/** The parts of a language, itself included, that no text is of, because each would have to contain itself. */
-export function endlessParts(root: Expression, bodyOf: (rule: Rule) => Expression): Set<Expression> {
+/** The parts of a language, itself included. */
+export function partsOf(root: Expression, bodyOf: (rule: Rule) => Expression): Set<Expression> {
   const parts = new Set<Expression>([root]);
   // A set is walked through in the order of insertion, what is added meanwhile included.
   for (const part of parts) for (const inner of innerOf(part, bodyOf)) parts.add(inner);
+  return parts;
+}
+
+/**
+ * Those of a language's parts that no text is of, because each would have to contain itself.
+ * @param all `partsOf` the language; is used up
+ */
+export function endlessParts(parts: Set<Expression>, bodyOf: (rule: Rule) => Expression): Set<Expression> {
   const order = [...parts].reverse();
   const ending = new Set<Expression>();
   for (let before = -1; before < ending.size;) {

@@ -5,12 +5,15 @@ export type Expression =
   | { readonly kind: "choice"; readonly options: readonly Expression[] }
   | { readonly kind: "repeat"; readonly inner: Expression; readonly least: number; readonly most: number }
   /** What the function gives, when it is reached: languages may contain themselves. */
-  | { readonly kind: "rule"; readonly name: string; readonly body: () => Expression };
+  | { readonly kind: "rule"; readonly body: () => Expression };
 
 /** Exactly this text, as UTF-8. */
 export function literal(text: string): Expression {
   return sequence(...Array.from(Buffer.from(text), (byte) => bytes([byte])));
 }
+
+/** No text at all, not even the empty one. */
+export const nothing: Expression = { kind: "bytes", set: new Set() };
 
 /** One byte of a few. */
 export function bytes(values: Iterable<number>): Expression {
@@ -21,6 +24,7 @@ export function sequence(...parts: Expression[]): Expression {
   return { kind: "sequence", parts };
 }
 
+/** One of several; `nothing` where there are none. */
 export function choice(...options: Expression[]): Expression {
   const [only] = options;
   return only && options.length === 1 ? only : { kind: "choice", options };

@@ -1,6 +1,7 @@
 import { compileJsonSchema, anyJsonObject } from "./json_schema";
 import type { Expression } from "./expression";
 import type { TextFormat } from "./format";
+import { compileGrammar } from "./grammar";
 import { compileRegex } from "./regex";
 
 /** A language that a text is held to. It is compiled when it is met first, and kept by its key. */
@@ -31,8 +32,16 @@ export function formOf(format: TextFormat): Form {
   return {
     key: JSON.stringify(format),
     compile: () => {
-      if (format.type === "json_schema") return compileJsonSchema(format.schema);
-      return format.type === "json_object" ? anyJsonObject : compileRegex(format.pattern);
+      switch (format.type) {
+        case "json_object":
+          return anyJsonObject;
+        case "json_schema":
+          return compileJsonSchema(format.schema);
+        case "regex":
+          return compileRegex(format.pattern);
+        case "grammar":
+          return compileGrammar(format.grammar);
+      }
     },
   };
 }

@@ -1,37 +1,65 @@
 import { InvalidOptionError } from "../../errors";
 import { describe } from "../../validate";
-import { beyondAscii, bytes, choice, literal, range, repeat, sequence, type Expression } from "./expression";
+import { negated, normalized, plainCharacters, type CodeRange, type WriteCharacters } from "./characters";
+import { choice, repeat, sequence, type Expression } from "./expression";
 
-const DIGITS = range(0x30, 0x39);
-const WORD = [...DIGITS, ...range(0x41, 0x5a), 0x5f, ...range(0x61, 0x7a)];
-const SPACE = [0x20, ...range(0x09, 0x0d)];
+const DIGITS: readonly CodeRange[] = [[0x30, 0x39]];
+const WORD: readonly CodeRange[] = [...DIGITS, [0x41, 0x5a], [0x5f, 0x5f], [0x61, 0x7a]];
+/** What JavaScript takes for white space. */
+const SPACE: readonly CodeRange[] = [
+  ...([
+    [0x20, 0x20],
+    [0x09, 0x0d],
+    [0xa0, 0xa0],
+    [0x1680, 0x1680],
+    [0x2000, 0x200a],
+  ] as const),
+  ...([
+    [0x2028, 0x2029],
+    [0x202f, 0x202f],
+    [0x205f, 0x205f],
+    [0x3000, 0x3000],
+    [0xfeff, 0xfeff],
+  ] as const),
+];
+const LINE_ENDS: readonly CodeRange[] = [
+  [10, 10],
+  [13, 13],
+  [0x2028, 0x2029],
+];
 const MOST_REPEATS = 10_000;
 
-/** A set of characters: ASCII ones, and all or none beyond. */
-interface CharacterClass {
-  ascii: Set<number>;
-  beyond: boolean;
+/** Which ends of a text an expression is bound to: `^` and `$` of all its alternatives. */
+export interface Anchors {
+  start: boolean;
+  end: boolean;
 }
 
-/** How a character stands in the text; JSON strings escape some. */
-export type WriteCharacters = (ascii: readonly number[], beyond: boolean) => Expression;
-
-/** Characters as they are. */
-export const plainCharacters: WriteCharacters = (ascii, beyond) =>
-  beyond ? choice(bytes(ascii), beyondAscii) : bytes(ascii);
-
 /**
- * Compiles a regular expression: literals, `.`, classes, groups, alternatives and quantifiers as in JavaScript. The whole
- * text must match. Classes hold ASCII characters, and when negated everything beyond.
+ * Compiles a regular expression: literals, `.`, classes, groups, alternatives and quantifiers as in JavaScript with the
+ * flag "u". The whole text must match.
  * @throws InvalidOptionError for what has no meaning here: look-around, back-references, word borders
  */
 export function compileRegex(source: string, write: WriteCharacters = plainCharacters): Expression {
-  return new RegexParser(source, write).parse();
+  return new RegexParser(source, write).parse().expression;
+}
+
+/**
+ * Compiles an expression that is looked for in a text. Where all alternatives are bound to one end of the text only, with
+ * `^` or `$`, anything may stand at the other. Where neither is, the whole text must match: a part of what is valid.
+ * @throws InvalidOptionError, see `compileRegex`
+ */
+export function compileSearch(source: string, write: WriteCharacters): Expression {
+  const { expression, anchors } = new RegexParser(source, write).parse();
+  if (anchors.start === anchors.end) return expression;
+  const anything = repeat(write(negated([])), 0, Infinity);
+  return anchors.start ? sequence(expression, anything) : sequence(anything, expression);
 }
 
 class RegexParser {
   private at = 0;
   private readonly characters: string[];
+  private readonly anchors: Anchors = { start: true, end: true };
 
   constructor(
     private readonly source: string,
@@ -40,10 +68,10 @@ class RegexParser {
     this.characters = Array.from(source);
   }
 
-  parse(): Expression {
-    const result = this.alternatives();
+  parse(): { expression: Expression; anchors: Anchors } {
+    const expression = this.alternatives(true);
     if (this.at < this.characters.length) throw this.wrong(`unexpected "${this.peek() ?? ""}"`);
-    return result;
+    return { expression, anchors: this.anchors };
   }
 
   private peek(): string | undefined {
@@ -56,19 +84,28 @@ class RegexParser {
     return true;
   }
 
-  private alternatives(): Expression {
-    const options = [this.terms()];
-    while (this.take("|")) options.push(this.terms());
+  private alternatives(outermost = false): Expression {
+    const options = [this.terms(outermost)];
+    while (this.take("|")) options.push(this.terms(outermost));
     return choice(...options);
   }
 
-  private terms(): Expression {
+  private terms(outermost: boolean): Expression {
     const parts: Expression[] = [];
+    const found = { start: false, end: false };
     for (let next = this.peek(); next !== undefined && next !== "|" && next !== ")"; next = this.peek()) {
       // The whole text is matched, so anchors at its ends say nothing new.
-      if (next === "^" && parts.length === 0) this.at++;
-      else if (next === "$" && [undefined, "|", ")"].includes(this.characters[this.at + 1])) this.at++;
-      else parts.push(this.quantified(this.atom()));
+      if (next === "^" && parts.length === 0) {
+        this.at++;
+        found.start = true;
+      } else if (next === "$" && [undefined, "|", ")"].includes(this.characters[this.at + 1])) {
+        this.at++;
+        found.end = true;
+      } else parts.push(this.quantified(this.atom()));
+    }
+    if (outermost) {
+      this.anchors.start &&= found.start;
+      this.anchors.end &&= found.end;
     }
     return sequence(...parts);
   }
@@ -98,79 +135,85 @@ class RegexParser {
   private atom(): Expression {
     const next = this.characters[this.at++] ?? "";
     if (next === "(") {
-      if (this.take("?") && !this.take(":")) throw this.wrong("a group of a kind that is not supported");
+      if (this.take("?") && !this.take(":") && !this.takeName()) {
+        throw this.wrong("a group of a kind that is not supported");
+      }
       const inner = this.alternatives();
       if (!this.take(")")) throw this.wrong("a group without an end");
       return inner;
     }
     if (next === "[") return this.writeClass(this.characterClass());
-    if (next === ".")
-      return this.writeClass({ ascii: new Set(range(0, 0x7f).filter((c) => c !== 10 && c !== 13)), beyond: true });
+    if (next === ".") return this.writeClass(negated(LINE_ENDS));
     if (next === "\\") return this.writeClass(this.escape());
     if ("*+?{}^$".includes(next)) throw this.wrong(`unexpected "${next}"`);
-    return this.writeCharacter(next);
+    return this.writeClass([only(next.codePointAt(0) ?? 0)]);
   }
 
-  private writeCharacter(character: string): Expression {
-    const code = character.codePointAt(0) ?? 0;
-    return code < 0x80 ? this.write([code], false) : literal(character);
+  /** The rest of `(?<name>`; what was matched where is of no interest. */
+  private takeName(): boolean {
+    const name = /^<[A-Za-z_$][\w$]*>/.exec(this.characters.slice(this.at, this.at + 100).join(""));
+    if (name) this.at += name[0].length;
+    return name !== null;
   }
 
-  private writeClass({ ascii, beyond }: CharacterClass): Expression {
-    if (ascii.size === 0 && !beyond) throw this.wrong("an empty class");
-    return this.write([...ascii], beyond);
+  private writeClass(ranges: readonly CodeRange[]): Expression {
+    if (ranges.length === 0) throw this.wrong("an empty class");
+    return this.write(ranges);
   }
 
-  private characterClass(): CharacterClass {
-    const negated = this.take("^");
-    const set: CharacterClass = { ascii: new Set(), beyond: false };
+  private characterClass(): CodeRange[] {
+    const inverted = this.take("^");
+    const ranges: CodeRange[] = [];
     while (!this.take("]")) {
       const first = this.classAtom();
-      if (typeof first !== "number") {
-        for (const code of first.ascii) set.ascii.add(code);
-        set.beyond ||= first.beyond;
-        continue;
-      }
-      let last = first;
       if (this.peek() === "-" && this.characters[this.at + 1] !== "]") {
         this.at++;
-        const end = this.classAtom();
-        if (typeof end !== "number" || end < first) throw this.wrong("a range out of order");
-        last = end;
-      }
-      for (const code of range(first, last)) set.ascii.add(code);
+        const last = this.classAtom();
+        if (!isOne(first) || !isOne(last) || last[0][0] < first[0][0]) throw this.wrong("a range out of order");
+        ranges.push([first[0][0], last[0][0]]);
+      } else ranges.push(...first);
     }
-    if (!negated) return set;
-    return { ascii: new Set(range(0, 0x7f).filter((code) => !set.ascii.has(code))), beyond: !set.beyond };
+    return inverted ? negated(ranges) : normalized(ranges);
   }
 
-  private classAtom(): number | CharacterClass {
+  private classAtom(): readonly CodeRange[] {
     const next = this.characters[this.at++];
     if (next === undefined) throw this.wrong("a class without an end");
-    if (next === "\\") {
-      const set = this.escape();
-      const [only] = set.ascii;
-      return set.ascii.size === 1 && only !== undefined && !set.beyond ? only : set;
-    }
-    const code = next.codePointAt(0) ?? 0;
-    if (code > 0x7f) throw this.wrong(`"${next}" in a class, which may list ASCII characters only`);
-    return code;
+    return next === "\\" ? this.escape() : [only(next.codePointAt(0) ?? 0)];
   }
 
-  private escape(): CharacterClass {
+  private escape(): readonly CodeRange[] {
     const next = this.characters[this.at++] ?? "";
-    const sets: Record<string, readonly number[]> = { d: DIGITS, w: WORD, s: SPACE };
+    const sets: Record<string, readonly CodeRange[]> = { d: DIGITS, w: WORD, s: SPACE };
     const set = sets[next.toLowerCase()];
-    if (set && next === next.toLowerCase()) return { ascii: new Set(set), beyond: false };
-    if (set) return { ascii: new Set(range(0, 0x7f).filter((code) => !set.includes(code))), beyond: true };
+    if (set) return next === next.toLowerCase() ? set : negated(set);
     const controls: Record<string, number> = { n: 10, r: 13, t: 9, f: 12, v: 11, "0": 0 };
     const control = controls[next];
-    if (control !== undefined) return { ascii: new Set([control]), beyond: false };
-    if (next === "" || /[A-Za-z0-9]/.test(next) || next > "\x7f") throw this.wrong(`the escape \\${next}`);
-    return { ascii: new Set([next.charCodeAt(0)]), beyond: false };
+    if (control !== undefined) return [only(control)];
+    if (next === "x" || next === "u") return [only(this.hexadecimal(next))];
+    if (next === "" || /[A-Za-z0-9]/.test(next)) throw this.wrong(`the escape \\${next}`);
+    return [only(next.codePointAt(0) ?? 0)];
+  }
+
+  /** What follows `\x` or `\u`. */
+  private hexadecimal(kind: "x" | "u"): number {
+    const rest = this.characters.slice(this.at, this.at + 12).join("");
+    const text = (kind === "x" ? /^([\da-fA-F]{2})/ : /^(?:([\da-fA-F]{4})|\{([\da-fA-F]{1,6})\})/).exec(rest);
+    const code = parseInt(text?.[1] ?? text?.[2] ?? "", 16);
+    if (!text || !(code <= 0x10ffff) || (code >= 0xd800 && code <= 0xdfff)) throw this.wrong(`the escape \\${kind}`);
+    this.at += text[0].length;
+    return code;
   }
 
   private wrong(what: string): InvalidOptionError {
     return new InvalidOptionError(`The regular expression ${describe(this.source)} has ${what}.`);
   }
+}
+
+function only(code: number): CodeRange {
+  return [code, code];
+}
+
+function isOne(ranges: readonly CodeRange[]): ranges is readonly [CodeRange] {
+  return ranges.length === 1 && ranges[0]?.[0] === ranges[0]?.[1];
 }

@@ -1,17 +1,23 @@
-import type { TokenMask } from "../../sampling";
+import { allow, type TokenMask } from "../../sampling";
 import type { Tokenizer } from "../../tokenizer";
 import type { Automaton, State } from "./automaton";
+import { plainLength, type PlainSteps } from "./plain_text";
+import { TokenTree, type TokenText } from "./token_tree";
 
-/** The tokens of a vocabulary by their bytes: nodes in the order of a depth-first walk. */
-export class VocabularyTree {
-  /** Of each node: its byte, its depth, the node behind its last descendant. */
-  private readonly bytes: Uint8Array;
-  private readonly depths: Uint16Array;
-  private readonly skips: Int32Array;
-  /** Tokens of node n: `tokens[firstTokens[n]]` up to `firstTokens[n + 1]`. */
-  private readonly firstTokens: Int32Array;
-  private readonly tokens: Int32Array;
+/**
+ * A vocabulary by the bytes of its tokens. Most tokens are plain text (`plainLength`), and in most places of a text in
+ * a form either any plain text may stand or hardly any. So where it does not matter which characters come, the mask of the
+ * plain tokens is known by their length, and only the others are looked at one by one.
+ */
+export class Vocabulary {
+  /** Words of a mask. */
   readonly words: number;
+  private readonly entries: TokenText[] = [];
+  private readonly plain: { id: number; length: number }[] = [];
+  private readonly longest: number;
+  private readonly others: TokenTree;
+  private whole: TokenTree | undefined;
+  private readonly plainMasks = new Map<number, TokenMask>();
 
   /** @param controls control tokens that count as text; the others never come */
   constructor(
@@ -20,67 +26,55 @@ export class VocabularyTree {
     controls: ReadonlyMap<number, string> = new Map(),
   ) {
     this.words = Math.ceil(vocabularySize / 32);
-    const entries: { id: number; text: Uint8Array }[] = [];
+    const others: TokenText[] = [];
     for (let id = 0; id < Math.min(vocabularySize, tokenizer.vocabularySize); id++) {
       const control = controls.get(id);
       if (control === undefined && tokenizer.isSpecial(id)) continue;
       const text = control === undefined ? tokenizer.tokenBytes(id) : Buffer.from(control);
-      if (text.length > 0) entries.push({ id, text });
+      if (text.length === 0) continue;
+      const entry = { id, text: Uint8Array.from(text) };
+      this.entries.push(entry);
+      const length = plainLength(text);
+      if (length === undefined) others.push(entry);
+      else this.plain.push({ id, length });
     }
-    entries.sort((a, b) => Buffer.compare(a.text, b.text));
-    const bytes: number[] = [];
-    const depths: number[] = [];
-    const skips: number[] = [];
-    const firstTokens: number[] = [];
-    const tokens: number[] = [];
-    const path: number[] = [];
-    let previous = new Uint8Array(0);
-    for (const { id, text } of entries) {
-      let same = 0;
-      while (same < previous.length && same < text.length && previous[same] === text[same]) same++;
-      for (const node of path.splice(same)) skips[node] = bytes.length;
-      for (let i = same; i < text.length; i++) {
-        path.push(bytes.length);
-        firstTokens.push(tokens.length);
-        depths.push(i);
-        bytes.push(text[i] ?? 0);
-      }
-      tokens.push(id);
-      previous = Uint8Array.from(text);
-    }
-    for (const node of path) skips[node] = bytes.length;
-    firstTokens.push(tokens.length);
-    this.bytes = Uint8Array.from(bytes);
-    this.depths = Uint16Array.from(depths);
-    this.skips = Int32Array.from(skips);
-    this.firstTokens = Int32Array.from(firstTokens);
-    this.tokens = Int32Array.from(tokens);
+    this.plain.sort((a, b) => a.length - b.length);
+    this.longest = this.plain.at(-1)?.length ?? 0;
+    this.others = new TokenTree(others);
   }
 
   /** The tokens after which the text is still in the automaton's language; `ends` too where it may end. */
-  maskOf(automaton: Automaton, state: State, ends: Iterable<number>): TokenMask {
+  maskOf(automaton: Automaton, plain: PlainSteps, state: State, ends: Iterable<number>): TokenMask {
+    const length = plain.count(state, this.longest);
+    const known = length === undefined ? undefined : this.plainMask(length);
+    const words = known ? known.words.slice() : new Int32Array(this.words);
+    let count = (known?.count ?? 0) + (known ? this.others : this.tree).mark(automaton, state, words);
+    if (state.accepting) {
+      for (const id of new Set(ends)) {
+        if (id >= this.words * 32) continue;
+        allow(words, id);
+        count++;
+      }
+    }
+    return { words, count };
+  }
+
+  private get tree(): TokenTree {
+    return (this.whole ??= new TokenTree(this.entries));
+  }
+
+  /** The plain tokens of up to so many characters. */
+  private plainMask(most: number): TokenMask {
+    let mask = this.plainMasks.get(most);
+    if (mask) return mask;
     const words = new Int32Array(this.words);
     let count = 0;
-    const allow = (id: number): void => {
-      const word = id >>> 5;
-      words[word] = (words[word] ?? 0) | (1 << (id & 31));
+    for (const { id, length } of this.plain) {
+      if (length > most) break;
+      allow(words, id);
       count++;
-    };
-    const { bytes, depths, skips, firstTokens, tokens } = this;
-    const states: State[] = [state];
-    for (let node = 0; node < bytes.length;) {
-      const depth = depths[node] ?? 0;
-      const next = automaton.step(states[depth] ?? state, bytes[node] ?? 0);
-      if (!next) {
-        node = skips[node] ?? bytes.length;
-        continue;
-      }
-      states[depth + 1] = next;
-      const end = firstTokens[node + 1] ?? 0;
-      for (let i = firstTokens[node] ?? 0; i < end; i++) allow(tokens[i] ?? 0);
-      node++;
     }
-    if (state.accepting) for (const id of new Set(ends)) if (id < this.words * 32) allow(id);
-    return { words, count };
+    this.plainMasks.set(most, (mask = { words, count }));
+    return mask;
   }
 }

@@ -220,7 +220,7 @@ describe("without a session", () => {
   test.each<[object, new () => Error]>([
     [{ tools: { f: {} }, toolChoice: { name: "g" } }, InvalidOptionError],
     [{ toolChoice: "required" }, InvalidOptionError],
-    [{ tools: { f: { parameters: { type: "object", patternProperties: {} }, strict: true } } }, InvalidOptionError],
+    [{ tools: { f: { parameters: { type: "object", dependentRequired: {} }, strict: true } } }, InvalidOptionError],
     [{ tools: { f: {} }, template: "{{ tools }}[TOOLS]{{ messages }}" }, UnsupportedModelError],
   ])("rejects %j", async (options, errorClass) => {
     await expect(read(model.reply([{ role: "user", content: "x" }], options))).rejects.toThrow(errorClass);
