@@ -4,20 +4,17 @@
 //   [rows / BM][columns / BK][BM / bm][BK / by][bm / 16][by / 4][16 rows]
 // and a byte holds a row's two pairs of four neighbouring columns, the first in the high half. One f32 scale at byte
 // rows * columns / 4, then 28 bytes of padding.
-#include <cstring>
-
-#include "formats/format.h"
 #include "formats/tl_presets.h"
 
 namespace bitnet {
 namespace {
 
-size_t bytes(size_t rows, size_t columns) {
-  return find_preset(kTl1Presets, rows, columns) ? rows * columns / 4 + 32 : 0;
-}
+size_t scale_at(size_t rows, size_t columns) { return rows * columns / 4; }
+
+using File = TlFile<kTl1Presets, scale_at>;
 
 bool unpack_codes(const uint8_t* data, size_t rows, size_t columns, size_t row_begin, size_t count, uint8_t* codes) {
-  const TlPreset& p = *find_preset(kTl1Presets, rows, columns);
+  const TlPreset& p = *File::find(rows, columns);
   const size_t inner_columns = 256 / p.inner_rows, quads = inner_columns / 4;
   bool valid = true;
   for (size_t row = row_begin; row < row_begin + count; row++) {
@@ -39,20 +36,8 @@ bool unpack_codes(const uint8_t* data, size_t rows, size_t columns, size_t row_b
   return valid;
 }
 
-float scale(const uint8_t* data, size_t rows, size_t columns) {
-  float s;
-  std::memcpy(&s, data + rows * columns / 4, 4);
-  return s;
-}
-
-constexpr Format make() {
-  Format f{"tl1", bytes, unpack_codes, scale, kNoDense};
-  f.tiled = true;
-  return f;
-}
-
 }  // namespace
 
-extern const Format kFormatTl1 = make();
+extern const Format kFormatTl1 = File::format("tl1", unpack_codes);
 
 }  // namespace bitnet

@@ -7,9 +7,6 @@
 //   pairs    [rows / BM][columns / 32][BM / 32][8][32 rows], two neighbouring pairs a byte, the first in the high half
 // The 32 rows of triples and pairs stand in the order 0-7, 16-23, 8-15, 24-31. Behind all, at the size that bitnet.cpp
 // reserves, rounded up to 32, one f32 scale and 28 bytes of padding.
-#include <cstring>
-
-#include "formats/format.h"
 #include "formats/tl_presets.h"
 
 namespace bitnet {
@@ -23,9 +20,7 @@ size_t scale_at(size_t rows, size_t columns) {
   return (size + 31) / 32 * 32;
 }
 
-size_t bytes(size_t rows, size_t columns) {
-  return find_preset(kTl2Presets, rows, columns) ? scale_at(rows, columns) + 32 : 0;
-}
+using File = TlFile<kTl2Presets, scale_at>;
 
 // Where a row stands among the 32.
 size_t place(size_t row) {
@@ -34,7 +29,7 @@ size_t place(size_t row) {
 }
 
 bool unpack_codes(const uint8_t* data, size_t rows, size_t columns, size_t row_begin, size_t count, uint8_t* codes) {
-  const TlPreset& p = *find_preset(kTl2Presets, rows, columns);
+  const TlPreset& p = *File::find(rows, columns);
   const size_t three = columns / p.tile_columns * p.tile_columns, two = columns - three;
   const uint8_t* signs = data + rows * three / 6;
   const uint8_t* pairs = signs + rows * three / 24;
@@ -68,20 +63,8 @@ bool unpack_codes(const uint8_t* data, size_t rows, size_t columns, size_t row_b
   return valid;
 }
 
-float scale(const uint8_t* data, size_t rows, size_t columns) {
-  float s;
-  std::memcpy(&s, data + scale_at(rows, columns), 4);
-  return s;
-}
-
-constexpr Format make() {
-  Format f{"tl2", bytes, unpack_codes, scale, kNoDense};
-  f.tiled = true;
-  return f;
-}
-
 }  // namespace
 
-extern const Format kFormatTl2 = make();
+extern const Format kFormatTl2 = File::format("tl2", unpack_codes);
 
 }  // namespace bitnet

@@ -5,6 +5,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
+
+#include "formats/format.h"
 
 namespace bitnet {
 
@@ -41,12 +44,31 @@ constexpr TlPreset kTl2Presets[] = {
     {4096, 4096, 128, 96, 32},
 };
 
-template <size_t N>
-const TlPreset* find_preset(const TlPreset (&presets)[N], size_t rows, size_t columns) {
-  for (const auto& p : presets) {
-    if (p.rows == rows && p.columns == columns) return &p;
+// What TL1 and TL2 share: `Presets`, the tile sizes by shape, and `ScaleAt`, the byte at which the scale stands.
+template <const auto& Presets, size_t (*ScaleAt)(size_t rows, size_t columns)>
+struct TlFile {
+  // Null for shapes that have no preset.
+  static const TlPreset* find(size_t rows, size_t columns) {
+    for (const TlPreset& p : Presets) {
+      if (p.rows == rows && p.columns == columns) return &p;
+    }
+    return nullptr;
   }
-  return nullptr;
-}
+
+  // 32 bytes of a scale and padding stand behind the codes.
+  static size_t bytes(size_t rows, size_t columns) { return find(rows, columns) ? ScaleAt(rows, columns) + 32 : 0; }
+
+  static float scale(const uint8_t* data, size_t rows, size_t columns) {
+    float s;
+    std::memcpy(&s, data + ScaleAt(rows, columns), 4);
+    return s;
+  }
+
+  static constexpr Format format(const char* name, decltype(Format::unpack_codes) unpack_codes) {
+    Format f{name, bytes, unpack_codes, scale, kNoDense};
+    f.tiled = true;
+    return f;
+  }
+};
 
 }  // namespace bitnet

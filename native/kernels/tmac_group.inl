@@ -3,7 +3,8 @@
 //
 // Isa provides what group_gemm.inl asks for (Ints, Floats and the operations on them) and
 //   PlanesOf<Planes>     the instruction set's bit-plane product (…/tmac_planes.inl, neon/tmac_quads.inl)
-//   clear(total), ints(total)
+//   Table                how its tables are built
+//   set(total, value), ints(total)
 // A group's sum is exact, so the order of float additions, and with it every bit, is that of the contract in
 // group_kernel.h. The blocking is that of tmac_gemm.inl; between two chunks of columns a row's unfinished sum rests in y.
 #include "kernels/group_gemm.inl"
@@ -13,16 +14,40 @@
 namespace bitnet {
 namespace {
 
-// What a token's groups need beside its table.
-struct TmacGroups {
-  int32_t* sums;   // of the activations
-  uint32_t* wide;  // how many units before the group's end have high parts
+// What a token's group needs beside its table.
+struct TmacGroup {
+  int32_t start;        // what the sum of each row starts from: all that is the same for them
+  int32_t all;          // the sum of its activations
+  uint32_t wide;        // its first unit with high parts, counted from the first of the range's
+  uint32_t wide_count;  // how many it has
 };
+
+// Groups g0 to g1 of a token. table: of the blocks of these groups.
+template <class P, int Planes>
+BITNET_INLINE void tmac_groups(const GroupShape& s, const LutTable& table, size_t blocks, size_t g0, size_t g1,
+                               TmacGroup* groups) {
+  const size_t of_group = tmac_group::group_blocks(s), units = of_group * (Fours::kGroups / P::kUnit);
+  const LutSums* sums = lut_sums(table, blocks);
+  const bool doubled = Planes == 1 && s.step == 2;  // then the zeros are taken away behind the doubling
+  size_t n = 0;
+  for (size_t g = g0; g < g1; g++) {
+    const size_t last = (g + 1) * of_group < blocks ? (g + 1) * of_group : blocks;
+    int32_t all = 0, halves = 0;
+    for (size_t b = g * of_group; b < last; b++) {
+      all += sums[b].all;
+      halves += sums[b].halves;
+    }
+    const size_t wide = n;
+    while (n < table.wide_count && table.wide[n] < (g + 1) * units) n++;
+    groups[g] = {((1 << Planes) - 1) * halves - (s.zero_points || doubled ? 0 : s.zero * all), all,
+                 static_cast<uint32_t>(wide), static_cast<uint32_t>(n - wide)};
+  }
+}
 
 // R tiles x T tokens over groups g0 to g1.
 template <class Isa, int Planes, bool ZeroPoints, int R, int T>
 BITNET_INLINE void tmac_group_tiles(const GroupShape& s, const uint8_t* tile, const LutTable* tables,
-                                    const TmacGroups* groups, size_t g0, size_t g1, const float* scales, float* y,
+                                    const TmacGroup* const* groups, size_t g0, size_t g1, const float* scales, float* y,
                                     size_t ldy) {
   using P = typename Isa::template PlanesOf<Planes>;
   constexpr size_t kHeader = ZeroPoints ? 2 * grouped::kLine : grouped::kLine, kUnits = Fours::kGroups / P::kUnit;
@@ -37,16 +62,14 @@ BITNET_INLINE void tmac_group_tiles(const GroupShape& s, const uint8_t* tile, co
   for (size_t g = g0; g < g1; g++) {
     const size_t first = g * of_group, last = first + of_group < blocks ? first + of_group : blocks;
     LutTable part[T];
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      const size_t before = g ? groups[t].wide[g - 1] : 0;
-      part[t] = tables[t];
-      part[t].wide += before;
-      part[t].wide_count = groups[t].wide[g] - before;
-      part[t].dense = 2 * part[t].wide_count >= (last - first) * kUnits;
-    });
     typename P::Total total[T][R];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { Isa::clear(total[t][r]); });
+      const TmacGroup& group = groups[t][g];
+      part[t] = tables[t];
+      part[t].wide += group.wide;
+      part[t].wide_count = group.wide_count;
+      part[t].dense = 2 * part[t].wide_count >= (last - first) * kUnits;
+      unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { Isa::set(total[t][r], group.start); });
     });
     // Headers stand before their groups, so block b is g + 1 headers and b blocks behind the tile's start.
     P::template add_blocks<R, T>(tile + (g + 1) * kHeader, bytes, first, last, part, total);
@@ -54,8 +77,13 @@ BITNET_INLINE void tmac_group_tiles(const GroupShape& s, const uint8_t* tile, co
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
         typename Isa::Ints sum = Isa::ints(total[t][r]);
-        if (Planes == 1 && s.step == 2) sum = Isa::add(sum, sum);
-        f[t][r] = group_scaled<Isa, ZeroPoints>(sum, header + r * bytes, s.zero, 0, groups[t].sums[g], f[t][r]);
+        if (Planes == 1 && s.step == 2) {
+          sum = Isa::add(sum, sum);
+          if constexpr (!ZeroPoints) sum = Isa::sub(sum, s.zero * groups[t][g].all);
+        }
+        const uint8_t* of_tile = header + r * bytes;
+        if constexpr (ZeroPoints) sum = Isa::sub_zeros(sum, of_tile + grouped::kLine, 0, groups[t][g].all);
+        f[t][r] = Isa::multiply_add(sum, Isa::load_floats(of_tile), f[t][r]);
       });
     });
   }
@@ -72,19 +100,14 @@ BITNET_INLINE void tmac_group_rows(const GroupedMatrix& w, const Activations& x,
   using P = typename Isa::template PlanesOf<Planes>;
   const GroupShape& s = w.shape;
   const size_t bytes = tmac_group::tile_bytes(s), blocks = lut_blocks<Fours>(s.columns), count = s.groups();
-  const size_t units = tmac_group::group_blocks(s) * (Fours::kGroups / P::kUnit);
+  const size_t of_group = tmac_group::group_blocks(s), last = g1 * of_group < blocks ? g1 * of_group : blocks;
   LutTable tables[T];
-  TmacGroups groups[T];
+  const TmacGroup* groups[T];
   unroll<T>([&](auto i) BITNET_INLINE_LAMBDA {
-    tables[i] = lut_table<Fours, P::kUnit>(x.tables, lut_table_bytes<Fours>(s.columns), t + i, blocks, 0, blocks);
-    groups[i].sums = static_cast<int32_t*>(scratch) + i * 2 * count;
-    groups[i].wide = reinterpret_cast<uint32_t*>(groups[i].sums + count);
-    group_sums(s, x.values + (t + i) * x.stride, g0, g1, groups[i].sums);
-    size_t n = 0;
-    for (size_t g = 0; g < g1; g++) {
-      while (n < tables[i].wide_count && tables[i].wide[n] < (g + 1) * units) n++;
-      groups[i].wide[g] = static_cast<uint32_t>(n);
-    }
+    tables[i] = lut_table<Fours, P::kUnit>(x.tables, lut_table_bytes<Fours>(s.columns), t + i, blocks, g0 * of_group, last);
+    TmacGroup* of_token = static_cast<TmacGroup*>(scratch) + i * count;
+    tmac_groups<P, Planes>(s, tables[i], blocks, g0, g1, of_token);
+    groups[i] = of_token;
   });
   const uint8_t* tile = w.data + r0 / 16 * bytes;
   float* out = y + t * ldy + r0;
@@ -142,7 +165,16 @@ void tmac_group_gemm(const GroupedMatrix& w, const Activations& x, const float* 
 template <class Isa>
 size_t tmac_group_scratch(const GroupShape& s) {
   constexpr size_t tokens = Isa::template PlanesOf<1>::kBatchTokens;
-  return tokens * 2 * s.groups() * sizeof(int32_t);
+  return tokens * s.groups() * sizeof(TmacGroup);
+}
+
+// The registration of an instruction set's kernel.
+template <class Isa>
+constexpr GroupKernel tmac_group_kernel(const char* name, const char* isa, const char* description, CpuFeatures required,
+                                        decltype(GroupKernel::pack) pack) {
+  return {name, "tmac-group", isa, description, required, tmac_group::supports, tmac_group::packed_bytes, pack,
+          tmac_group_scratch<Isa>, tmac_group_gemm<Isa>, tmac::table_bytes,
+          lut_build_table<Fours, typename Isa::Table>};
 }
 
 }  // namespace

@@ -123,11 +123,16 @@ void pack(Layout layout, size_t planes, const uint8_t* codes, size_t row_begin, 
         continue;
       }
       uint8_t* in_block = p + block * planes * 32;
-      const bool paired = layout == Layout::kWords && plane / 2 * 2 + 1 < planes;
-      put(paired ? in_block[plane / 2 * 64 + 32 * (row / 8) + 16 * (group % 2) + 2 * (row % 8) + plane % 2]
-                 : in_block[plane * 32 + (layout == Layout::kWords ? 16 * (group % 2) + 2 * (row % 8) + row / 8
-                                                                   : rows_byte(row, group))],
-          rows_high(group), nibble);
+      if (layout == Layout::kRows) {
+        put(in_block[plane * 32 + rows_byte(row, group)], rows_high(group), nibble);
+        continue;
+      }
+      const size_t half = row / 4 % 2, word = row / 8 * 4 + row % 4;
+      if (plane / 2 * 2 + 1 < planes) {
+        put(in_block[plane / 2 * 64 + 32 * (group / 2) + 16 * half + 2 * word + plane % 2], group % 2, nibble);
+      } else {
+        put(in_block[plane * 32 + 16 * (group % 2) + 2 * word + half], rows_high(group), nibble);
+      }
     }
   });
 }

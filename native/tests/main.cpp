@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
     test_float_ops(quick, result);
     test_group_kernels(quick, result);
     test_columns(quick, result);
+    test_tl_formats(quick, result);
   }
   test_thread_pool(quick, result);
   test_contexts(quick, result);

@@ -14,5 +14,6 @@ void test_float_ops(bool quick, TestResult& result);
 void test_group_kernels(bool quick, TestResult& result);
 void test_thread_pool(bool quick, TestResult& result);
 void test_columns(bool quick, TestResult& result);
+void test_tl_formats(bool quick, TestResult& result);
 void test_contexts(bool quick, TestResult& result);
 void test_exactness(bool quick, TestResult& result);

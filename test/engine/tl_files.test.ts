@@ -38,24 +38,43 @@ const BYTES: Readonly<Record<"I2_S" | "TL1" | "TL2", Write>> = {
   TL2: (codes, columns, scale) => tl2Bytes(codes, columns, scale, TL2[`${codes.length / columns}x${columns}`]!),
 };
 
-/** Models of the same codes, one for each type. */
+/** Models of the same codes, one for each type; "apart" as bitnet.cpp's converter writes them. */
 const paths: Record<string, string> = {};
+
+/** The scale at a tensor's end as a tensor of its own, a number without dimensions, whose bytes are the same. */
+function scaleApart(tensor: TensorToWrite): TensorToWrite[] {
+  const codes = tensor.bytes.length - 32;
+  const scale = tensor.bytes.subarray(codes, codes + 4);
+  return [
+    { ...tensor, bytes: tensor.bytes.subarray(0, codes) },
+    { name: `${tensor.name}_scale`, type: "F32", shape: [], bytes: scale },
+  ];
+}
 
 beforeAll(() => {
   const drawn = new Map<string, { codes: Int8Array; scale: number }>();
-  for (const type of ["I2_S", "TL1", "TL2"] as const) {
+  for (const [type, apart] of [
+    ["I2_S", false],
+    ["TL1", false],
+    ["TL2", false],
+    ["I2_S", true],
+    ["TL1", true],
+    ["TL2", true],
+  ] as const) {
     // The writer's own generator is left alone, so that all else in the files is the same too.
-    const matrix = (name: string, rows: number, columns: number): TensorToWrite => {
+    const matrix = (name: string, rows: number, columns: number): TensorToWrite[] => {
       const random = uniform(drawn.size);
       const { codes, scale } = drawn.get(name) ?? {
         codes: Int8Array.from({ length: rows * columns }, () => Math.floor(random() * 3) - 1),
         scale: Math.fround((0.7 + 0.6 * random()) / Math.sqrt((columns * 2) / 3)),
       };
       drawn.set(name, { codes, scale });
-      return { name, type, shape: [rows, columns], bytes: BYTES[type](codes, columns, scale) };
+      const tensor = { name, type, shape: [rows, columns], bytes: BYTES[type](codes, columns, scale) };
+      return apart ? scaleApart(tensor) : [tensor];
     };
-    paths[type] = join(folder, `${type}.gguf`);
-    writeTinyModel(paths[type], { ...LARGE, embedding: "F32", matrix });
+    const path = join(folder, `${type}${apart ? " apart" : ""}.gguf`);
+    paths[apart ? `${type} apart` : type] = path;
+    writeTinyModel(path, { ...LARGE, embedding: "F32", matrix });
   }
 });
 
@@ -73,6 +92,26 @@ test("the same codes give the same bits in I2_S, TL1 and TL2", async () => {
   expect(new Set(expected).size).toBeGreaterThan(100);
   expect(await logits(paths.TL1!)).toEqual(expected);
   expect(await logits(paths.TL2!)).toEqual(expected);
+  for (const type of ["I2_S apart", "TL1 apart", "TL2 apart"]) {
+    expect([type, await logits(paths[type]!)]).toEqual([type, expected]);
+  }
+});
+
+test("a scale that does not stand behind its codes is refused", async () => {
+  const path = join(folder, "elsewhere.gguf");
+  writeTinyModel(path, {
+    matrix: (name, rows, columns, random) => {
+      const codes = Int8Array.from({ length: rows * columns }, () => Math.floor(random() * 3) - 1);
+      const scale = Buffer.alloc(4);
+      scale.writeFloatLE(0.5);
+      return [
+        { name, type: "I2_S", shape: [rows, columns], bytes: i2sBytes(codes, 0.02) },
+        { name: `${name}_scale`, type: "F32", shape: [], bytes: scale },
+      ];
+    },
+  });
+  await expect(Model.load(path)).rejects.toBeInstanceOf(UnsupportedModelError);
+  await expect(Model.load(path)).rejects.toThrow(/blk\.0\.attn_q\.weight_scale/);
 });
 
 test.each([

@@ -34,8 +34,13 @@ export interface TinyModelOptions {
   embedding?: DenseFormat;
   /** Format of a head of its own. Default: tied. */
   head?: DenseFormat;
-  /** Writes the matrix of a linear layer. Default: random I2_S. */
-  matrix?: (name: string, rows: number, columns: number, random: () => number) => TensorToWrite;
+  /** Writes the matrix of a linear layer, as one tensor or several. Default: random I2_S. */
+  matrix?: (
+    name: string,
+    rows: number,
+    columns: number,
+    random: () => number,
+  ) => TensorToWrite | readonly TensorToWrite[];
   /** Metadata to add or replace; undefined drops a key. */
   metadata?: Readonly<Record<string, MetadataValue | undefined>>;
 }
@@ -88,20 +93,20 @@ export function writeTinyModel(path: string, options: TinyModelOptions = {}): vo
   for (let layer = 0; layer < layers; layer++) {
     const norm = (role: string, length: number): TensorToWrite =>
       randomNorm(`blk.${layer}.${role}.weight`, length, random);
-    const ternary = (role: string, rows: number, columns: number): TensorToWrite =>
-      (options.matrix ?? randomTernary)(`blk.${layer}.${role}.weight`, rows, columns, random);
+    const ternary = (role: string, rows: number, columns: number): readonly TensorToWrite[] =>
+      [(options.matrix ?? randomTernary)(`blk.${layer}.${role}.weight`, rows, columns, random)].flat();
     tensors.push(
       norm("attn_norm", width),
-      ternary("attn_q", queryWidth, width),
-      ternary("attn_k", kvWidth, width),
-      ternary("attn_v", kvWidth, width),
+      ...ternary("attn_q", queryWidth, width),
+      ...ternary("attn_k", kvWidth, width),
+      ...ternary("attn_v", kvWidth, width),
       norm("attn_sub_norm", queryWidth),
-      ternary("attn_output", width, queryWidth),
+      ...ternary("attn_output", width, queryWidth),
       norm("ffn_norm", width),
-      ternary("ffn_gate", ffn, width),
-      ternary("ffn_up", ffn, width),
+      ...ternary("ffn_gate", ffn, width),
+      ...ternary("ffn_up", ffn, width),
       norm("ffn_sub_norm", ffn),
-      ternary("ffn_down", width, ffn),
+      ...ternary("ffn_down", width, ffn),
     );
   }
 

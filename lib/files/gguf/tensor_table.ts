@@ -9,8 +9,11 @@ const MAX_NAME_BYTES = 1024;
 /** ggml's GGML_MAX_DIMS. */
 const MAX_DIMENSIONS = 4;
 
-/** Smallest entry: empty name, one dimension, type, offset. */
-const MIN_ENTRY_BYTES = 8 + 4 + 8 + 4 + 8;
+/** Smallest entry: empty name, no dimensions, type, offset. */
+const MIN_ENTRY_BYTES = 8 + 4 + 4 + 8;
+
+/** The type id of f32. */
+const F32 = 0;
 
 /** A row of the tensor table as stored. */
 export interface TensorEntry {
@@ -53,11 +56,12 @@ export async function readTensorTable(reader: HeaderReader, count: number): Prom
 }
 
 async function readDimensions(reader: HeaderReader, count: number, quoted: string): Promise<number[]> {
-  if (count < 1 || count > MAX_DIMENSIONS) {
+  if (count > MAX_DIMENSIONS) {
     throw new ModelFormatError(
-      `"${reader.path}": ${quoted} has ${count} dimensions; 1 to ${MAX_DIMENSIONS} are possible. The file is damaged.`,
+      `"${reader.path}": ${quoted} has ${count} dimensions; up to ${MAX_DIMENSIONS} are possible. The file is damaged.`,
     );
   }
+  if (count === 0) return [1]; // a single number, to ggml too
   await reader.require(8 * count, `the dimensions of ${quoted}`);
   const dims: number[] = [];
   let elements = 1;
@@ -97,19 +101,46 @@ export function placeTensors(entries: readonly TensorEntry[], placement: Placeme
       );
     }
   }
-  const byOffset = [...entries].sort((a, b) => a.relativeOffset - b.relativeOffset);
+  const stored = withoutOwnScales(entries);
+  const byOffset = [...stored].sort((a, b) => a.relativeOffset - b.relativeOffset);
   const room = new Map<TensorEntry, number>();
   byOffset.forEach((entry, i) => {
     const next = byOffset[i + 1];
     room.set(entry, (next ? next.relativeOffset : size - dataOffset) - entry.relativeOffset);
   });
-  return entries.map((entry) => placeTensor(entry, room.get(entry) ?? 0, placement));
+  return stored.map((entry) => placeTensor(entry, room.get(entry) ?? 0, placement));
+}
+
+/**
+ * All entries but the scales that are a part of another tensor. bitnet.cpp's converter writes the scale of a tensor `x` of
+ * its own types as a tensor `x_scale` right behind the codes, and its engine reads it as the tail of `x`: both are the same
+ * bytes. A scale that stands elsewhere remains, as a tensor that no model knows.
+ */
+function withoutOwnScales(entries: readonly TensorEntry[]): readonly TensorEntry[] {
+  const scales = new Map<string, Set<number>>();
+  for (const { name, dims, typeId, relativeOffset } of entries) {
+    const [columns, rows] = matrixOf(dims);
+    for (const type of tensorTypesById(typeId)) {
+      const bytes = type.byteLength(rows, columns);
+      if (type.scaleTail === undefined || bytes === undefined) continue;
+      const places = scales.get(`${name}_scale`) ?? new Set();
+      scales.set(`${name}_scale`, places.add(relativeOffset + bytes - type.scaleTail));
+    }
+  }
+  return entries.filter(
+    ({ name, dims, typeId, relativeOffset }) =>
+      typeId !== F32 || dims.some((size) => size !== 1) || !scales.get(name)?.has(relativeOffset),
+  );
+}
+
+/** Columns, and the product of all other dimensions. */
+function matrixOf(dims: readonly number[]): [columns: number, rows: number] {
+  return [dims[0] ?? 1, dims.slice(1).reduce((product, size) => product * size, 1)];
 }
 
 function placeTensor(entry: TensorEntry, room: number, placement: Placement): GgufTensor {
   const { name, dims, typeId } = entry;
-  const columns = dims[0] ?? 1;
-  const rows = dims.slice(1).reduce((product, size) => product * size, 1);
+  const [columns, rows] = matrixOf(dims);
   const { format, byteLength } = resolveType(entry, rows, columns, room, placement);
   if (byteLength > room) {
     throw new ModelFormatError(

@@ -14,6 +14,8 @@ export interface TensorType {
   readonly ternary: boolean;
   /** Whether it can serve as the matrix of a linear layer: ternary, or codes with a scale per group. */
   readonly linear: boolean;
+  /** Bytes of its end that hold its one f32 scale and padding. Absent: 0. */
+  readonly scaleTail?: number;
   /** "not-bitnet": the meaning does not hold in files of bitnet.cpp's architectures. Absent: it holds in all. */
   readonly onlyIn?: "not-bitnet";
   /** Bytes of a tensor with these rows and columns; undefined where the type cannot have the shape. */
@@ -59,6 +61,7 @@ function twoBit(id: number, name: string, options: Partial<TensorType> = {}): Te
     name,
     ternary: true,
     linear: true,
+    scaleTail: SCALE_TAIL,
     ...options,
     byteLength: (rows, columns) => ((rows * columns) % 128 === 0 ? (rows * columns) / 4 + SCALE_TAIL : undefined),
   };
@@ -70,9 +73,10 @@ function tl2(id: number): TensorType {
     name: "tl2",
     ternary: true,
     linear: true,
+    scaleTail: SCALE_TAIL,
     byteLength: (rows, columns) => {
       if (columns < 256 || columns % 32 !== 0 || rows % 32 !== 0) return undefined;
-      const bytes = ((((columns - 256) * rows) / 3) * 5) / 8 + (256 * rows) / 4;
+      const bytes = Math.floor((Math.floor(((columns - 256) * rows) / 3) * 5) / 8) + (256 * rows) / 4;
       return Math.ceil(bytes / 32) * 32 + SCALE_TAIL;
     },
   };

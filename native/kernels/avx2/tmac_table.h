@@ -26,7 +26,15 @@ struct LutTableAvx2 {
           G::coefficient(n, 14), G::coefficient(n, 15));
       sum = _mm256_add_epi16(sum, _mm256_sign_epi16(_mm256_set1_epi16(x[n]), c));
     });
-    return sum;
+    return G::kCentred ? _mm256_srai_epi16(_mm256_add_epi16(sum, _mm256_set1_epi16(1)), 1) : sum;
+  }
+
+  static BITNET_INLINE LutSums sums(const int8_t* x) {
+    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x));
+    const __m128i fours = _mm_madd_epi16(_mm_maddubs_epi16(_mm_set1_epi8(1), v), _mm_set1_epi16(1));
+    __m128i s = _mm_hadd_epi32(fours, _mm_srai_epi32(fours, 1));
+    s = _mm_hadd_epi32(s, s);
+    return {_mm_cvtsi128_si32(s), _mm_extract_epi32(s, 1)};
   }
 
   template <class G>

@@ -115,7 +115,8 @@ struct Avx512Planes {
     Total total[T][R];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
-        total[t][r] = first ? load(y + t * ldy + 16 * r) : _mm512_set1_epi32(-sums[t]);
+        total[t][r] = first ? load(y + t * ldy + 16 * r)
+                            : _mm512_set1_epi32(((1 << Planes) - 1) * tables[t].halves - sums[t]);
       });
     });
     add_blocks<R, T>(w, tile_bytes, first, last, tables, total);

@@ -8,12 +8,13 @@ namespace bitnet {
 namespace {
 
 struct NeonTmac : GroupQreg {
+  using Table = LutTableNeon;
   template <int Planes>
   using PlanesOf = NeonQuads<Fours, Planes>;
 
   template <class Sums>
-  static BITNET_INLINE void clear(Sums& total) {
-    unroll<4>([&](auto i) BITNET_INLINE_LAMBDA { total.rows[i] = vdupq_n_s32(0); });
+  static BITNET_INLINE void set(Sums& total, int32_t value) {
+    unroll<4>([&](auto i) BITNET_INLINE_LAMBDA { total.rows[i] = vdupq_n_s32(value); });
   }
   template <class Sums>
   static BITNET_INLINE Ints ints(const Sums& total) {
@@ -21,17 +22,11 @@ struct NeonTmac : GroupQreg {
   }
 };
 
-void build_table(const int8_t* values, size_t columns, void* table) {
-  lut_build_table<Fours, LutTableNeon>(values, columns, table);
-}
-
 }  // namespace
 
-extern const GroupKernel kNeonTmacGroup = {
-    "neon-tmac-group", "tmac-group", "neon",
-    "Codes of 1 to 4 bits with a scale per group: bit planes of fours looked up with tbl, exact within a group.",
-    kNeon, tmac_group::supports, tmac_group::packed_bytes, tmac_group::pack_rows, tmac_group_scratch<NeonTmac>,
-    tmac_group_gemm<NeonTmac>, tmac::table_bytes, build_table,
-};
+extern const GroupKernel kNeonTmacGroup = tmac_group_kernel<NeonTmac>(
+    "neon-tmac-group", "neon",
+    "Codes of 1 to 4 bits with a scale per group: bit planes of fours looked up with tbl, exact within a group.", kNeon,
+    tmac_group::pack_rows);
 
 }  // namespace bitnet

@@ -33,6 +33,10 @@ struct LutTableNeon {
         a = vmlaq_n_s16(a, vld1q_s16(c), x[n]);
         b = vmlaq_n_s16(b, vld1q_s16(c + 8), x[n]);
       });
+      if constexpr (G::kCentred) {
+        a = vshrq_n_s16(vaddq_s16(a, vdupq_n_s16(1)), 1);
+        b = vshrq_n_s16(vaddq_s16(b, vdupq_n_s16(1)), 1);
+      }
       const int16x8_t half = vdupq_n_s16(128);
       vst1q_s8(reinterpret_cast<int8_t*>(low) + 16 * g, vcombine_s8(vmovn_s16(a), vmovn_s16(b)));
       const int8x16_t h = vcombine_s8(vshrn_n_s16(vaddq_s16(a, half), 8), vshrn_n_s16(vaddq_s16(b, half), 8));
@@ -40,6 +44,11 @@ struct LutTableNeon {
       wide |= static_cast<uint32_t>(vmaxvq_u8(vreinterpretq_u8_s8(h)) != 0) << g;
     }
     return wide;
+  }
+
+  static BITNET_INLINE LutSums sums(const int8_t* x) {
+    const int32x4_t fours = vpaddlq_s16(vpaddlq_s8(vld1q_s8(x)));
+    return {vaddvq_s32(fours), vaddvq_s32(vshrq_n_s32(fours, 1))};
   }
 };
 
@@ -210,7 +219,7 @@ struct NeonQuads {
           } else if constexpr (kSigns) {
             total[t][r].rows[i] = vld1q_s32(reinterpret_cast<const int32_t*>(w + r * tile_bytes) + 4 * i);
           } else {
-            total[t][r].rows[i] = vdupq_n_s32(kFours ? -sums[t] : 0);
+            total[t][r].rows[i] = vdupq_n_s32(kFours ? ((1 << Planes) - 1) * tables[t].halves - sums[t] : 0);
           }
         });
       });

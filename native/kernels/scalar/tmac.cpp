@@ -1,7 +1,7 @@
 // scalar-tmac2: the specification of the bit-plane product. Bit p of the codes of four weights is an index into the four's
-// table of 16 sums, and counts 2^p times; code - 1 is the weight. T-MAC's tables hold sums of +x and -x; sums of the
-// activations whose bit is set give the same product with smaller entries. Layout: Layout::kRows in tmac_lut.h. One
-// look-up for four weights and plane.
+// table of 16 sums, and counts 2^p times; code - 1 is the weight. An entry is the sum of the activations whose bit is set
+// less half the sum of all four, rounded down, which is added again at the end: 2^planes - 1 times. Layout: Layout::kRows
+// in tmac_lut.h. One look-up for four weights and plane.
 #include "kernels/registry.h"
 #include "kernels/scalar/tmac_table.h"
 
@@ -23,7 +23,7 @@ void gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, s
           sum += lut_entry(table, g, byte >> (4 * nibble) & 15) * (1 << p);
         }
       }
-      y[t * ldy + row] = sum - x.sums[t];
+      y[t * ldy + row] = sum + ((1 << Planes) - 1) * table.halves - x.sums[t];
     }
   }
 }

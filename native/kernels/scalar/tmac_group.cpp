@@ -36,6 +36,9 @@ void gemm(const GroupedMatrix& w, const Activations& x, const float* scales, flo
             }
           }
         }
+        for (size_t b = g * of_group; b < std::min(blocks, (g + 1) * of_group); b++) {
+          sum += ((1 << planes) - 1) * lut_sums(table, blocks)[b].halves;
+        }
         sum *= s.step;
         for (size_t k = g * s.group; k < std::min(s.columns, (g + 1) * s.group); k++) sum -= zero * q[k];
         acc = std::fma(static_cast<float>(sum), scale, acc);

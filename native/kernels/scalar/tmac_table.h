@@ -16,6 +16,7 @@ struct LutTableScalar {
       for (size_t e = 0; e < 16; e++) {
         int sum = 0;
         for (size_t i = 0; i < G::kGroup; i++) sum += G::coefficient(i, static_cast<int>(e)) * x[g * G::kGroup + i];
+        if (G::kCentred) sum = (sum + 1) >> 1;
         const int low_part = ((sum + 128) & 0xff) - 128, high_part = (sum - low_part) / 256;
         low[16 * g + e] = static_cast<uint8_t>(low_part);
         high[16 * g + e] = static_cast<uint8_t>(high_part);
@@ -23,6 +24,16 @@ struct LutTableScalar {
       }
     }
     return wide;
+  }
+
+  static LutSums sums(const int8_t* x) {
+    LutSums s{};
+    for (size_t i = 0; i < Fours::kColumns; i += Fours::kGroup) {
+      const int32_t four = x[i] + x[i + 1] + x[i + 2] + x[i + 3];
+      s.all += four;
+      s.halves += four >> 1;
+    }
+    return s;
   }
 };
 
