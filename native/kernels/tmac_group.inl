@@ -16,10 +16,10 @@ namespace {
 
 // What a token's group needs beside its table.
 struct TmacGroup {
-  int32_t start;        // what the sum of each row starts from: all that is the same for them
-  int32_t all;          // the sum of its activations
-  uint32_t wide;        // its first unit with high parts, counted from the first of the range's
-  uint32_t wide_count;  // how many it has
+  LutWide wide;
+  int32_t start;   // what the sum of each row starts from: all that is the same for them
+  int32_t all;     // the sum of its activations
+  uint32_t dense;  // whether half of its units or more have high parts
 };
 
 // Groups g0 to g1 of a token. table: of the blocks of these groups.
@@ -39,20 +39,21 @@ BITNET_INLINE void tmac_groups(const GroupShape& s, const LutTable& table, size_
     }
     const size_t wide = n;
     while (n < table.wide_count && table.wide[n] < (g + 1) * units) n++;
-    groups[g] = {((1 << Planes) - 1) * halves - (s.zero_points || doubled ? 0 : s.zero * all), all,
-                 static_cast<uint32_t>(wide), static_cast<uint32_t>(n - wide)};
+    groups[g] = {{table.wide + wide, n - wide},
+                 ((1 << Planes) - 1) * halves - (s.zero_points || doubled ? 0 : s.zero * all), all,
+                 2 * (n - wide) >= (last - g * of_group) * (Fours::kGroups / P::kUnit)};
   }
 }
 
-// R tiles x T tokens over groups g0 to g1.
-template <class Isa, int Planes, bool ZeroPoints, int R, int T>
+// R tiles x T tokens over groups g0 to g1. N: blocks of a group where that is known, else 0.
+template <class Isa, int Planes, int N, int R, int T>
 BITNET_INLINE void tmac_group_tiles(const GroupShape& s, const uint8_t* tile, const LutTable* tables,
                                     const TmacGroup* const* groups, size_t g0, size_t g1, const float* scales, float* y,
                                     size_t ldy) {
   using P = typename Isa::template PlanesOf<Planes>;
-  constexpr size_t kHeader = ZeroPoints ? 2 * grouped::kLine : grouped::kLine, kUnits = Fours::kGroups / P::kUnit;
   const size_t bytes = tmac_group::tile_bytes(s), blocks = lut_blocks<Fours>(s.columns);
-  const size_t of_group = tmac_group::group_blocks(s);
+  const size_t of_group = N > 0 ? N : tmac_group::group_blocks(s), header_bytes = grouped::header_bytes(s);
+  const bool doubled = Planes == 1 && s.step == 2;
   typename Isa::Floats f[T][R];
   unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
     unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
@@ -60,29 +61,28 @@ BITNET_INLINE void tmac_group_tiles(const GroupShape& s, const uint8_t* tile, co
     });
   });
   for (size_t g = g0; g < g1; g++) {
-    const size_t first = g * of_group, last = first + of_group < blocks ? first + of_group : blocks;
-    LutTable part[T];
+    const size_t first = g * of_group, count = N > 0 || first + of_group < blocks ? of_group : blocks - first;
     typename P::Total total[T][R];
+    LutWide wide[T];
+    bool dense = false;
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       const TmacGroup& group = groups[t][g];
-      part[t] = tables[t];
-      part[t].wide += group.wide;
-      part[t].wide_count = group.wide_count;
-      part[t].dense = 2 * part[t].wide_count >= (last - first) * kUnits;
+      wide[t] = group.wide;
+      dense |= group.dense;
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { Isa::set(total[t][r], group.start); });
     });
     // Headers stand before their groups, so block b is g + 1 headers and b blocks behind the tile's start.
-    P::template add_blocks<R, T>(tile + (g + 1) * kHeader, bytes, first, last, part, total);
-    const uint8_t* header = tile + g * kHeader + first * Planes * 32;
+    P::template add_blocks<R, T, N>(tile + (g + 1) * header_bytes, bytes, first, count, tables, wide, dense, total);
+    const uint8_t* header = tile + g * header_bytes + first * Planes * 32;
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
         typename Isa::Ints sum = Isa::ints(total[t][r]);
-        if (Planes == 1 && s.step == 2) {
-          sum = Isa::add(sum, sum);
-          if constexpr (!ZeroPoints) sum = Isa::sub(sum, s.zero * groups[t][g].all);
-        }
         const uint8_t* of_tile = header + r * bytes;
-        if constexpr (ZeroPoints) sum = Isa::sub_zeros(sum, of_tile + grouped::kLine, 0, groups[t][g].all);
+        if (doubled) {
+          sum = Isa::add(sum, sum);
+          if (!s.zero_points) sum = Isa::sub(sum, s.zero * groups[t][g].all);
+        }
+        if (s.zero_points) sum = Isa::sub_zeros(sum, of_tile + grouped::kLine, 0, groups[t][g].all);
         f[t][r] = Isa::multiply_add(sum, Isa::load_floats(of_tile), f[t][r]);
       });
     });
@@ -94,7 +94,7 @@ BITNET_INLINE void tmac_group_tiles(const GroupShape& s, const uint8_t* tile, co
 }
 
 // T tokens through rows r0 to r1 over groups g0 to g1, R tiles at a time.
-template <class Isa, int Planes, bool ZeroPoints, int R, int T>
+template <class Isa, int Planes, int N, int R, int T>
 BITNET_INLINE void tmac_group_rows(const GroupedMatrix& w, const Activations& x, size_t g0, size_t g1, const float* scales,
                                    float* y, size_t ldy, size_t r0, size_t r1, size_t t, void* scratch) {
   using P = typename Isa::template PlanesOf<Planes>;
@@ -112,22 +112,22 @@ BITNET_INLINE void tmac_group_rows(const GroupedMatrix& w, const Activations& x,
   const uint8_t* tile = w.data + r0 / 16 * bytes;
   float* out = y + t * ldy + r0;
   for (; r1 - r0 >= 16 * R; r0 += 16 * R, tile += R * bytes, out += 16 * R) {
-    tmac_group_tiles<Isa, Planes, ZeroPoints, R, T>(s, tile, tables, groups, g0, g1, scales + t, out, ldy);
+    tmac_group_tiles<Isa, Planes, N, R, T>(s, tile, tables, groups, g0, g1, scales + t, out, ldy);
   }
   if constexpr (R > 1) {
     for (; r0 < r1; r0 += 16, tile += bytes, out += 16) {
-      tmac_group_tiles<Isa, Planes, ZeroPoints, 1, T>(s, tile, tables, groups, g0, g1, scales + t, out, ldy);
+      tmac_group_tiles<Isa, Planes, N, 1, T>(s, tile, tables, groups, g0, g1, scales + t, out, ldy);
     }
   }
 }
 
-template <class Isa, int Planes, bool ZeroPoints>
+template <class Isa, int Planes, int N>
 BITNET_INLINE void tmac_group_tokens(const GroupedMatrix& w, const Activations& x, const float* scales, float* y, size_t ldy,
                                      size_t row_begin, size_t row_end, void* scratch) {
   using P = typename Isa::template PlanesOf<Planes>;
   const size_t groups = w.shape.groups(), end = (row_end + 15) / 16 * 16;
   if (x.count == 1) {
-    tmac_group_rows<Isa, Planes, ZeroPoints, P::kTiles, 1>(w, x, 0, groups, scales, y, ldy, row_begin, end, 0, scratch);
+    tmac_group_rows<Isa, Planes, N, P::kTiles, 1>(w, x, 0, groups, scales, y, ldy, row_begin, end, 0, scratch);
     return;
   }
   const size_t of_group = tmac_group::group_blocks(w.shape);
@@ -138,11 +138,11 @@ BITNET_INLINE void tmac_group_tokens(const GroupedMatrix& w, const Activations& 
       const size_t g1 = groups - g0 < chunk ? groups : g0 + chunk;
       size_t t = 0;
       for (; x.count - t >= P::kBatchTokens; t += P::kBatchTokens) {
-        tmac_group_rows<Isa, Planes, ZeroPoints, P::kBatchTiles, P::kBatchTokens>(w, x, g0, g1, scales, y, ldy, row, row_last,
+        tmac_group_rows<Isa, Planes, N, P::kBatchTiles, P::kBatchTokens>(w, x, g0, g1, scales, y, ldy, row, row_last,
                                                                                   t, scratch);
       }
       for (; t < x.count; t++) {
-        tmac_group_rows<Isa, Planes, ZeroPoints, P::kTiles, 1>(w, x, g0, g1, scales, y, ldy, row, row_last, t, scratch);
+        tmac_group_rows<Isa, Planes, N, P::kTiles, 1>(w, x, g0, g1, scales, y, ldy, row, row_last, t, scratch);
       }
     }
   }
@@ -154,10 +154,10 @@ void tmac_group_gemm(const GroupedMatrix& w, const Activations& x, const float* 
   unroll<4>([&](auto i) BITNET_INLINE_LAMBDA {
     constexpr int planes = decltype(i)::value + 1;
     if (w.shape.bits != planes) return;
-    if (w.shape.zero_points) {
-      tmac_group_tokens<Isa, planes, true>(w, x, scales, y, ldy, row_begin, row_end, scratch);
+    if (tmac_group::group_blocks(w.shape) == 2) {  // 32 columns, as Q4_0
+      tmac_group_tokens<Isa, planes, 2>(w, x, scales, y, ldy, row_begin, row_end, scratch);
     } else {
-      tmac_group_tokens<Isa, planes, false>(w, x, scales, y, ldy, row_begin, row_end, scratch);
+      tmac_group_tokens<Isa, planes, 0>(w, x, scales, y, ldy, row_begin, row_end, scratch);
     }
   });
 }

@@ -78,6 +78,23 @@ struct LutHeader {
 
 constexpr size_t kLutHeader = 64;
 
+// Units with high parts, ascending.
+struct LutWide {
+  const uint32_t* units;
+  size_t count;
+};
+
+// Those of T tables; whether the tokens had better be taken as dense.
+template <int T>
+BITNET_INLINE bool lut_wide(const LutTable* tables, LutWide (&wide)[T]) {
+  bool dense = false;
+  for (int t = 0; t < T; t++) {
+    wide[t] = {tables[t].wide, tables[t].wide_count};
+    dense |= tables[t].dense;
+  }
+  return dense;
+}
+
 template <class G>
 BITNET_INLINE size_t lut_sums_bytes(size_t blocks) {
   return G::kCentred ? blocks * sizeof(LutSums) : 0;

@@ -86,14 +86,56 @@ struct Avx2Planes {
     total[1] = _mm256_add_epi32(total[1], _mm256_madd_epi16(_mm256_unpackhi_epi16(v, h), factors));
   }
 
-  // Adds blocks first to last to total; without high parts unless Dense.
+  // Adds block b, whose weights stand at p.
   template <int R, int T, bool Dense>
-  static BITNET_INLINE void sweep(const uint8_t* w, size_t tile_bytes, size_t first, size_t last, const LutTable* tables,
+  static BITNET_INLINE void add_block(const uint8_t* p, size_t tile_bytes, size_t b, const LutTable* tables,
+                                      Words (&low)[T][R], Bytes (&high)[T][R]) {
+    unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(p + r * tile_bytes + 2048); });
+    if constexpr (kPairs > 0) {
+      unroll<4>([&](auto g) BITNET_INLINE_LAMBDA {
+        Ymm low_table[T], high_table[T];
+        unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+          low_table[t] = both(tables[t].low + b * 64 + 16 * g);
+          if constexpr (Dense) high_table[t] = both(tables[t].high + b * 64 + 16 * g);
+        });
+        unroll<kPairs>([&](auto v) BITNET_INLINE_LAMBDA {
+          unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
+            const Ymm index = nibble(load(p + r * tile_bytes + 64 * v + 32 * (g / 2)), decltype(g)::value % 2);
+            unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+              add_pair<decltype(v)::value>(low[t][r], _mm256_shuffle_epi8(low_table[t], index));
+              if constexpr (Dense) {
+                high[t][r].pairs[v] = _mm256_add_epi8(high[t][r].pairs[v], _mm256_shuffle_epi8(high_table[t], index));
+              }
+            });
+          });
+        });
+      });
+    }
+    if constexpr (kOdd) {
+      unroll<2>([&](auto n) BITNET_INLINE_LAMBDA {
+        unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
+          const Ymm index = nibble(load(p + r * tile_bytes + 64 * kPairs), decltype(n)::value);
+          unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+            add_odd(low[t][r], _mm256_shuffle_epi8(load(tables[t].low + b * 64 + 32 * n), index));
+            if constexpr (Dense) {
+              const Ymm high_table = load(tables[t].high + b * 64 + 32 * n);
+              high[t][r].odd = _mm256_add_epi8(high[t][r].odd, _mm256_shuffle_epi8(high_table, index));
+            }
+          });
+        });
+      });
+    }
+  }
+
+  // Adds `count` blocks from first on to total; without high parts unless Dense. N: count where it is known, else 0.
+  template <int R, int T, bool Dense, int N>
+  static BITNET_INLINE void sweep(const uint8_t* w, size_t tile_bytes, size_t first, size_t count, const LutTable* tables,
                                   Ymm (&total)[T][R][2]) {
     constexpr size_t kFlush = Dense && kHighFlush < kLowFlush ? kHighFlush : kLowFlush;
+    static_assert(N <= kFlush, "one sum of words");
     const uint8_t* p = w + first * 32 * Planes;
-    for (size_t b0 = first; b0 < last; b0 += kFlush) {
-      const size_t b1 = last < b0 + kFlush ? last : b0 + kFlush;
+    for (size_t b0 = 0; b0 < count; b0 += kFlush) {
+      const size_t n = count - b0 < kFlush ? count - b0 : kFlush;
       Words low[T][R];
       Bytes high[T][R];
       unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
@@ -102,41 +144,11 @@ struct Avx2Planes {
           clear(high[t][r]);
         });
       });
-      for (size_t b = b0; b < b1; b++, p += 32 * Planes) {
-        unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(p + r * tile_bytes + 2048); });
-        if constexpr (kPairs > 0) {
-          unroll<4>([&](auto g) BITNET_INLINE_LAMBDA {
-            Ymm low_table[T], high_table[T];
-            unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-              low_table[t] = both(tables[t].low + b * 64 + 16 * g);
-              if constexpr (Dense) high_table[t] = both(tables[t].high + b * 64 + 16 * g);
-            });
-            unroll<kPairs>([&](auto v) BITNET_INLINE_LAMBDA {
-              unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
-                const Ymm index = nibble(load(p + r * tile_bytes + 64 * v + 32 * (g / 2)), decltype(g)::value % 2);
-                unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-                  add_pair<decltype(v)::value>(low[t][r], _mm256_shuffle_epi8(low_table[t], index));
-                  if constexpr (Dense) {
-                    high[t][r].pairs[v] = _mm256_add_epi8(high[t][r].pairs[v], _mm256_shuffle_epi8(high_table[t], index));
-                  }
-                });
-              });
-            });
-          });
-        }
-        if constexpr (kOdd) {
-          unroll<2>([&](auto n) BITNET_INLINE_LAMBDA {
-            unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
-              const Ymm index = nibble(load(p + r * tile_bytes + 64 * kPairs), decltype(n)::value);
-              unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-                add_odd(low[t][r], _mm256_shuffle_epi8(load(tables[t].low + b * 64 + 32 * n), index));
-                if constexpr (Dense) {
-                  const Ymm high_table = load(tables[t].high + b * 64 + 32 * n);
-                  high[t][r].odd = _mm256_add_epi8(high[t][r].odd, _mm256_shuffle_epi8(high_table, index));
-                }
-              });
-            });
-          });
+      if constexpr (N > 0) {
+        unroll<N>([&](auto i) BITNET_INLINE_LAMBDA { add_block<R, T, Dense>(p + i * 32 * Planes, tile_bytes, first + i, tables, low, high); });
+      } else {
+        for (size_t i = 0; i < n; i++, p += 32 * Planes) {
+          add_block<R, T, Dense>(p, tile_bytes, first + b0 + i, tables, low, high);
         }
       }
       unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
@@ -152,15 +164,15 @@ struct Avx2Planes {
   }
 
   // High parts of the units that have any: a unit is two fours of a block.
-  static BITNET_INLINE void sparse(const uint8_t* w, const LutTable& table, Ymm (&total)[2]) {
+  static BITNET_INLINE void sparse(const uint8_t* w, const LutTable& table, LutWide wide, Ymm (&total)[2]) {
     Words low;
     clear(low);
-    for (size_t i0 = 0; i0 < table.wide_count; i0 += kSparseFlush) {
-      const size_t i1 = table.wide_count < i0 + kSparseFlush ? table.wide_count : i0 + kSparseFlush;
+    for (size_t i0 = 0; i0 < wide.count; i0 += kSparseFlush) {
+      const size_t i1 = wide.count < i0 + kSparseFlush ? wide.count : i0 + kSparseFlush;
       Bytes high;
       clear(high);
       for (size_t i = i0; i < i1; i++) {
-        const size_t u = table.wide[i];
+        const size_t u = wide.units[i];
         const uint8_t *p = w + u / 2 * 32 * Planes, *entries = table.high + u * 32;
         unroll<kPairs>([&](auto v) BITNET_INLINE_LAMBDA {
           const Ymm c = load(p + 64 * v + u % 2 * 32);
@@ -178,16 +190,16 @@ struct Avx2Planes {
     }
   }
 
-  // Adds R tiles x T tokens over blocks first to last to total.
-  template <int R, int T>
-  static BITNET_INLINE void add_blocks(const uint8_t* w, size_t tile_bytes, size_t first, size_t last,
-                                       const LutTable* tables, Total (&total)[T][R]) {
-    bool dense = false;
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { dense |= tables[t].dense; });
-    if (dense) return sweep<R, T, true>(w, tile_bytes, first, last, tables, total);
-    sweep<R, T, false>(w, tile_bytes, first, last, tables, total);
+  // Adds R tiles x T tokens over `count` blocks from first on to total; N as in sweep. Dense: high parts of all units, else
+  // of those in `wide`, of each token.
+  template <int R, int T, int N>
+  static BITNET_INLINE void add_blocks(const uint8_t* w, size_t tile_bytes, size_t first, size_t count,
+                                       const LutTable* tables, const LutWide* wide, bool dense, Total (&total)[T][R]) {
+    if (dense) return sweep<R, T, true, N>(w, tile_bytes, first, count, tables, total);
+    sweep<R, T, false, N>(w, tile_bytes, first, count, tables, total);
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { sparse(w + r * tile_bytes, tables[t], total[t][r]); });
+      if (!wide[t].count) return;
+      unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { sparse(w + r * tile_bytes, tables[t], wide[t], total[t][r]); });
     });
   }
 
@@ -202,7 +214,9 @@ struct Avx2Planes {
         total[t][r][1] = first ? load(out + 1) : total[t][r][0];
       });
     });
-    add_blocks<R, T>(w, tile_bytes, first, last, tables, total);
+    LutWide wide[T];
+    const bool dense = lut_wide(tables, wide);
+    add_blocks<R, T, 0>(w, tile_bytes, first, last - first, tables, wide, dense, total);
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
         auto* out = reinterpret_cast<Ymm*>(y + t * ldy + 16 * r);

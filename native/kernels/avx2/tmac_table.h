@@ -14,8 +14,26 @@ template <int Bias, size_t Unit>
 struct LutTableAvx2 {
   static constexpr size_t kUnit = Unit;
 
+  // Words (x[0], x[1]) in every lane.
+  static BITNET_INLINE __m256i pair(const int8_t* x) {
+    int16_t two;
+    __builtin_memcpy(&two, x, 2);
+    return _mm256_set1_epi16(two);
+  }
+
+  // Fours: sums of the chosen activations, less half of all four's.
+  static BITNET_INLINE __m256i four(const int8_t* x) {
+    const __m256i chosen0 = _mm256_setr_epi16(0, 1, 256, 257, 0, 1, 256, 257, 0, 1, 256, 257, 0, 1, 256, 257);
+    const __m256i chosen2 = _mm256_setr_epi16(0, 0, 0, 0, 1, 1, 1, 1, 256, 256, 256, 256, 257, 257, 257, 257);
+    const __m256i a = pair(x), b = pair(x + 2), ones = _mm256_set1_epi8(1);
+    const __m256i all = _mm256_add_epi16(_mm256_maddubs_epi16(ones, a), _mm256_maddubs_epi16(ones, b));
+    const __m256i sum = _mm256_add_epi16(_mm256_maddubs_epi16(chosen0, a), _mm256_maddubs_epi16(chosen2, b));
+    return _mm256_sub_epi16(sum, _mm256_srai_epi16(all, 1));
+  }
+
   template <class G>
   static BITNET_INLINE __m256i group(const int8_t* x) {
+    if constexpr (G::kCentred) return four(x);
     __m256i sum = _mm256_setzero_si256();
     unroll<static_cast<int>(G::kGroup)>([&](auto i) BITNET_INLINE_LAMBDA {
       constexpr size_t n = decltype(i)::value;
@@ -26,7 +44,7 @@ struct LutTableAvx2 {
           G::coefficient(n, 14), G::coefficient(n, 15));
       sum = _mm256_add_epi16(sum, _mm256_sign_epi16(_mm256_set1_epi16(x[n]), c));
     });
-    return G::kCentred ? _mm256_srai_epi16(_mm256_add_epi16(sum, _mm256_set1_epi16(1)), 1) : sum;
+    return sum;
   }
 
   static BITNET_INLINE LutSums sums(const int8_t* x) {

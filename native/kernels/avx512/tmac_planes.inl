@@ -26,18 +26,19 @@ struct Avx512Planes {
                                      _mm512_set1_epi32(0x30201000), 0xea);
   }
 
-  // Adds blocks first to last (even numbers) to total; without high parts unless Dense.
+  // Adds `count` blocks (an even number) from first on to total; without high parts unless Dense.
   template <int R, int T, bool Dense>
-  static BITNET_INLINE void sweep(const uint8_t* w, size_t tile_bytes, size_t first, size_t last, const LutTable* tables,
+  static BITNET_INLINE void sweep(const uint8_t* w, size_t tile_bytes, size_t first, size_t count, const LutTable* tables,
                                   Zmm (&total)[T][R]) {
     Zmm low[T][R][2], high[T][R];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
-        low[t][r][0] = low[t][r][1] = high[t][r] = _mm512_setzero_si512();
+        low[t][r][0] = total[t][r];
+        low[t][r][1] = high[t][r] = _mm512_setzero_si512();
       });
     });
     w += first * 32 * Planes;
-    for (size_t b = first; b < last; b += 2, w += 64 * Planes) {
+    for (size_t b = first; b < first + count; b += 2, w += 64 * Planes) {
       Zmm low_table[T], high_table[T];
       unroll<Planes>([&](auto c) BITNET_INLINE_LAMBDA {  // 64 bytes: slots 2c and 2c + 1 of two blocks
         Zmm v[R];
@@ -66,7 +67,7 @@ struct Avx512Planes {
     }
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
-        total[t][r] = _mm512_add_epi32(total[t][r], _mm512_add_epi32(low[t][r][0], low[t][r][1]));
+        total[t][r] = _mm512_add_epi32(low[t][r][0], low[t][r][1]);
         if constexpr (Dense) total[t][r] = _mm512_add_epi32(total[t][r], _mm512_slli_epi32(high[t][r], 8));
       });
     });
@@ -74,11 +75,12 @@ struct Avx512Planes {
 
   // High parts of the units (blocks) that have any.
   template <int R>
-  static BITNET_INLINE void sparse(const uint8_t* w, size_t tile_bytes, const LutTable& table, Zmm (&total)[R]) {
+  static BITNET_INLINE void sparse(const uint8_t* w, size_t tile_bytes, const LutTable& table, LutWide wide,
+                                   Zmm (&total)[R]) {
     Zmm high[R];
     unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { high[r] = _mm512_setzero_si512(); });
-    for (size_t i = 0; i < table.wide_count; i++) {
-      const size_t b = table.wide[i];
+    for (size_t i = 0; i < wide.count; i++) {
+      const size_t b = wide.units[i];
       const Zmm entries = load(table.high + b * 64);
       unroll<Planes>([&](auto plane) BITNET_INLINE_LAMBDA {
         const size_t slot = b * Planes + plane;
@@ -98,15 +100,17 @@ struct Avx512Planes {
     });
   }
 
-  // Adds R tiles x T tokens over blocks first to last (even numbers) to total.
-  template <int R, int T>
-  static BITNET_INLINE void add_blocks(const uint8_t* w, size_t tile_bytes, size_t first, size_t last,
-                                       const LutTable* tables, Total (&total)[T][R]) {
-    bool dense = false;
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { dense |= tables[t].dense; });
-    if (dense) return sweep<R, T, true>(w, tile_bytes, first, last, tables, total);
-    sweep<R, T, false>(w, tile_bytes, first, last, tables, total);
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { sparse<R>(w, tile_bytes, tables[t], total[t]); });
+  // Adds R tiles x T tokens over `count` blocks (an even number) from first on to total; N: count where it is known, else 0.
+  // Dense: high parts of all units, else of those in `wide`, of each token.
+  template <int R, int T, int N>
+  static BITNET_INLINE void add_blocks(const uint8_t* w, size_t tile_bytes, size_t first, size_t count,
+                                       const LutTable* tables, const LutWide* wide, bool dense, Total (&total)[T][R]) {
+    if (N > 0) count = N;
+    if (dense) return sweep<R, T, true>(w, tile_bytes, first, count, tables, total);
+    sweep<R, T, false>(w, tile_bytes, first, count, tables, total);
+    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+      if (wide[t].count) sparse<R>(w, tile_bytes, tables[t], wide[t], total[t]);
+    });
   }
 
   template <int R, int T>
@@ -119,7 +123,9 @@ struct Avx512Planes {
                             : _mm512_set1_epi32(((1 << Planes) - 1) * tables[t].halves - sums[t]);
       });
     });
-    add_blocks<R, T>(w, tile_bytes, first, last, tables, total);
+    LutWide wide[T];
+    const bool dense = lut_wide(tables, wide);
+    add_blocks<R, T, 0>(w, tile_bytes, first, last - first, tables, wide, dense, total);
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { _mm512_storeu_si512(y + t * ldy + 16 * r, total[t][r]); });
     });

@@ -171,13 +171,13 @@ struct NeonQuads {
   }
 
   // High parts of the units (groups) that have any.
-  static BITNET_INLINE void sparse(const uint8_t* w, const LutTable& table, Sums& total) {
-    for (size_t i0 = 0; i0 < table.wide_count; i0 += kSparseFlush) {
-      const size_t i1 = table.wide_count < i0 + kSparseFlush ? table.wide_count : i0 + kSparseFlush;
+  static BITNET_INLINE void sparse(const uint8_t* w, const LutTable& table, LutWide wide, Sums& total) {
+    for (size_t i0 = 0; i0 < wide.count; i0 += kSparseFlush) {
+      const size_t i1 = wide.count < i0 + kSparseFlush ? wide.count : i0 + kSparseFlush;
       int8x16_t high[Planes];
       unroll<Planes>([&](auto plane) BITNET_INLINE_LAMBDA { high[plane] = vdupq_n_s8(0); });
       for (size_t i = i0; i < i1; i++) {
-        const size_t u = table.wide[i], l = u % 2, b = u / G::kGroups;
+        const size_t u = wide.units[i], l = u % 2, b = u / G::kGroups;
         const int8x16_t shift = vdupq_n_s8(u / 2 % 2 ? -4 : 0);
         const uint8_t* p = w + b / kStep * kStepBytes + b % kStep * 64 + (kFours ? 0 : u / 4 % 2 * 32) + 16 * l;
         unroll<Planes>([&](auto plane) BITNET_INLINE_LAMBDA {
@@ -194,16 +194,16 @@ struct NeonQuads {
     }
   }
 
-  // Adds R tiles x T tokens over blocks first to last (multiples of kStep) to total.
-  template <int R, int T>
-  static BITNET_INLINE void add_blocks(const uint8_t* w, size_t tile_bytes, size_t first, size_t last,
-                                       const LutTable* tables, Total (&total)[T][R]) {
-    bool dense = false;
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { dense |= tables[t].dense; });
-    if (dense) return sweep<R, T, true>(w, tile_bytes, first, last, tables, total);
-    sweep<R, T, false>(w, tile_bytes, first, last, tables, total);
+  // Adds R tiles x T tokens over `count` blocks from first on (multiples of kStep) to total. Dense: high parts of all units,
+  // else of those in `wide`, of each token.
+  template <int R, int T, int>
+  static BITNET_INLINE void add_blocks(const uint8_t* w, size_t tile_bytes, size_t first, size_t count,
+                                       const LutTable* tables, const LutWide* wide, bool dense, Total (&total)[T][R]) {
+    if (dense) return sweep<R, T, true>(w, tile_bytes, first, first + count, tables, total);
+    sweep<R, T, false>(w, tile_bytes, first, first + count, tables, total);
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { sparse(w + r * tile_bytes, tables[t], total[t][r]); });
+      if (!wide[t].count) return;
+      unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { sparse(w + r * tile_bytes, tables[t], wide[t], total[t][r]); });
     });
   }
 
@@ -224,7 +224,9 @@ struct NeonQuads {
         });
       });
     });
-    add_blocks<R, T>(w + (kSigns ? 64 : 0), tile_bytes, first, last, tables, total);
+    LutWide wide[T];
+    const bool dense = lut_wide(tables, wide);
+    add_blocks<R, T, 0>(w + (kSigns ? 64 : 0), tile_bytes, first, last - first, tables, wide, dense, total);
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
         unroll<4>([&](auto i) BITNET_INLINE_LAMBDA { vst1q_s32(y + t * ldy + 16 * r + 4 * i, total[t][r].rows[i]); });
