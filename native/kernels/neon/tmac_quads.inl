@@ -6,7 +6,7 @@
 // xor: -e = ~e + 1, the ones are counted per row when packing), dense 4 more. Multiply-add at this level (neon-i2s) takes
 // 0.21 operations a weight; TL1 0.125, TL2 0.146, two planes of T-MAC 0.125.
 // Overflow: a plane's lane takes up to 8 low parts a block (TL1, TL2), of at most 128: 31 blocks. High parts are at most 1
-// (TL1: 15 blocks of 8 fit a signed byte) or 2 (TL2: 7 blocks of 8, so 4; T-MAC: 15 blocks of 4).
+// (TL1: 15 blocks of 8 fit a signed byte; T-MAC: 31 blocks of 4) or 2 (TL2: 7 blocks of 8, so 4).
 #include "kernels/neon/qreg.h"
 
 #include "kernels/tmac_gemm.inl"
@@ -63,7 +63,7 @@ struct NeonQuads {
   static constexpr size_t kStepBytes = kSigns ? 320 : kQuads * 32;
   static constexpr size_t kTableBytes = G::kGroups * 16;
   static constexpr size_t kLowFlush = kSigns ? 20 : kFours ? 60 : 30;
-  static constexpr size_t kHighFlush = kSigns ? 4 : 15, kSparseFlush = 60, kUnit = 1;
+  static constexpr size_t kHighFlush = kSigns ? 4 : kFours ? 30 : 15, kSparseFlush = 60, kUnit = 1;
 
   struct Sums {
     int32x4_t rows[4];
