@@ -26,12 +26,17 @@ export async function writeFileAtomically(path: string, write: (handle: FileHand
   } catch (error) {
     // A failing clean-up must not hide why writing failed.
     await rm(temporary, { force: true }).catch(() => undefined);
-    if (error instanceof BitnetError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new FileError(`Cannot write "${target}": ${reason}. Check the folder, its permissions and free space.`, {
-      cause: error,
-    });
+    throw cannotWrite(target, error);
   }
+}
+
+/** The error to throw where a file could not be written: a FileError, or one of this package as it is. */
+export function cannotWrite(path: string, error: unknown): BitnetError {
+  if (error instanceof BitnetError) return error;
+  const reason = error instanceof Error ? error.message : String(error);
+  return new FileError(`Cannot write "${path}": ${reason}. Check the folder, its permissions and free space.`, {
+    cause: error,
+  });
 }
 
 /** Makes the rename last. Not every system can open folders (Windows), and the file itself is complete either way. */

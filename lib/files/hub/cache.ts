@@ -1,20 +1,8 @@
 import type { Stats } from "node:fs";
-import {
-  copyFile,
-  link,
-  lstat,
-  mkdir,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from "node:fs/promises";
+import { copyFile, link, lstat, mkdir, readdir, readFile, rename, rm, stat, symlink } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join, relative } from "node:path";
-import { FileError } from "../../errors";
+import { cannotWrite, writeFileAtomically } from "../atomic_file";
 import { isSafePath } from "./reference";
 
 /**
@@ -54,23 +42,24 @@ export async function cachedCommit(folder: string, revision: string): Promise<st
   return /^[0-9a-f]{40}$/.test(commit) ? commit : undefined;
 }
 
-/** Keeps what a revision means. */
+/** Keeps what a revision means. @throws FileError */
 export async function writeRef(folder: string, revision: string, commit: string): Promise<void> {
   if (revision === commit || !isSafePath(revision)) return;
   const path = join(folder, "refs", ...revision.split("/"));
-  await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${process.pid}.tmp`;
-  await writeFile(temporary, commit);
-  await rename(temporary, path);
+  await writeFileAtomically(path, async (handle) => handle.writeFile(commit));
 }
 
-/** Puts a blob into a snapshot, as a link where the system has links. */
+/** Puts a blob into a snapshot, as a link where the system has links. @throws FileError */
 export async function placeInSnapshot(folder: string, commit: string, file: string, blob: string): Promise<string> {
   const path = join(folder, "snapshots", commit, ...file.split("/"));
   const source = join(folder, "blobs", blob);
-  await mkdir(dirname(path), { recursive: true });
-  if (await stat(path).catch(() => undefined)) return path;
-  await rm(path, { force: true });
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    if (await stat(path).catch(() => undefined)) return path;
+    await rm(path, { force: true });
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
   const ways = [
     () => symlink(relative(dirname(path), source), path),
     () => link(source, path),
@@ -82,9 +71,7 @@ export async function placeInSnapshot(folder: string, commit: string, file: stri
       return path;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "EEXIST") return path;
-      if (i === ways.length - 1) {
-        throw new FileError(`Cannot write "${path}": ${String(error)}.`, { cause: error });
-      }
+      if (i === ways.length - 1) throw cannotWrite(path, error);
     }
   }
   return path;
