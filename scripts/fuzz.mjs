@@ -91,7 +91,7 @@ function fuzzNative(name, seconds) {
 function coverageOf(program, profile) {
   const data = `${profile}.data`;
   const suffix = ["", "-14", "-15", "-16", "-17", "-18", "-19"].find(
-    (each) => run(`llvm-profdata${each}`, ["--version"]).status === 0,
+    (each) => run(`llvm-profdata${each}`, ["merge", "--help"]).status === 0,
   );
   if (suffix === undefined || !existsSync(profile)) return "coverage unknown (llvm-profdata is missing)";
   run(`llvm-profdata${suffix}`, ["merge", "-sparse", profile, "-o", data]);

@@ -19,7 +19,7 @@ struct GroupScales {
 
   // As Format::unpack_codes, codes 0 .. 2^bits - 1.
   bool (*unpack_codes)(const uint8_t* data, size_t rows, size_t columns, size_t row_begin, size_t count, uint8_t* codes);
-  // [count][columns / group] scales of rows row_begin ..
+  // [count][columns / group, rounded up] scales of rows row_begin ..
   void (*scales)(const uint8_t* data, size_t columns, size_t row_begin, size_t count, float* out);
   // Whether the row is ternary with one scale, so that it can be multiplied as exact integers. Cheap: compares scales
   // only, and stops at the first that differs. Null for formats that are never ternary.

@@ -34,7 +34,7 @@ void unpack(Unpack read, const Tensor& t, unsigned limit) {
 
 void groups(const GroupScales& g, const Tensor& t) {
   unpack(g.unpack_codes, t, 1u << g.bits);
-  const size_t per_row = g.group ? t.columns / g.group : 1;
+  const size_t per_row = g.group ? (t.columns + g.group - 1) / g.group : 1;
   std::unique_ptr<float[]> scales(new float[t.count * per_row]);
   g.scales(t.data, t.columns, t.begin, t.count, scales.get());
   if (!g.one_scale) return;
