@@ -1,12 +1,13 @@
 import { Worker } from "node:worker_threads";
-import { BitnetError, ClosedError, InvalidOptionError, ModelFormatError } from "../errors";
+import { AddonLoadError, BitnetError, ClosedError, InvalidOptionError, ModelFormatError } from "../errors";
 
 /**
  * The thread's program. It is a string, not a file, so that bundlers and test runners need no special care. It keeps the
  * tokenizer library, which takes up to a second for large vocabularies, away from the event loop.
  *
  * The library is `tokenizers` (native), or `@huggingface/tokenizers` (JavaScript), which gives the same ids more slowly,
- * where the first is not installed or does not load on this system: see docs/dependencies.md.
+ * where the first is not installed or does not load on this system, or must not be given the file: see
+ * docs/dependencies.md and native_safety.ts.
  *
  * - parse: reads a tokenizer.json; answers everything but the vocabulary and merges as `header`, and the vocabulary as
  *   one string with the length and id of each piece.
@@ -25,12 +26,29 @@ function checkMerges({ vocab, merges }) {
     }
   }
 }
+// The native library's regular expressions give up after ten million steps back, and then end the process; only runs of
+// white space make known models' expressions step back.
+const LONGEST_SPACE = 1 << 20;
+function checkSpace(text) {
+  if (text.length <= LONGEST_SPACE) return;
+  for (let i = 0, run = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    const space = code <= 32 || (code >= 128 && /\\s|\x85/.test(text[i]));
+    run = space ? run + 1 : 0;
+    if (run > LONGEST_SPACE) {
+      throw Object.assign(new Error("the text has more than " + LONGEST_SPACE + " white-space characters in a row"), {
+        kind: "text",
+      });
+    }
+  }
+}
 const libraries = {
   native(path) {
     const { Tokenizer } = require(path);
     return async (json) => {
       const tokenizer = await Tokenizer.fromString(json);
       return async (texts) => {
+        texts.forEach(checkSpace);
         const encodings = await tokenizer.encodeBatch(texts, { addSpecialTokens: false });
         return encodings.map((encoding) => encoding.getIds());
       };
@@ -47,17 +65,19 @@ const libraries = {
     };
   },
 };
-function firstThatLoads() {
+function firstThatLoads(safe) {
   const reasons = [];
   for (const { kind, path, missing } of workerData.libraries) {
     try {
+      if (kind === "native" && !safe) throw new Error("tokenizers must not be given this file's expressions");
       if (missing) throw new Error(missing);
       return libraries[kind](path);
     } catch (error) {
       reasons.push(String((error && error.message) || error).split("\\n")[0]);
     }
   }
-  throw new Error("no tokenizer library loads here: " + reasons.join("; "));
+  const error = new Error("no tokenizer library loads here: " + reasons.join("; "));
+  throw Object.assign(error, { kind: "library" });
 }
 let make;
 let encode;
@@ -76,16 +96,16 @@ const operations = {
       ids: Float64Array.from(pieces, (piece) => vocab[piece]),
     };
   },
-  async build({ header, removed }) {
+  async build({ header, removed, safe }) {
     const whole = JSON.parse(header);
     const { vocab, merges } = parsed.model;
     for (const piece of removed) delete vocab[piece];
     whole.model = { ...whole.model, vocab, merges };
     parsed = undefined;
-    encode = await (make ??= firstThatLoads())(JSON.stringify(whole));
+    encode = await (make ??= firstThatLoads(safe))(JSON.stringify(whole));
   },
   async load({ chunks }) {
-    encode = await (make ??= firstThatLoads())(text(chunks));
+    encode = await (make ??= firstThatLoads(true))(text(chunks));
   },
   async encode({ texts }) {
     return (await encode(texts)).map((ids) => Int32Array.from(ids));
@@ -95,7 +115,7 @@ parentPort.on("message", async ({ call, name, request }) => {
   try {
     parentPort.postMessage({ call, result: await operations[name](request) });
   } catch (error) {
-    parentPort.postMessage({ call, failure: String((error && error.message) || error) });
+    parentPort.postMessage({ call, failure: String((error && error.message) || error), kind: error && error.kind });
   }
 });
 `;
@@ -112,6 +132,8 @@ interface Answer {
   call: number;
   result?: unknown;
   failure?: string;
+  /** What failed, where it is not the file. */
+  kind?: "library" | "text";
 }
 
 interface Pending {
@@ -137,12 +159,17 @@ function librariesToTry(): { kind: string; path?: string; missing?: string }[] {
   });
 }
 
+/** Milliseconds, besides one a character, that a text may take where the file brings expressions of its own. */
+const PATIENCE_MS = 10_000;
+
 /** A tokenizer library on a thread of its own. The thread keeps the process alive only while it works. */
 export class Encoder {
   private readonly worker: Worker;
   private readonly pending = new Map<number, Pending>();
   private calls = 0;
   private stopped: Error | undefined;
+  /** Whether the file's own expressions could make a text take for ever. */
+  private watched = false;
 
   constructor() {
     this.worker = new Worker(PROGRAM, {
@@ -168,9 +195,13 @@ export class Encoder {
     return (await this.call("parse", { chunks })) as ParsedTokenizer;
   }
 
-  /** Makes the tokenizer from what `parse` read, with another header and without some pieces. */
-  async build(header: string, removed: string[]): Promise<void> {
-    await this.call("build", { header, removed });
+  /**
+   * Makes the tokenizer from what `parse` read, with another header and without some pieces.
+   * @param safe whether the native library may be given it
+   */
+  async build(header: string, removed: string[], safe: boolean): Promise<void> {
+    this.watched = !safe;
+    await this.call("build", { header, removed, safe });
   }
 
   /** Makes the tokenizer from a tokenizer.json; rejects with `ModelFormatError` if it contradicts itself. */
@@ -180,7 +211,23 @@ export class Encoder {
 
   /** Ids of each text, with nothing added. */
   async encode(texts: string[]): Promise<Int32Array[]> {
-    return (await this.call("encode", { texts })) as Int32Array[];
+    const answer = this.call("encode", { texts }) as Promise<Int32Array[]>;
+    if (!this.watched) return answer;
+    const length = texts.reduce((sum, text) => sum + text.length, 0);
+    const timer = setTimeout(() => {
+      // After a blocked event loop the answer may have come already, and is taken first.
+      setImmediate(() => setImmediate(giveUp));
+    }, PATIENCE_MS + length);
+    let over = false;
+    const giveUp = (): void => {
+      if (over) return;
+      this.stop(new ModelFormatError("The tokenizer cannot be used: its regular expressions take too long for a text"));
+      void this.worker.terminate();
+    };
+    return answer.finally(() => {
+      over = true;
+      clearTimeout(timer);
+    });
   }
 
   /** Ends the thread; calls under way reject with `ClosedError`. Idempotent. */
@@ -200,12 +247,14 @@ export class Encoder {
     });
   }
 
-  private settle({ call, result, failure }: Answer): void {
+  private settle({ call, result, failure, kind }: Answer): void {
     const pending = this.pending.get(call);
     if (!pending) return;
     this.pending.delete(call);
     if (this.pending.size === 0) this.worker.unref();
     if (failure === undefined) pending.resolve(result);
+    else if (kind === "text") pending.reject(new InvalidOptionError(`A text cannot be tokenized: ${failure}`));
+    else if (kind === "library") pending.reject(new AddonLoadError(`The tokenizer cannot be used: ${failure}`));
     else pending.reject(new ModelFormatError(`The tokenizer cannot be used: ${failure}`));
   }
 

@@ -1,5 +1,6 @@
 import { ModelFormatError, UnsupportedModelError } from "../errors";
 import { describe } from "../validate";
+import { isSafeForNative } from "./native_safety";
 import type { AddedToken } from "./special_splitter";
 
 /** What a tokenizer.json says apart from its vocabulary and merges. */
@@ -14,6 +15,8 @@ export interface TokenizerHeader {
   spaceAtStart: boolean;
   /** The file's JSON for encoding plain text: no added tokens, nothing added around the text, no truncation. */
   bare: string;
+  /** Whether the native library may be given `bare`. */
+  safe: boolean;
 }
 
 type Json = Record<string, unknown>;
@@ -40,6 +43,7 @@ export function readHeader(json: string): TokenizerHeader {
     ...around,
     spaceAtStart: start.spaceAtStart,
     bare: JSON.stringify(bare),
+    safe: isSafeForNative(root.normalizer) && isSafeForNative(root.pre_tokenizer),
   };
 }
 

@@ -41,6 +41,7 @@ export async function tokenizerFromJson(
     await encoder.build(
       header.bare,
       control.map((token) => token.content),
+      header.safe,
     );
     const { bosId, eosIds = [], addBos } = options;
     let prefixIds = header.prefixIds;

@@ -32,6 +32,9 @@ const PRE_TOKENIZERS: readonly PreTokenizer[] = [
   { names: ["smollm", "starcoder", "refact", "command-r"], patterns: ["\\p{N}", GPT2] },
 ];
 
+/** The expressions of all of them. */
+export const knownPatterns: ReadonlySet<unknown> = new Set(PRE_TOKENIZERS.flatMap(({ patterns }) => patterns));
+
 /** The pre-tokenizer called `name` in GGUF files; throws `UnsupportedModelError` for an unknown name. */
 export function preTokenizer(name: string): PreTokenizer {
   const found = PRE_TOKENIZERS.find((entry) => entry.names.includes(name));

@@ -103,6 +103,18 @@ const actions = {
     const model = await bitnet.Model.load(path, OPTIONS);
     for (;;) await Promise.all([1, 2, 3].map((seed) => model.generate(PROMPT, { maxTokens: 64, seed })));
   },
+  /** Tokenizes with an expression that stands in a tokenizer.json. */
+  async tokenizer(expression, text) {
+    const { tokenizerFromJson } = require("../../dist/tokenizer");
+    const json = {
+      pre_tokenizer: { type: "Split", pattern: { Regex: expression }, behavior: "Isolated", invert: false },
+      decoder: { type: "ByteLevel" },
+      model: { type: "BPE", vocab: { a: 0, b: 1, c: 2 }, merges: [] },
+    };
+    const tokenizer = await tokenizerFromJson(JSON.stringify(json));
+    console.log(String(await tokenizer.encode(text)));
+    tokenizer.close();
+  },
   async nothing() {},
 };
 

@@ -1,5 +1,5 @@
 import { Tokenizer as Library } from "tokenizers";
-import { ModelFormatError, UnsupportedModelError } from "../../lib/errors";
+import { InvalidOptionError, ModelFormatError, UnsupportedModelError } from "../../lib/errors";
 import { tokenizerFromJson, type Tokenizer, type TokenizerJsonOptions } from "../../lib/tokenizer";
 import { uniform } from "../helpers/random";
 import { alphabet, randomText } from "./vocabularies";
@@ -46,6 +46,41 @@ function byteLevelJson(): Record<string, unknown> {
     model: { type: "BPE", vocab, merges: ["h e", "l l", "he ll", "Ġ hell"] },
   };
 }
+
+const EXPLODING = "(a|a)+$";
+const LLAMA3 =
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|" +
+  "\\s+(?!\\S)|\\s+";
+
+// Each of these made the native library end the process.
+describe("files and texts that the native library does not survive", () => {
+  const split = (Regex: string): object => ({ type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false });
+
+  test.each([
+    ["an expression that steps back without end", { pre_tokenizer: split(EXPLODING) }],
+    [
+      "the same inside a sequence",
+      { pre_tokenizer: { type: "Sequence", pretokenizers: [split(EXPLODING), byteLevelJson().pre_tokenizer] } },
+    ],
+    ["the same in a replacement", { normalizer: { type: "Replace", pattern: { Regex: EXPLODING }, content: "b" } }],
+    [
+      "a damaged character map",
+      { normalizer: { type: "Precompiled", precompiled_charsmap: Buffer.alloc(9, 255).toString("base64") } },
+    ],
+  ])("%s", async (_what, change) => {
+    const tokenizer = await load({ ...byteLevelJson(), ...change }, { bosId: 260 });
+    await expect(tokenizer.encode("hell")).resolves.toBeInstanceOf(Int32Array);
+  });
+
+  test("a known model's expression and a text of eleven million spaces", async () => {
+    const sequence = { type: "Sequence", pretokenizers: [split(LLAMA3), { type: "ByteLevel", use_regex: false }] };
+    const json = byteLevelJson();
+    Object.assign(sequence.pretokenizers[1] as object, { add_prefix_space: false, trim_offsets: true });
+    const tokenizer = await load({ ...json, pre_tokenizer: sequence }, { bosId: 260 });
+    await expect(tokenizer.encode(`${" ".repeat(11_000_000)}c`)).rejects.toThrow(InvalidOptionError);
+    await expect(tokenizer.encode("hell")).resolves.toEqual(Int32Array.of(260, 258));
+  });
+});
 
 /** The kind that Llama 2's newer conversions have: Metaspace in front of the first word only. */
 function metaspaceJson(): Record<string, unknown> {

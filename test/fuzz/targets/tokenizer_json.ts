@@ -34,6 +34,44 @@ function byteLevelJson(): unknown {
   };
 }
 
+/** Steps that a file may bring, with expressions and maps of its own. */
+const expression = fc.oneof(
+  fc.constantFrom("(a|a)+$", "(?:a*)*b", "\\s*\\s*x", "[", "(?<=a)b", "\\p{L}+", "a++", "(?i:x)"),
+  fc.string({ maxLength: 8 }),
+);
+const step = fc.oneof(
+  fc.record({
+    type: fc.constantFrom("Split", "Replace"),
+    pattern: fc.oneof(fc.record({ Regex: expression }), fc.record({ String: fc.string({ maxLength: 3 }) })),
+    behavior: fc.constantFrom("Isolated", "Removed", "MergedWithNext"),
+    invert: fc.boolean(),
+    content: fc.string({ maxLength: 3 }),
+  }),
+  fc.record({
+    type: fc.constant("Precompiled"),
+    precompiled_charsmap: fc.base64String({ maxLength: 60 }),
+  }),
+  fc.record({
+    type: fc.constantFrom(
+      "NFC",
+      "NFKD",
+      "Lowercase",
+      "Strip",
+      "Digits",
+      "Metaspace",
+      "UnicodeScripts",
+      "BertNormalizer",
+    ),
+  }),
+);
+const steps = fc.option(
+  fc.oneof(
+    step,
+    fc.array(step, { maxLength: 3 }).map((each) => ({ type: "Sequence", normalizers: each, pretokenizers: each })),
+  ),
+  { freq: 3 },
+);
+
 /** tokenizer.json files: read here, and by the library that encodes. */
 export const tokenizerJsonTarget: Target<Input> = {
   name: "tokenizer-json",
@@ -41,7 +79,13 @@ export const tokenizerJsonTarget: Target<Input> = {
   weight: 2,
   inputs: fc.record({
     json: damagedJson(
-      fc.oneof(fc.constant(byteLevelJson()), fc.constant(sentencePieceJson(sentencePieceVocabulary()))),
+      fc
+        .tuple(fc.constantFrom(byteLevelJson(), sentencePieceJson(sentencePieceVocabulary())), steps, steps)
+        .map(([json, normalizer, preTokenizer]) => ({
+          ...(json as object),
+          ...(normalizer && { normalizer }),
+          ...(preTokenizer && { pre_tokenizer: preTokenizer }),
+        })),
     ),
     options: fc.record({
       bosId: fc.option(edgeNumber, { nil: undefined }),
