@@ -23,7 +23,12 @@ function prompt(random: () => number, words: number): string {
 
 /** Settings of every kind of sampling. */
 function sampling(random: () => number): object {
-  const kinds = [{ temperature: 0 }, { temperature: 1.2, topP: 0.9 }, { topK: 20, repeatPenalty: 1.1 }, { minP: 0.1 }];
+  const kinds = [
+    { temperature: 0 },
+    { temperature: 1.2, topP: 0.9 },
+    { topK: 20, repetitionPenalty: 1.1 },
+    { minP: 0.1 },
+  ];
   return { ...kinds[pick(random, kinds.length)], seed: pick(random, 1000) };
 }
 
@@ -69,7 +74,11 @@ export const KINDS: Readonly<Record<string, Kind>> = {
       properties: { a: { enum: ["x", "y"] }, b: { type: "boolean" } },
       required: ["a", "b"],
     };
-    await model.generate(prompt(random, 8), { maxTokens: 60, schema, seed: pick(random, 1000) });
+    await model.generate(prompt(random, 8), {
+      maxTokens: 60,
+      format: { type: "json_schema", schema },
+      seed: pick(random, 1000),
+    });
   },
   abort: async ({ model, random }) => {
     const controller = new AbortController();
