@@ -97,7 +97,7 @@ function coverageOf(program, profile) {
   run(`llvm-profdata${suffix}`, ["merge", "-sparse", profile, "-o", data]);
   const { stdout } = run(`llvm-cov${suffix}`, [
     ...["export", "-summary-only", program, `-instr-profile=${data}`],
-    ...["-ignore-filename-regex", "fuzz/|/include/"],
+    ...["-ignore-filename-regex", "native/fuzz/|/usr/"],
   ]);
   try {
     const { lines, functions } = JSON.parse(stdout).data[0].totals;
