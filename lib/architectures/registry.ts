@@ -51,6 +51,12 @@ export function describeFolder(folder: HfFolder): ModelSpec {
   );
 }
 
+/**
+ * First parts of metadata keys that change no computation: the format's own, and what programs note about how they made a
+ * file. The architecture's keys are looked at one by one.
+ */
+const NEUTRAL_KEYS: ReadonlySet<string> = new Set(["general", "tokenizer", "quantize", "split", "mradermacher"]);
+
 /** What any architecture's file may ask for outside of its own keys, and what ignoring would make wrong. */
 function refuseForeignFeatures(file: GgufFile, view: MetadataView): void {
   const parts = view.optionalInteger("split.count") ?? 1;
@@ -64,6 +70,17 @@ function refuseForeignFeatures(file: GgufFile, view: MetadataView): void {
     throw new UnsupportedModelError(
       `"${file.path}": metadata key ${JSON.stringify(transform)} asks for a transform of activations that is not ` +
         `implemented; without it the results would be wrong.`,
+    );
+  }
+  const architecture = view.optionalString("general.architecture");
+  const foreign = [...file.metadata.keys()].find((key) => {
+    const [first = ""] = key.split(".");
+    return !NEUTRAL_KEYS.has(first) && !(architecture !== undefined && key.startsWith(`${architecture}.`));
+  });
+  if (foreign !== undefined) {
+    throw new UnsupportedModelError(
+      `"${file.path}": metadata key ${JSON.stringify(foreign)} is unknown here and may change the model's results. Use a ` +
+        `file without it, or a version of this package that knows it.`,
     );
   }
 }

@@ -31,8 +31,11 @@ const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ],
 ]);
 
-/** GPT-2's pattern is built into the byte-level step. */
-const GPT2: PreTokenizer = { name: "gpt-2", ignoreMerges: false };
+/** GPT-2's pattern is built into the byte-level step; with NFC it is GPT-NeoX's tokenizer. */
+const BYTE_LEVEL: readonly PreTokenizer[] = [
+  { name: "gpt-2", ignoreMerges: false },
+  { name: "olmo", ignoreMerges: false, normalForm: "NFC" },
+];
 
 /**
  * The `tokenizer.*` metadata of a Hugging Face folder: of its tokenizer.json, which must be a byte-level BPE of a known
@@ -119,7 +122,8 @@ function preTokenizer(path: string, json: Record<string, unknown>): PreTokenizer
     throw new UnsupportedModelError(`"${path}" normalises text, which no supported GGUF pre-tokenizer does.`);
   }
   if (isRecord(outer) && outer.type === "ByteLevel" && outer.add_prefix_space === false && outer.use_regex !== false) {
-    if (normalises(GPT2)) return GPT2;
+    const found = BYTE_LEVEL.find(normalises);
+    if (found) return found;
   }
   const steps: unknown = isRecord(outer) && outer.type === "Sequence" ? outer.pretokenizers : undefined;
   const [split, bytes] = Array.isArray(steps) && steps.length === 2 ? (steps as unknown[]) : [];
@@ -130,7 +134,7 @@ function preTokenizer(path: string, json: Record<string, unknown>): PreTokenizer
   if (known && normalises(known) && plainSplit && plainBytes && bytes.use_regex === false) return known;
   throw new UnsupportedModelError(
     `"${path}" splits text in a way that has no known name in GGUF (pattern ${JSON.stringify(pattern)}). Supported: the ` +
-      `byte-level patterns of Llama 3, Qwen 2 (with NFC) and GPT-2.`,
+      `byte-level patterns of Llama 3, Qwen 2 (with NFC), GPT-2 and GPT-NeoX (with NFC).`,
   );
 }
 
@@ -178,6 +182,8 @@ function readTokens(
         `"${path}": added token ${JSON.stringify(entry.content)} strips its surroundings.`,
       );
     }
+    // Gemma 3's text models share a file with those that see images, whose token they have no embedding for.
+    if (typeof entry.id === "number" && entry.id >= size && !Object.hasOwn(model.vocab, entry.content)) continue;
     place(entry.id, entry.content, entry.special === true ? TokenType.Control : TokenType.UserDefined);
   }
   const texts = tokens.map((token, id) => {

@@ -15,7 +15,10 @@ export interface TokenizerJsonOptions {
   eosIds?: readonly number[];
   /** Whether `bosId` goes in front of texts; absent: as the file's post-processor says. */
   addBos?: boolean;
-  /** Ids the model has, where that is more than the vocabulary's; the rest read as empty texts. */
+  /**
+   * Ids the model has; absent: the file's. Those without a token read as empty texts. Added tokens that the model has no
+   * embedding for are left out (Gemma 3's text models share a file with those that see images); an ordinary token is not.
+   */
   vocabularySize?: number;
 }
 
@@ -35,7 +38,7 @@ export async function tokenizerFromJson(
   const encoder = new Encoder();
   try {
     const parsed = await encoder.parse([typeof json === "string" ? new TextEncoder().encode(json) : json]);
-    const header = readHeader(parsed.header);
+    const header = withoutAddedBeyond(readHeader(parsed.header), options.vocabularySize);
     const table = await fillTable(parsed, header, options);
     const control = header.addedTokens.filter((token) => token.special && token.content !== header.unknownToken);
     await encoder.build(
@@ -70,13 +73,18 @@ export async function tokenizerFromJson(
   }
 }
 
+function withoutAddedBeyond(header: TokenizerHeader, size = Infinity): TokenizerHeader {
+  return { ...header, addedTokens: header.addedTokens.filter(({ id }) => id < size) };
+}
+
 async function fillTable(
   { joined, lengths, ids }: ParsedTokenizer,
   header: TokenizerHeader,
   options: TokenizerJsonOptions,
 ): Promise<TokenTable> {
   if (ids.length === 0) throw new UnsupportedModelError("tokenizer.json has no vocabulary of the kind that BPE uses");
-  let size = options.vocabularySize ?? 0;
+  const { vocabularySize } = options;
+  let size = vocabularySize ?? 0;
   const count = (id: number): void => {
     if (!(Number.isInteger(id) && id >= 0 && id < MOST_IDS)) {
       throw new ModelFormatError(`tokenizer.json has the impossible token id ${id}`);
@@ -85,6 +93,12 @@ async function fillTable(
   };
   if (size > 0) count(size - 1);
   ids.forEach(count);
+  if (vocabularySize !== undefined && size > vocabularySize) {
+    throw new ModelFormatError(
+      `tokenizer.json has a token with the id ${size - 1}, but the model has embeddings for ${vocabularySize} tokens only. ` +
+        `The tokenizer is another model's.`,
+    );
+  }
   for (const { id } of header.addedTokens) count(id);
   const slicer = new Slicer();
   const table = new TokenTable(size);

@@ -28,7 +28,9 @@ const PRE_TOKENIZERS: readonly PreTokenizer[] = [
     patterns: [`${CONTRACTIONS}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|${REST}`],
     normalForm: "NFC",
   },
-  { names: ["gpt-2", "phi-2", "olmo", "mpt"], patterns: [GPT2] },
+  { names: ["gpt-2", "phi-2", "mpt"], patterns: [GPT2] },
+  // GPT-NeoX's tokenizer, which OLMo and TriLM have; llama.cpp leaves the normal form out.
+  { names: ["olmo"], patterns: [GPT2], normalForm: "NFC" },
   { names: ["smollm", "starcoder", "refact", "command-r"], patterns: ["\\p{N}", GPT2] },
 ];
 

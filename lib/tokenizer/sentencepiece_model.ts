@@ -11,7 +11,7 @@ export interface SentencePieceOptions {
   bosId?: number | undefined;
   eosIds?: readonly number[];
   padId?: number | undefined;
-  /** Ids of the model, where that is more than the file's. */
+  /** Ids of the model; absent: those of the file, which may have fewer but not more. */
   vocabularySize?: number;
   addBos?: boolean;
 }
@@ -54,6 +54,12 @@ export function readSentencePieceModel(bytes: Uint8Array, options: SentencePiece
   if ((options.vocabularySize ?? 0) > MOST_IDS) {
     throw new ModelFormatError(
       `A vocabulary of ${options.vocabularySize} tokens is no vocabulary; at most ${MOST_IDS} are read.`,
+    );
+  }
+  if (options.vocabularySize !== undefined && pieces.length > options.vocabularySize) {
+    throw new ModelFormatError(
+      `tokenizer.model has ${pieces.length} tokens, but the model has embeddings for ${options.vocabularySize} only. The ` +
+        `tokenizer is another model's.`,
     );
   }
   for (let id = pieces.length; id < (options.vocabularySize ?? 0); id++) {

@@ -61,3 +61,29 @@ test("the standard error of the perplexity follows the tokens' spread", async ()
     await model.close();
   }
 });
+
+test("overlapping windows score every token once, with the context that the stride leaves", async () => {
+  const model = await load(1);
+  try {
+    const { bosId, tokenizer } = { bosId: model.tokenizer.bosId!, tokenizer: model.tokenizer };
+    const ids = [...(await tokenizer.encode(TEXT, { addSpecial: false }))];
+    const [window, stride] = [8, 3];
+    // By definition: token i is scored in the first window that holds it.
+    const losses: number[] = [];
+    for (let i = 0; i < ids.length; i++) {
+      let start = 0;
+      while (start + window - 1 <= i) start += stride;
+      losses.push(-(await model.score([bosId, ...ids.slice(start, i + 1)])).at(-1)!);
+    }
+    const result = await measurePerplexity(model, TEXT, { window, stride });
+    expect(result.tokens).toBe(ids.length);
+    expect(result.nll).toBeCloseTo(losses.reduce((sum, loss) => sum + loss, 0) / ids.length, 9);
+    const apart = await measurePerplexity(model, TEXT, { window });
+    expect(apart).toEqual(await measurePerplexity(model, TEXT, { window, stride: window - 1 }));
+    expect(apart.nll).not.toBeCloseTo(result.nll, 5);
+    await expect(measurePerplexity(model, TEXT, { window, stride: window })).rejects.toThrow(/stride.*1 to 7/);
+    await expect(measurePerplexity(model, TEXT, { window, stride: 0 })).rejects.toThrow(InvalidOptionError);
+  } finally {
+    await model.close();
+  }
+});

@@ -196,6 +196,16 @@ describe("perplexity", () => {
     expect(result.nll).toBeCloseTo(sum / ids.length, 5);
     expect(result.perplexity).toBeCloseTo(Math.exp(sum / ids.length), 3);
   });
+
+  test("compares two kernels, and refuses a stride there", async () => {
+    const file = join(folder, "kernels.txt");
+    writeFileSync(file, "The king had three daughters.");
+    const args = ["perplexity", "--file", file, "--against-kernel", "scalar"];
+    const { code, out } = await run([...args, "--json"]);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toMatchObject({ agreement: 1 });
+    expect((await run([...args, "--stride", "4"])).err).toMatch(/--stride/);
+  });
 });
 
 describe("bench model", () => {

@@ -9,9 +9,11 @@ import {
   UnsupportedModelError,
   type ConvertOptions,
 } from "../../lib";
+import { readGguf } from "../../lib/files/gguf";
 import { maxDifference } from "../helpers/compare";
 import { writeHfFolder } from "../helpers/hf_folder";
 import { temporaryFolder } from "../helpers/tiny_model";
+import { alphabet } from "../tokenizer/vocabularies";
 import { writeTinyFolder, type TinyFolderOptions } from "../helpers/tiny_folder";
 import { loadReference } from "../reference/model";
 
@@ -153,4 +155,25 @@ test("a token behind every text is the same from the folder and from the file", 
     await model.close();
   }
   expect(vectors[0]).toEqual(vectors[1]);
+});
+
+test.each([
+  ["gpt-2", null, 3],
+  ["olmo", { type: "NFC" }, 2],
+])("GPT-2's splitting as %s: the same ids from the folder and from the file", async (pre, normalizer, bytes) => {
+  const input = join(folder, pre);
+  writeHfFolder(input, "master", {
+    tokenizer: (json) => {
+      const vocab = Object.fromEntries(alphabet().map((piece, id) => [piece, id]));
+      const pre_tokenizer = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
+      Object.assign(json, { normalizer, pre_tokenizer, model: { type: "BPE", vocab, merges: [] } });
+    },
+  });
+  await convertToGguf(input, `${input}.gguf`);
+  for (const path of [input, `${input}.gguf`]) {
+    await using model = await Model.load(path);
+    // A letter and an accent: one character of two bytes in the normal form.
+    expect([path, ...(await model.tokenizer.encode("e\u0301", { addSpecial: false }))]).toHaveLength(1 + bytes);
+  }
+  expect((await readGguf(`${input}.gguf`)).metadata.get("tokenizer.ggml.pre")?.value).toBe(pre);
 });

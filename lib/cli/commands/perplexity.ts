@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { measurePerplexity } from "../../benchmark";
 import { compareModels } from "../../benchmark/compare";
+import { InvalidOptionError } from "../../errors";
 import type { Model } from "../../model";
 import { readTextFile } from "../input";
 import { interruptSignal } from "../interrupt";
@@ -12,14 +13,16 @@ import { Progress } from "../progress";
 interface Flags extends ModelFlags {
   file: string;
   window?: number;
+  stride?: number;
   against?: string;
+  againstKernel?: string;
   json?: boolean;
 }
 
 const PROCEDURE = `
-The text is encoded as a whole, without special tokens, and cut into consecutive
-pieces of window - 1 tokens. Each piece is read alone behind the model's
-beginning-of-sequence token, and every token of it is scored.`;
+The text is encoded as a whole, without special tokens, and read in pieces of
+window - 1 tokens, each alone behind the model's beginning-of-sequence token.
+Pieces begin a stride apart; every token of the text is scored once.`;
 
 /** `node-bitnet perplexity --file TEXT` */
 export function addPerplexity(program: Command): void {
@@ -28,7 +31,9 @@ export function addPerplexity(program: Command): void {
     .description("Measure how well a model predicts a text")
     .requiredOption("-f, --file <text>", "UTF-8 text file")
     .option("--window <n>", "tokens that are read at a time (default: 512, or a shorter context)", countArgument)
+    .option("--stride <n>", "tokens from one window to the next (default: no overlap)", countArgument)
     .option("--against <model>", "compare with another model of the same vocabulary: divergence and agreement")
+    .option("--against-kernel <name>", "compare with another kernel, of the same model or the one of --against")
     .option("--json", "print { perplexity, nll, standardError, tokens }; nll is the mean per token")
     .addHelpText("after", PROCEDURE);
   addModelOptions(command).action(perplexity);
@@ -37,11 +42,12 @@ export function addPerplexity(program: Command): void {
 async function perplexity(flags: Flags): Promise<void> {
   const text = await readTextFile(flags.file);
   await withModel(flags, async (model) => {
-    if (flags.against !== undefined) return compare(model, flags.against, text, flags);
+    if (flags.against !== undefined || flags.againstKernel !== undefined) return compare(model, text, flags);
     const progress = new Progress("scoring");
     try {
       const result = await measurePerplexity(model, text, {
         ...(flags.window === undefined ? {} : { window: flags.window }),
+        ...(flags.stride === undefined ? {} : { stride: flags.stride }),
         signal: interruptSignal(),
         onProgress: (share) => progress.share(share),
       });
@@ -59,9 +65,16 @@ async function perplexity(flags: Flags): Promise<void> {
   });
 }
 
-/** The model of the flags is measured against another one. */
-async function compare(model: Model, against: string, text: string, flags: Flags): Promise<void> {
-  await withModel({ ...flags, model: against }, async (other) => {
+/** The model of the flags is measured against another one, or against itself with another kernel. */
+async function compare(model: Model, text: string, flags: Flags): Promise<void> {
+  const { against, againstKernel, stride } = flags;
+  if (stride !== undefined) throw new InvalidOptionError("--stride is for perplexity; a comparison has no overlap.");
+  const others = {
+    ...flags,
+    ...(against === undefined ? {} : { model: against }),
+    ...(againstKernel === undefined ? {} : { kernel: againstKernel }),
+  };
+  await withModel(others, async (other) => {
     const progress = new Progress("comparing");
     try {
       const result = await compareModels(other, model, text, {

@@ -29,6 +29,7 @@ export function readTokenizerInfo(file: GgufFile): GgufVocabulary {
   if (model === "gpt2" && merges === undefined) {
     throw view.error("tokenizer.ggml.merges", 'is missing; a "gpt2" vocabulary needs it. Convert the model again.');
   }
+  refuseNormalisation(file, view);
   const pre = preTokenizer(file, view, model, tokens.length);
   const scores = view.optionalFloat32s("tokenizer.ggml.scores");
   if (scores !== undefined) checkLength(view, "tokenizer.ggml.scores", scores.length, tokens.length);
@@ -59,6 +60,19 @@ export function readTokenizerInfo(file: GgufFile): GgufVocabulary {
     throw view.error("tokenizer.ggml.bos_token_id", "is missing, but texts start with it. Convert the model again.");
   }
   return vocabulary;
+}
+
+/** SentencePiece's normaliser, which no model of the supported kinds has: text would be encoded wrongly without it. */
+function refuseNormalisation(file: GgufFile, view: MetadataView): void {
+  const charsmap = "tokenizer.ggml.precompiled_charsmap";
+  const squeezes = "tokenizer.ggml.remove_extra_whitespaces";
+  const map = file.metadata.get(charsmap)?.value;
+  const maps = map !== undefined && !(ArrayBuffer.isView(map) && map.byteLength === 0);
+  if (!maps && view.optionalBoolean(squeezes) !== true) return;
+  throw new UnsupportedModelError(
+    `"${file.path}": metadata key "${maps ? charsmap : squeezes}" asks for a normalisation of text that is not supported; ` +
+      `without it tokens would be wrong.`,
+  );
 }
 
 function preTokenizer(file: GgufFile, view: MetadataView, model: string, size: number): string | undefined {
