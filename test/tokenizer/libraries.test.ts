@@ -3,7 +3,7 @@ import { BUNDLED_MODEL_PATH } from "../../lib/files/bundled";
 import { readGguf, readTokenizerInfo, type GgufVocabulary } from "../../lib/files/gguf";
 import { tokenizerFromGguf, type Tokenizer } from "../../lib/tokenizer";
 import { uniform } from "../helpers/random";
-import { byteLevelVocabulary, randomText, sentencePieceVocabulary } from "./vocabularies";
+import { anyText, byteLevelVocabulary, randomText, sentencePieceVocabulary } from "./vocabularies";
 
 const open: Tokenizer[] = [];
 
@@ -21,15 +21,6 @@ async function loadWith(library: string, vocabulary: GgufVocabulary): Promise<To
 afterAll(() => {
   for (const tokenizer of open) tokenizer.close();
 });
-
-/** Any characters at all, now and then a lone surrogate. */
-function anyText(random: () => number): string {
-  const length = 1 + Math.floor(random() * 40);
-  const ranges = [0x80, 0x250, 0x3000, 0xffff, 0x10ffff];
-  return Array.from({ length }, () =>
-    String.fromCodePoint(Math.floor(random() * ranges[Math.floor(random() * ranges.length)]!)),
-  ).join("");
-}
 
 describe("the native and the JavaScript library give the same ids", () => {
   test.each([

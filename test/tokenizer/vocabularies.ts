@@ -99,3 +99,12 @@ export function randomText(random: () => number): string {
   }
   return text;
 }
+
+/** Any characters at all, now and then a lone surrogate. */
+export function anyText(random: () => number): string {
+  const length = 1 + Math.floor(random() * 40);
+  const ranges = [0x80, 0x250, 0x3000, 0xffff, 0x10ffff];
+  return Array.from({ length }, () =>
+    String.fromCodePoint(Math.floor(random() * ranges[Math.floor(random() * ranges.length)]!)),
+  ).join("");
+}
