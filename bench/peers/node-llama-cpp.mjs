@@ -1,5 +1,5 @@
 // node node-llama-cpp.mjs MODEL.gguf [threads,...]: prefill of 512 tokens and decode of 32 after 32, tokens per second, as
-// one JSON line per thread count and repetition. Install first: `npm install` in this folder (725 MB).
+// one JSON line per thread count and repetition. Install first: `npm install` in this folder (1.1 GB).
 import { getLlama } from "node-llama-cpp";
 
 const [modelPath, threadList = "1,2"] = process.argv.slice(2);

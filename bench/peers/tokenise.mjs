@@ -1,5 +1,5 @@
 // node tokenise.mjs MODEL.gguf [strings]: loads the file here and in node-llama-cpp and compares the ids of random strings.
-// Exits with 1 where they differ. Install first: `npm install` in this folder (725 MB).
+// Exits with 1 where they differ. Install first: `npm install` in this folder (1.1 GB).
 import { getLlama } from "node-llama-cpp";
 import { Model } from "../../dist/index.mjs";
 import { fuzz } from "./fuzz.mjs";

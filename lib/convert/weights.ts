@@ -166,7 +166,8 @@ export class WeightConverter {
   private async *counted(codes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const piece of codes) {
       let zeros = 0;
-      for (const code of piece) if (code === 1) zeros++;
+      // eslint-disable-next-line @typescript-eslint/prefer-for-of -- an iterator takes three times as long
+      for (let i = 0; i < piece.length; i++) zeros += piece[i] === 1 ? 1 : 0;
       this.report.ternaryWeights += piece.length;
       this.report.zeros += zeros;
       yield piece;

@@ -5,6 +5,10 @@ import { BitnetError, convertToGguf, FileError, Model, ModelFormatError, Unsuppo
 import { readGguf } from "../../lib/files/gguf";
 import { bfloat, f32, writeHfFolder, type FolderChanges, type HfTensor, type Storage } from "../helpers/hf_folder";
 import { temporaryFolder, writeTinyModel, type TinyModelOptions } from "../helpers/tiny_model";
+import { alphabet } from "../tokenizer/vocabularies";
+
+// A busy machine is slow.
+jest.setTimeout(60_000);
 
 const folder = temporaryFolder();
 let count = 0;
@@ -132,14 +136,18 @@ test("an added token that the model has no embedding for is left out, as a text 
   const path = join(folder, String(count++));
   const content = "<image>";
   writeHfFolder(path, "packed-multiply", {
-    tokenizer: (json) => (json.added_tokens as object[]).push({ id: 260, content, special: true, normalized: false }),
+    tokenizer: (json) => {
+      const vocab = Object.fromEntries(alphabet().map((piece, id) => [piece, id]));
+      Object.assign(json.model as object, { vocab, merges: [] });
+      (json.added_tokens as object[]).push({ id: 260, content, special: true, normalized: false });
+    },
   });
   const output = `${path}.gguf`;
   await convertToGguf(path, output);
   for (const each of [path, output]) {
     await using model = await Model.load(each);
     const ids = await model.tokenizer.encode(content, { addSpecial: false, parseSpecial: true });
-    expect(ids.every((id) => id < 260)).toBe(true);
+    expect([...ids]).toEqual([...Buffer.from(content)].map((byte) => alphabet().indexOf(String.fromCharCode(byte))));
     expect(model.tokenizer.decode(ids)).toBe(content);
   }
 });

@@ -5,6 +5,9 @@ import { tokenizerFromGguf, type Tokenizer } from "../../lib/tokenizer";
 import { uniform } from "../helpers/random";
 import { byteLevelVocabulary, randomText, sentencePieceVocabulary, type TestVocabulary } from "./vocabularies";
 
+// A busy machine is slow.
+jest.setTimeout(60_000);
+
 const open: Tokenizer[] = [];
 
 async function load(vocabulary: GgufVocabulary): Promise<Tokenizer> {

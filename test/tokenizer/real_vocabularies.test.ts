@@ -67,7 +67,8 @@ test.each([
       for (const [source, tokenizer] of tokenizers) {
         const ids = await tokenizer.encode(string, { addSpecial: false, parseSpecial: true });
         expect([source, string, ...ids]).toEqual([source, string, ...expected]);
-        if (source === "GGUF") expect(tokenizer.decode(ids, { skipSpecial: false })).toBe(string);
+        // Where SentencePiece puts a space in front of each piece of text, and writes spaces as U+2581, texts change.
+        if (vocabulary.model === "gpt2") expect(tokenizer.decode(ids, { skipSpecial: false })).toBe(string);
       }
     }
   } finally {

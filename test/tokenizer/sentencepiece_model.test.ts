@@ -11,6 +11,9 @@ import { writeTinyFolder } from "../helpers/tiny_folder";
 import { temporaryFolder } from "../helpers/tiny_model";
 import { randomText, sentencePieceVocabulary } from "./vocabularies";
 
+// A busy machine is slow.
+jest.setTimeout(60_000);
+
 const folder = temporaryFolder();
 const vocabulary = sentencePieceVocabulary();
 

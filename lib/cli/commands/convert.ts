@@ -2,7 +2,7 @@ import { Option, type Command } from "commander";
 import { convertToGguf, DENSE_TYPES, TERNARY_TYPES, type DenseFormat, type TernaryFormat } from "../../convert";
 import { formatBytes } from "../../engine";
 import { readTextFile } from "../input";
-import { interruptSignal } from "../interrupt";
+import { terminationSignal } from "../interrupt";
 import { print, printJson } from "../output";
 import { Progress } from "../progress";
 
@@ -49,7 +49,7 @@ async function convert(folder: string, file: string, flags: Flags): Promise<void
       ...(name === undefined ? {} : { name }),
       ...(license === undefined ? {} : { license }),
       ...(chatTemplate === undefined ? {} : { chatTemplate: await readTextFile(chatTemplate) }),
-      signal: interruptSignal(),
+      signal: terminationSignal(),
       onProgress: (share) => progress.share(share),
     });
     progress.clear();
