@@ -5,7 +5,7 @@ import type { Tokenizer } from "../tokenizer";
 import { describe } from "../validate";
 import { collect } from "./collect";
 import type { KvType } from "./memory";
-import type { Query, Request } from "./request";
+import type { Output, Query, Request } from "./request";
 import { identityOf } from "./model_identity";
 import { restoreSequence, saveSequence, type StateModel } from "./saved_sequence";
 import { Scheduler, type SchedulerLimits, type SchedulerStats } from "./scheduler";
@@ -69,6 +69,13 @@ export interface EngineParts {
 export interface EvaluateOptions {
   /** Stops the work; the promise rejects with `AbortError`. */
   signal?: AbortSignal;
+}
+
+/** A token, how likely it was in its place, and what was likeliest there; natural logarithms of probabilities. */
+export interface ScoredToken {
+  token: number;
+  logprob: number;
+  top: { token: number; logprob: number }[];
 }
 
 /** More numbers than this do not fit into a typed array everywhere. */
@@ -186,28 +193,53 @@ export class Engine {
    * @param first at least 1; what comes before may be in the cache
    */
   async score(tokens: ArrayLike<number>, signal: AbortSignal | undefined, first = 1): Promise<Float64Array> {
+    const scores = new Float64Array(Math.max(tokens.length - first, 0));
+    await this.scorePositions(tokens, { first, candidates: 1, signal }, (position, { extraLogits, logSumExp }) => {
+      scores[position + 1 - first] = (extraLogits[0] ?? NaN) - logSumExp;
+    });
+    return scores;
+  }
+
+  /** As `score` from the second token on, and what would have been likeliest in each token's place: up to `top` tokens. */
+  async scoreAlternatives(
+    tokens: ArrayLike<number>,
+    top: number,
+    signal: AbortSignal | undefined,
+  ): Promise<ScoredToken[]> {
+    const scores: ScoredToken[] = [];
+    const wanted = { first: 1, candidates: Math.max(top, 1), signal };
+    await this.scorePositions(tokens, wanted, (position, { candidateIds, candidateLogits, extraLogits, logSumExp }) => {
+      const best = Array.from(candidateIds.subarray(0, top), (token, i) => ({
+        token,
+        logprob: (candidateLogits[i] ?? NaN) - logSumExp,
+      }));
+      scores.push({ token: tokens[position + 1] ?? 0, logprob: (extraLogits[0] ?? NaN) - logSumExp, top: best });
+    });
+    return scores;
+  }
+
+  private async scorePositions(
+    tokens: ArrayLike<number>,
+    { first, candidates, signal }: { first: number; candidates: number; signal: AbortSignal | undefined },
+    onOutput: (position: number, output: Output) => void,
+  ): Promise<void> {
     this.checkOpen();
     const what = "model.score";
     this.checkTokens(what, tokens, this.info.contextLength + 1);
-    const length = Math.max(tokens.length - 1, 0);
-    const scores = new Float64Array(Math.max(tokens.length - first, 0));
-    const context = Array.from({ length }, (_, i) => tokens[i] ?? 0);
-    if (scores.length === 0) return scores;
+    if (tokens.length <= first) return;
+    const context = Array.from({ length: tokens.length - 1 }, (_, i) => tokens[i] ?? 0);
     await collect(this.scheduler, context, {
       what,
       signal,
       firstOutput: first - 1,
       query: (position) => ({
         want: 1,
-        candidates: 1,
+        candidates,
         temperature: 1,
         extraIds: Int32Array.of(tokens[position + 1] ?? 0),
       }),
-      onOutput: (position, { extraLogits, logSumExp }) => {
-        scores[position + 1 - first] = (extraLogits[0] ?? NaN) - logSumExp;
-      },
+      onOutput,
     });
-    return scores;
   }
 
   /**

@@ -82,6 +82,8 @@ export interface Backend {
   readonly embeddingLength?: number;
   /** Vectors of the inputs in their order, of length 1 each. With the feature "embeddings". */
   embed?(inputs: readonly ArrayLike<number>[], options: BackendEmbedOptions): Promise<readonly Float32Array[]>;
+  /** How likely each token of a text but the first is after those before it, with up to `top` alternatives. */
+  score?(tokens: ArrayLike<number>, top: number, signal: AbortSignal): Promise<readonly TokenLogprobs[]>;
   stats?(): BackendStats;
   close(): Promise<void>;
 }
@@ -131,6 +133,7 @@ export function modelBackend(model: Model, template?: string): Backend {
       });
     },
     embed: (inputs, options) => model.embed(inputs, options),
+    score: (tokens, top, signal) => engine.scoreAlternatives(tokens, top, signal),
     stats() {
       const { total, free, cached } = model.stats().kvBlocks;
       return { kvBlocksUsed: total - free - cached, kvBlocksCached: cached, kvBlocksTotal: total };

@@ -1,5 +1,11 @@
 import type { FastifyInstance } from "fastify";
 
+const EXPOSED = [
+  "x-request-id",
+  "retry-after",
+  ...["limit", "remaining", "reset"].map((each) => `x-ratelimit-${each}-requests`),
+].join(", ");
+
 /**
  * Lets pages of other origins call the API. Credentials are never allowed: the API knows keys, no cookies.
  * @param origins "*" or origins like "https://example.org"; none: no headers at all
@@ -12,7 +18,7 @@ export function addCors(app: FastifyInstance, origins: readonly string[]): void 
     if (!all) void reply.header("vary", "Origin");
     if (origin === undefined || !(all || origins.includes(origin))) return;
     void reply.header("access-control-allow-origin", all ? "*" : origin);
-    void reply.header("access-control-expose-headers", "x-request-id, retry-after");
+    void reply.header("access-control-expose-headers", EXPOSED);
     if (request.method !== "OPTIONS" || request.headers["access-control-request-method"] === undefined) return;
     void reply.header("access-control-allow-methods", "GET, POST");
     // Official clients send headers of their own (x-stainless-...), so what is asked for is what is allowed.

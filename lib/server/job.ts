@@ -58,7 +58,9 @@ export class Job {
     const lease = await this.service.models.acquire(model);
     this.cleanups.push(lease.release);
     this.signal.throwIfAborted();
+    const arrived = performance.now();
     this.cleanups.push(await this.service.gate.enter(texts, this.signal));
+    this.service.metrics.entered((performance.now() - arrived) / 1000);
     return lease;
   }
 

@@ -13,6 +13,7 @@ export class Metrics {
   readonly requests: Counter<"route" | "method" | "status">;
   readonly requestSeconds: Histogram<"route">;
   readonly aborted: Counter;
+  private readonly queueSeconds: Histogram;
   private readonly promptTokens: Counter<"model">;
   private readonly cachedTokens: Counter<"model">;
   private readonly completionTokens: Counter<"model">;
@@ -40,6 +41,12 @@ export class Metrics {
       help: "Generations that ended because the client left",
       registers,
     });
+    this.queueSeconds = new Histogram({
+      name: "bitnet_queue_seconds",
+      help: "From a request's arrival to its turn",
+      buckets: FIRST_TOKEN_SECONDS,
+      registers,
+    });
     this.promptTokens = new Counter({ name: "bitnet_prompt_tokens_total", help: "Prompt tokens taken in", ...byModel });
     this.cachedTokens = new Counter({
       name: "bitnet_prompt_tokens_cached_total",
@@ -65,6 +72,11 @@ export class Metrics {
     });
     this.addGauges(gate, models);
     collectDefaultMetrics({ register: this.registry });
+  }
+
+  /** Notes how long a request waited for its turn. */
+  entered(seconds: number): void {
+    this.queueSeconds.observe(seconds);
   }
 
   /** Notes the time from the start of a text to its first token. */

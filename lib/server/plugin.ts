@@ -44,6 +44,7 @@ export function addService(app: FastifyInstance, service: Service): void {
       done(error as Error);
     }
   });
+  const sendError = errorSender(service);
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply));
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split("?")[0]?.slice(0, 200) ?? "";
@@ -78,13 +79,13 @@ function addMeasurement(app: FastifyInstance, { metrics }: Service): void {
 
 function addHealthAndApi(app: FastifyInstance, service: Service): void {
   void app.register((api, _options, registered) => {
-    api.addHook("onRequest", (request, _reply, done) => {
+    api.addHook("onRequest", (request, reply, done) => {
       if (OPEN.has(request.routeOptions.url?.slice(app.prefix.length) ?? "")) {
         done();
         return;
       }
       const client = clientOf(service, request);
-      if (request.method === "POST") service.limiter?.take(client ?? request.ip);
+      if (request.method === "POST" && service.limiter) void reply.headers(service.limiter.take(client ?? request.ip));
       done();
     });
     addHealth(api, service);
@@ -103,11 +104,15 @@ function clientOf({ auth, limiter }: Service, { headers, ip }: FastifyRequest): 
   }
 }
 
-function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const api = toApiError(error);
-  // A refusal that the server means (busy, shutting down) is no failure, whatever its status.
-  const meant = error instanceof ApiError && error.cause === undefined;
-  if (api.status >= 500 && !meant) request.log.error({ err: error }, "request failed");
-  else request.log.info({ status: api.status, code: api.code }, `request refused: ${api.message}`);
-  return reply.code(api.status).headers(api.headers).type("application/json; charset=utf-8").send(api.body);
+function errorSender({ options: { logPrompts } }: Service) {
+  return (error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply => {
+    const api = toApiError(error);
+    // A refusal that the server means (busy, shutting down) is no failure, whatever its status.
+    const meant = error instanceof ApiError && error.cause === undefined;
+    const { status, code } = api;
+    if (status >= 500 && !meant) request.log.error({ err: error }, "request failed");
+    // The message may quote what the client sent.
+    else request.log.info({ status, code, ...(logPrompts ? { reason: api.message } : {}) }, "request refused");
+    return reply.code(status).headers(api.headers).type("application/json; charset=utf-8").send(api.body);
+  };
 }

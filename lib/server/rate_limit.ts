@@ -26,23 +26,33 @@ export class RateLimiter {
     private readonly now: () => number = () => performance.now(),
   ) {}
 
-  /** Counts a request. @throws ApiError 429 with `Retry-After` when there are none left */
-  take(client: string): void {
+  /**
+   * Counts a request. Returns headers that tell the client what it has left, by OpenAI's names.
+   * @throws ApiError 429 with `Retry-After` and the same headers when there is none left
+   */
+  take(client: string): Readonly<Record<string, string>> {
     const now = this.now();
     const before = this.buckets.get(client);
     const perMs = this.perMinute / 60_000;
     const tokens = before ? Math.min(before.tokens + (now - before.at) * perMs, this.perMinute) : this.perMinute;
     this.buckets.delete(client);
-    this.buckets.set(client, { tokens: tokens >= 1 ? tokens - 1 : tokens, at: now });
+    const left = tokens >= 1 ? tokens - 1 : tokens;
+    this.buckets.set(client, { tokens: left, at: now });
     if (this.buckets.size > MOST_CLIENTS) {
       const [oldest] = this.buckets.keys();
       if (oldest !== undefined) this.buckets.delete(oldest);
     }
-    if (tokens >= 1) return;
+    const headers = {
+      "x-ratelimit-limit-requests": String(this.perMinute),
+      "x-ratelimit-remaining-requests": String(Math.floor(left)),
+      // Until all are back.
+      "x-ratelimit-reset-requests": `${Math.ceil((this.perMinute - left) / perMs / 1000)}s`,
+    };
+    if (tokens >= 1) return headers;
     throw new ApiError(429, `Rate limit reached: ${this.perMinute} requests per minute. Please try again later.`, {
       type: "rate_limit_error",
       code: "rate_limit_exceeded",
-      headers: { "retry-after": String(Math.max(1, Math.ceil((1 - tokens) / perMs / 1000))) },
+      headers: { ...headers, "retry-after": String(Math.max(1, Math.ceil((1 - tokens) / perMs / 1000))) },
     });
   }
 }

@@ -58,7 +58,14 @@ async function* observed(
   choice: number,
   metrics: Metrics,
 ): AsyncGenerator<BackendChunk, undefined> {
-  const { seed } = options;
+  const { seed, maxTokens } = options;
+  if (maxTokens === 0) {
+    const promptTokens = prompt.tokens.length;
+    const usage = { promptTokens, completionTokens: 0, totalTokens: promptTokens, cachedTokens: 0 };
+    if (choice === 0) metrics.prompt(model, usage);
+    yield { text: "", tokens: [], finishReason: "length", usage };
+    return;
+  }
   const stop = [...listOf(options.stop), ...prompt.stop];
   const stopTokens = [...(options.stopTokens ?? []), ...prompt.stopTokens];
   const stream = backend.stream(prompt.tokens, {

@@ -42,28 +42,32 @@ export function chatLogprobs(tokenizer: Backend["tokenizer"], tokens: readonly T
   return { content: tokens.map((each) => ({ ...score(each), top_logprobs: each.top.map(score) })), refusal: null };
 }
 
+/** A token of an echoed prompt; of the first nothing is known. */
+export type EchoedToken = TokenLogprobs | { token: number };
+
 /**
  * Log-probabilities as completions have them.
  * @param offset characters of the text before the first of these tokens
  */
 export function completionLogprobs(
   tokenizer: Backend["tokenizer"],
-  tokens: readonly TokenLogprobs[],
+  tokens: readonly EchoedToken[],
   offset: number,
 ): { body: object; nextOffset: number } {
   const textOf = (token: number): string => new TextDecoder().decode(tokenizer.tokenBytes(token));
   const texts = tokens.map(({ token }) => textOf(token));
   const offsets: number[] = [];
   let nextOffset = offset;
-  for (const text of texts) {
+  for (const [i, text] of texts.entries()) {
     offsets.push(nextOffset);
-    nextOffset += text.length;
+    // Control tokens are no part of the text.
+    if (tokenizer.decode([tokens[i]?.token ?? 0]) !== "") nextOffset += text.length;
   }
   const body = {
     tokens: texts,
-    token_logprobs: tokens.map(({ logprob }) => finite(logprob)),
-    top_logprobs: tokens.map(({ top }) =>
-      Object.fromEntries(top.map(({ token, logprob }) => [textOf(token), finite(logprob)])),
+    token_logprobs: tokens.map((each) => ("logprob" in each ? finite(each.logprob) : null)),
+    top_logprobs: tokens.map((each) =>
+      "top" in each ? Object.fromEntries(each.top.map(({ token, logprob }) => [textOf(token), finite(logprob)])) : null,
     ),
     text_offset: offsets,
   };

@@ -45,6 +45,11 @@ test("SIGTERM lets a stream finish and ends with 0; the log holds ids and no pro
     body,
     headers: { "x-request-id": "my-id-1" },
   });
+  // Nor does the log repeat what a refusal tells the client.
+  for (const refused of [{ prompt: "x", secret: 1 }, { prompt: "x", model: "secret" }, { prompt: { secret: 1 } }]) {
+    const answer = await fetch(`${url}/v1/completions`, { method: "POST", body: JSON.stringify(refused) });
+    expect(answer.status).toBeGreaterThanOrEqual(400);
+  }
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
   let text = String((await reader?.read())?.value);
   child.kill("SIGTERM");
@@ -57,6 +62,7 @@ test("SIGTERM lets a stream finish and ends with 0; the log holds ids and no pro
   const { code, output, errors } = await end;
   expect({ code, errors }).toEqual({ code: 0, errors: "" });
   expect(output).toContain('"reqId":"my-id-1"');
+  expect(output).toContain('"code":"unknown_parameter"');
   expect(output).not.toContain("secret");
 });
 

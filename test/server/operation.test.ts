@@ -147,8 +147,17 @@ describe("load", () => {
       const send = (key: string): Promise<Response> =>
         post("/tokenize", { text: "x" }, { headers: { authorization: `Bearer ${key}` } });
       const statuses = [];
-      for (const key of ["one", "one", "one", "two"]) statuses.push((await send(`key-number-${key}`)).status);
+      const left = [];
+      for (const key of ["one", "one", "one", "two"]) {
+        const { status, headers } = await send(`key-number-${key}`);
+        statuses.push(status);
+        left.push(headers.get("x-ratelimit-remaining-requests"));
+        expect(headers.get("x-ratelimit-limit-requests")).toBe("2");
+        expect(headers.get("x-ratelimit-reset-requests")).toMatch(/^(30|60)s$/);
+        expect(headers.has("retry-after")).toBe(status === 429);
+      }
       expect(statuses).toEqual([200, 200, 429, 200]);
+      expect(left).toEqual(["1", "0", "0", "1"]);
     });
   });
 
@@ -263,6 +272,7 @@ test("metrics count requests, tokens and times, by pattern and not by path", asy
     expect(text).toContain('bitnet_prompt_tokens_cached_total{model="m"} 2');
     expect(text).toContain('bitnet_time_to_first_token_seconds_count{model="m"} 2');
     expect(text).toContain('bitnet_time_between_tokens_seconds_count{model="m"} 2');
+    expect(text).toContain("bitnet_queue_seconds_count 1");
     expect(text).toContain('bitnet_kv_blocks{model="m",state="used"} 3');
     expect(text).toContain('bitnet_kv_blocks{model="m",state="cached"} 1');
     expect(text).toContain('bitnet_kv_blocks{model="m",state="free"} 4');

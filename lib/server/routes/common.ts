@@ -8,9 +8,9 @@ export function streamSettings(service: Service, log: FastifyBaseLogger): Stream
   return {
     stallTimeout: service.options.stallTimeout,
     onError: (error) => {
-      const { status, message } = toApiError(error);
+      const { status, code } = toApiError(error);
       if (status >= 500) log.error({ err: error }, "stream failed");
-      else log.info({ status }, `stream ended: ${message}`);
+      else log.info({ status, code }, "stream ended");
     },
   };
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
-import { invalid } from "../api_error";
-import type { Backend, EncodedChat } from "../backend";
+import { invalid, unsupported } from "../api_error";
+import type { Backend, BackendChunk, EncodedChat } from "../backend";
 import { checkFeatures } from "../features";
 import { Fields } from "../fields";
 import { Job } from "../job";
@@ -8,7 +8,7 @@ import { checkTokenIds, MOST_TEXTS, readGeneration, tokenId, type GenerationPlan
 import type { Service } from "../service";
 import { sendEvents, type ServerEvent } from "../sse";
 import { collectTexts, generateTexts, totalUsage, type TextEvent, type TextsRequest } from "../texts";
-import { completionLogprobs, finishReason, newId, unixSeconds, usageBody } from "../wire";
+import { completionLogprobs, finishReason, newId, unixSeconds, usageBody, type EchoedToken } from "../wire";
 import { logTexts, streamSettings } from "./common";
 
 /** OpenAI's default for completions. */
@@ -39,7 +39,7 @@ export function addCompletions(app: FastifyInstance, service: Service): void {
         signal: job.signal,
       };
       logTexts(service, request.log, { prompts });
-      const echoes = prompts.map((prompt) => (completion.echo ? textOf(backend, prompt) : ""));
+      const echoes = await Promise.all(prompts.map((prompt, i) => echoOf(prompt, i, completion, texts)));
       const events = generateTexts(texts, service.metrics);
       const id = newId("cmpl");
       if (completion.stream) {
@@ -57,10 +57,11 @@ function readCompletionRequest(body: unknown): CompletionRequest {
   const model = fields.string("model");
   const prompts = readPrompts(fields);
   const plan = readGeneration(fields);
-  plan.options.maxTokens = fields.integer("max_tokens", { min: 1 }) ?? DEFAULT_MAX_TOKENS;
+  const echo = fields.boolean("echo") ?? false;
+  // With an echo, the prompt itself is an answer.
+  plan.options.maxTokens = fields.integer("max_tokens", { min: echo ? 0 : 1 }) ?? DEFAULT_MAX_TOKENS;
   const logprobs = fields.integer("logprobs", { min: 0, max: 5 });
   if (logprobs !== undefined) plan.options.logprobs = logprobs;
-  const echo = fields.boolean("echo") ?? false;
   const bestOf = fields.integer("best_of", { min: 1, max: MOST_TEXTS });
   if (bestOf !== undefined && bestOf !== plan.n) {
     throw invalid("Invalid 'best_of': this server supports it only with the value of 'n'.", "best_of");
@@ -95,16 +96,49 @@ async function encode(backend: Backend, prompt: Prompt): Promise<EncodedChat> {
   return { tokens, stop: [], stopTokens: [] };
 }
 
-function textOf(backend: Backend, prompt: Prompt): string {
-  return typeof prompt === "string" ? prompt : backend.tokenizer.decode(prompt);
+/** What stands before a text. */
+interface Echo {
+  text: string;
+  /** The prompt's tokens, where log-probabilities are wanted. */
+  tokens: readonly EchoedToken[];
+}
+
+const NO_ECHO: Echo = { text: "", tokens: [] };
+
+async function echoOf(
+  prompt: Prompt,
+  index: number,
+  { echo, options }: CompletionRequest,
+  { backend, prompts, signal }: TextsRequest,
+): Promise<Echo> {
+  if (!echo) return NO_ECHO;
+  const text = typeof prompt === "string" ? prompt : backend.tokenizer.decode(prompt);
+  if (options.logprobs === undefined) return { text, tokens: [] };
+  if (!backend.score) throw unsupported("logprobs", "This model does not offer them together with 'echo'.");
+  const tokens = prompts[index]?.tokens ?? [];
+  const scores = await backend.score(tokens, options.logprobs, signal);
+  return { text, tokens: [{ token: tokens[0] ?? 0 }, ...scores] };
+}
+
+/** The log-probabilities of a piece of a text; the echo's stand before those of the first. */
+function scoresOf(
+  { backend }: TextsRequest,
+  echo: Echo | undefined,
+  logprobs: BackendChunk["logprobs"] = [],
+  offset = echo?.tokens.length ? 0 : (echo?.text.length ?? 0),
+): { body: object | null; nextOffset: number } {
+  const tokens = [...(echo?.tokens ?? []), ...logprobs];
+  const { body, nextOffset } = completionLogprobs(backend.tokenizer, tokens, offset);
+  return { body: tokens.length > 0 ? body : null, nextOffset };
 }
 
 async function whole(
   id: string,
-  { model, backend, n, prompts }: TextsRequest,
-  echoes: readonly string[],
+  request: TextsRequest,
+  echoes: readonly Echo[],
   events: AsyncIterable<TextEvent>,
 ): Promise<object> {
+  const { model, n, prompts } = request;
   const texts = await collectTexts(events, prompts.length * n);
   return {
     id,
@@ -112,11 +146,11 @@ async function whole(
     created: unixSeconds(),
     model,
     choices: texts.map(({ text, logprobs, finishReason: reason }, index) => {
-      const echo = echoes[Math.floor(index / n)] ?? "";
+      const echo = echoes[Math.floor(index / n)] ?? NO_ECHO;
       return {
-        text: echo + text,
+        text: echo.text + text,
         index,
-        logprobs: logprobs.length > 0 ? completionLogprobs(backend.tokenizer, logprobs, echo.length).body : null,
+        logprobs: scoresOf(request, echo, logprobs).body,
         finish_reason: finishReason(reason),
       };
     }),
@@ -132,24 +166,24 @@ async function whole(
 async function* streamed(
   id: string,
   { includeUsage }: CompletionRequest,
-  { model, backend, n, prompts }: TextsRequest,
-  echoes: readonly string[],
+  request: TextsRequest,
+  echoes: readonly Echo[],
   events: AsyncIterable<TextEvent>,
 ): AsyncGenerator<ServerEvent, undefined> {
+  const { model, n, prompts } = request;
   const head = { id, object: "text_completion", created: unixSeconds(), model };
   const usages = Array.from({ length: prompts.length * n }, () => undefined as TextEvent["chunk"]["usage"]);
   const offsets = new Map<number, number>();
   for await (const { index, chunk } of events) {
-    const echo = echoes[Math.floor(index / n)] ?? "";
-    const first = !offsets.has(index);
+    const echo = offsets.has(index) ? undefined : echoes[Math.floor(index / n)];
     const { text, logprobs, finishReason: reason, usage } = chunk;
-    const scores = completionLogprobs(backend.tokenizer, logprobs ?? [], offsets.get(index) ?? echo.length);
+    const scores = scoresOf(request, echo, logprobs, offsets.get(index));
     offsets.set(index, scores.nextOffset);
     if (usage) usages[index] = usage;
     const choice = {
-      text: first ? echo + text : text,
+      text: (echo?.text ?? "") + text,
       index,
-      logprobs: logprobs && logprobs.length > 0 ? scores.body : null,
+      logprobs: scores.body,
       finish_reason: reason ? finishReason(reason) : null,
     };
     yield { data: { ...head, choices: [choice], ...(includeUsage ? { usage: null } : {}) } };
