@@ -44,6 +44,12 @@ for (const { kind, name, weight } of jobs) {
   const clean = kind === "native" ? fuzzNative(name, seconds) : await fuzzScript(name, seconds);
   if (!clean) findings++;
 }
+const natives = jobs.filter(({ kind }) => kind === "native").map(({ name }) => name);
+if (natives.length > 1) {
+  // Every target has all of the native code in it.
+  const profiles = natives.map((name) => join(BUILD, `${name}.profraw`));
+  console.log(`native targets together: ${coverageOf(join(BUILD, `fuzz_${natives.at(-1)}`), ...profiles)}`);
+}
 console.log(findings ? `${findings} of ${jobs.length} targets had a finding` : `${jobs.length} targets, no findings`);
 process.exit(findings ? 1 : 0);
 
@@ -87,14 +93,15 @@ function fuzzNative(name, seconds) {
   return false;
 }
 
-/** The share of native code that a run reached, of the lines compiled in. */
-function coverageOf(program, profile) {
-  const data = `${profile}.data`;
+/** The share of native code that runs reached, of the lines compiled in: one run, or several together. */
+function coverageOf(program, ...profiles) {
+  const data = join(BUILD, "coverage.profdata");
   const suffix = ["", "-14", "-15", "-16", "-17", "-18", "-19"].find(
     (each) => run(`llvm-profdata${each}`, ["merge", "--help"]).status === 0,
   );
-  if (suffix === undefined || !existsSync(profile)) return "coverage unknown (llvm-profdata is missing)";
-  run(`llvm-profdata${suffix}`, ["merge", "-sparse", profile, "-o", data]);
+  const written = profiles.filter((each) => existsSync(each));
+  if (suffix === undefined || written.length === 0) return "coverage unknown (llvm-profdata is missing)";
+  run(`llvm-profdata${suffix}`, ["merge", "-sparse", ...written, "-o", data]);
   const { stdout } = run(`llvm-cov${suffix}`, [
     ...["export", "-summary-only", program, `-instr-profile=${data}`],
     ...["-ignore-filename-regex", "native/fuzz/|/usr/"],

@@ -5,11 +5,13 @@
 #                                        and the addon in Node: model formats, values of any kind, mixed traffic
 #   scripts/test-sanitizers.sh thread    ThreadSanitizer: the native tests, which stress pool, contexts, cancelling, closing
 #                                        and loading
+#   scripts/test-sanitizers.sh valgrind  valgrind's memcheck, which sees reads of uninitialised bytes too: the native tests of
+#                                        what it can run (no AVX-512, no AMX)
 #
 # SECONDS_OF_TRAFFIC (default 20) is how long each of the addon's exercises runs. The last line reads "<n> passed, <n> failed".
 set -uo pipefail
 cd "$(dirname "$0")/.."
-kind=${1:?address or thread}
+kind=${1:?address, thread or valgrind}
 seconds=${SECONDS_OF_TRAFFIC:-20}
 passed=0
 failed=0
@@ -71,8 +73,15 @@ case $kind in
     export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
     step "native tests" quietly $folder/native_tests --quick --threads
     ;;
+  valgrind)
+    folder=build-valgrind
+    cmake -S . -B $folder -DBITNET_BUILD_ADDON=OFF >/dev/null
+    step "build" quietly cmake --build $folder --target native_tests --parallel 2
+    step "native tests" quietly valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
+      --fair-sched=yes $folder/native_tests --quick --threads
+    ;;
   *)
-    printf 'address or thread, not %s\n' "$kind"
+    printf 'address, thread or valgrind, not %s\n' "$kind"
     exit 2
     ;;
 esac
