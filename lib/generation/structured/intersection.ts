@@ -19,6 +19,7 @@ interface Pair {
 export function intersect(first: Expression, second: Expression): Expression {
   const [a, b] = [automatonOf(first), automatonOf(second)];
   if (!a || !b) return nothing;
+  const groups = sameBytes(a, b);
   const numbers = new Map<State, number>();
   const numberOf = (state: State): number => {
     let number = numbers.get(state);
@@ -40,17 +41,25 @@ export function intersect(first: Expression, second: Expression): Expression {
   const start = pairOf(a.start, b.start);
   for (let pair = open.pop(); pair; pair = open.pop()) {
     const [left, right] = pair.states;
-    for (let byte = 0; byte < 256; byte++) {
-      const nextLeft = a.step(left, byte);
-      const nextRight = nextLeft && b.step(right, byte);
+    for (const group of groups) {
+      const nextLeft = a.step(left, group[0] ?? 0);
+      const nextRight = nextLeft && b.step(right, group[0] ?? 0);
       if (!nextLeft || !nextRight) continue;
       const next = pairOf(nextLeft, nextRight);
-      const edge = pair.edges.get(next);
-      if (edge) edge.push(byte);
-      else pair.edges.set(next, [byte]);
+      pair.edges.set(next, [...(pair.edges.get(next) ?? []), ...group]);
     }
   }
   return start.rule;
+}
+
+/** Bytes that neither language tells apart. */
+function sameBytes(a: Automaton, b: Automaton): number[][] {
+  const groups = new Map<string, number[]>();
+  for (let byte = 0; byte < 256; byte++) {
+    const key = `${a.byteClasses[byte]},${b.byteClasses[byte]}`;
+    groups.set(key, [...(groups.get(key) ?? []), byte]);
+  }
+  return [...groups.values()];
 }
 
 function automatonOf(language: Expression): Automaton | undefined {

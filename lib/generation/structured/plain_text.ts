@@ -51,25 +51,20 @@ function isPlainByte(byte: number): boolean {
   return byte >= 0x20 && byte < 0x7f && byte !== 0x22 && byte !== 0x5c;
 }
 
+function escaped([low, high]: readonly [number, number]): string {
+  return `[\\x${low.toString(16)}-\\x${high.toString(16)}]`;
+}
+
+const PLAIN = new RegExp(`^(?:[ !#-[\\]-~]|${LONGER.map((form) => form.map(escaped).join("")).join("|")})*$`);
+const CONTINUATIONS = /[\x80-\xbf]/g;
+
 /**
  * How many characters a text has, if all of them are plain: printable ASCII but `"` and `\`, or whole characters beyond
  * ASCII. Undefined for others.
+ * @param text bytes, each as one character
  */
-export function plainLength(text: Uint8Array): number | undefined {
-  let count = 0;
-  for (let at = 0; at < text.length; count++) {
-    const first = text[at] ?? 0;
-    if (isPlainByte(first)) {
-      at++;
-      continue;
-    }
-    const form = LONGER.find((ranges) =>
-      ranges.every(([low, high], i) => low <= (text[at + i] ?? 0) && (text[at + i] ?? 0) <= high),
-    );
-    if (!form) return undefined;
-    at += form.length;
-  }
-  return count;
+export function plainLength(text: string): number | undefined {
+  return PLAIN.test(text) ? text.replace(CONTINUATIONS, "").length : undefined;
 }
 
 /** Where plain characters lead in an automaton, all of them to the same state or not. */

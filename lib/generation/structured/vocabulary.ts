@@ -30,9 +30,9 @@ export class Vocabulary {
     for (let id = 0; id < Math.min(vocabularySize, tokenizer.vocabularySize); id++) {
       const control = controls.get(id);
       if (control === undefined && tokenizer.isSpecial(id)) continue;
-      const text = control === undefined ? tokenizer.tokenBytes(id) : Buffer.from(control);
+      const text = Buffer.from(control ?? tokenizer.tokenBytes(id)).toString("latin1");
       if (text.length === 0) continue;
-      const entry = { id, text: Uint8Array.from(text) };
+      const entry = { id, text };
       this.entries.push(entry);
       const length = plainLength(text);
       if (length === undefined) others.push(entry);
@@ -67,11 +67,16 @@ export class Vocabulary {
   private plainMask(most: number): TokenMask {
     let mask = this.plainMasks.get(most);
     if (mask) return mask;
-    const words = new Int32Array(this.words);
-    let count = 0;
-    for (const { id, length } of this.plain) {
-      if (length > most) break;
-      allow(words, id);
+    // A mask for shorter ones is a part of it.
+    let shorter = most - 1;
+    while (shorter > 0 && !this.plainMasks.has(shorter)) shorter--;
+    const known = this.plainMasks.get(shorter);
+    const words = known?.words.slice() ?? new Int32Array(this.words);
+    let count = known?.count ?? 0;
+    for (let i = count; i < this.plain.length; i++) {
+      const token = this.plain[i];
+      if (!token || token.length > most) break;
+      allow(words, token.id);
       count++;
     }
     this.plainMasks.set(most, (mask = { words, count }));
