@@ -6,6 +6,7 @@ import { compileRegex } from "../../lib/generation/structured/regex";
 import { PlainSteps } from "../../lib/generation/structured/plain_text";
 import { Vocabulary } from "../../lib/generation/structured/vocabulary";
 import { Random } from "../../lib/sampling";
+import { runSchemas } from "../helpers/schema_runs";
 
 jest.setTimeout(120_000);
 
@@ -193,6 +194,12 @@ describe("model.generate with a schema", () => {
       expect(finishReason).toBe("stop");
     }
     expect(new Set(results.map(({ text }) => text)).size).toBeGreaterThan(6);
+  });
+
+  test("is valid by ajv for twenty schemas (bench/structured-runs.ts does 1,000 runs)", async () => {
+    const { runs, valid, failures } = await runSchemas(model, 40);
+    expect(failures).toEqual([]);
+    expect(valid).toBe(runs);
   });
 
   test("draws the tokens of the model's distribution among those that are allowed", async () => {

@@ -131,7 +131,12 @@ export const SCHEMAS: Readonly<Record<string, Record<string, unknown>>> = {
     minItems: 3,
     maxItems: 5,
   },
-  scores: { type: "object", additionalProperties: { type: "integer", minimum: 0, maximum: 10 }, maxProperties: 3 },
+  scores: {
+    type: "object",
+    propertyNames: { minLength: 1, maxLength: 12 },
+    additionalProperties: { type: "integer", minimum: 0, maximum: 10 },
+    maxProperties: 3,
+  },
   coordinates: {
     type: "object",
     properties: {
