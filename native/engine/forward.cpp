@@ -140,7 +140,15 @@ void Forward::embed(const Batch& batch) {
   const size_t d = spec_.embedding_length, ld = round_up(d, 16);
   const DenseMatrix& e = model_.embedding();
   for (size_t t = 0; t < tokens_; t++) {
-    ops_.dense_row(e.type, e.data, d, static_cast<size_t>(batch.tokens[t]), spec_.embedding_scale, hidden_.data() + t * ld);
+    auto row = static_cast<size_t>(batch.tokens[t]);
+    const uint8_t* data = e.data;
+    if (e.large()) {
+      embedded_.resize(e.row_bytes());
+      e.read_row(row, embedded_.data());
+      data = embedded_.data();
+      row = 0;
+    }
+    ops_.dense_row(e.type, data, d, row, spec_.embedding_scale, hidden_.data() + t * ld);
   }
 }
 

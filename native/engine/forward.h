@@ -89,6 +89,7 @@ class Forward {
   size_t tokens_ = 0;  // of the current batch
   bool single_ = true;  // every run has one token
   std::vector<Place> places_;
+  std::vector<uint8_t> embedded_;    // a row of a large embedding, as it is in the file
   AlignedBuffer<float> hidden_;      // [tokens][embedding]
   AlignedBuffer<float> qkv_;         // [tokens][(heads + 2 kv heads)][head_stride]
   AlignedBuffer<float> attended_;    // [tokens][heads * head_dim]

@@ -34,7 +34,4 @@ struct HeadSketch {
   size_t bytes() const { return first.bytes() + second.bytes(); }
 };
 
-// Heads smaller than this are read whole: there is little to win.
-constexpr size_t kSketchFromBytes = size_t{32} << 20;
-
 }  // namespace bitnet

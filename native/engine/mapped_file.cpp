@@ -27,7 +27,7 @@ namespace {
 }  // namespace
 
 void MappedFile::require_whole() const {
-  if (!guard_.lost()) return;
+  if (!guard_.lost() && !unreadable_.load(std::memory_order_acquire)) return;
   throw Error(kFileError, "A part of " + path_ + " could not be read: the file was cut short while it was in use, or its disk "
                           "failed. Put the file back and load the model again.");
 }
@@ -72,6 +72,8 @@ MappedFile::~MappedFile() {
   CloseHandle(file_);
 }
 
+void MappedFile::read(uint64_t offset, uint64_t length, uint8_t* out) const { std::memcpy(out, data_ + offset, length); }
+
 void MappedFile::will_need(uint64_t, uint64_t) const {}
 void MappedFile::release(uint64_t, uint64_t) const {}
 
@@ -99,9 +101,12 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
     fail(path, "it is not a regular file with contents");
   }
   void* p = mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_SHARED, fd, 0);
-  const int error = errno;
-  close(fd);
-  if (p == MAP_FAILED) fail(path, std::strerror(error));
+  if (p == MAP_FAILED) {
+    const int error = errno;
+    close(fd);
+    fail(path, std::strerror(error));
+  }
+  fd_ = fd;
   data_ = static_cast<const uint8_t*>(p);
   size_ = static_cast<uint64_t>(info.st_size);
   modified_ = modified(info);
@@ -121,10 +126,26 @@ void MappedFile::require_unchanged() const {
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)),
-      modified_(other.modified_), inode_(other.inode_), guard_(std::move(other.guard_)) {}
+      modified_(other.modified_), inode_(other.inode_), guard_(std::move(other.guard_)), fd_(std::exchange(other.fd_, -1)) {}
 
 MappedFile::~MappedFile() {
   if (data_) munmap(const_cast<uint8_t*>(data_), size_);
+  if (fd_ >= 0) close(fd_);
+}
+
+void MappedFile::read(uint64_t offset, uint64_t length, uint8_t* out) const {
+  while (length) {
+    const ssize_t got = pread(fd_, out, length, static_cast<off_t>(offset));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) {
+      std::memset(out, 0, length);
+      unreadable_.store(true, std::memory_order_release);
+      return;
+    }
+    out += got;
+    offset += static_cast<uint64_t>(got);
+    length -= static_cast<uint64_t>(got);
+  }
 }
 
 namespace {

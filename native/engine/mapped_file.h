@@ -1,6 +1,7 @@
 // A file mapped read-only into memory.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -25,6 +26,10 @@ class MappedFile {
   // Hints: this range will be read soon / is not needed any more (its pages leave the resident set).
   void will_need(uint64_t offset, uint64_t length) const;
   void release(uint64_t offset, uint64_t length) const;
+  // Copies a range without making its pages resident in this process: reading a mapping leaves 64 KiB behind for every
+  // page touched, so scattered rows of a large matrix soon hold all of it. A part that cannot be read becomes zeros, and
+  // require_whole() throws. Any thread.
+  void read(uint64_t offset, uint64_t length, uint8_t* out) const;
 
  private:
   std::string path_;
@@ -33,9 +38,12 @@ class MappedFile {
   int64_t modified_ = 0;  // nanoseconds; unused where the system refuses to change mapped files
   uint64_t inode_ = 0;
   FaultGuard guard_;  // after the mapping, so that it is let go first
+  mutable std::atomic<bool> unreadable_{false};  // read() failed
 #if defined(_WIN32)
   void* file_ = nullptr;
   void* mapping_ = nullptr;
+#else
+  int fd_ = -1;
 #endif
 };
 

@@ -38,12 +38,23 @@ struct Linear {
   GroupedMatrix grouped() const { return {group_shape, packed.data(), matrix().prefetch}; }
 };
 
+// From this size on a dense matrix is worth a sketch (head_sketch.h), and worth keeping out of the resident set.
+constexpr size_t kLargeDenseBytes = size_t{32} << 20;
+
 // A matrix multiplied as floats, in the mapped file.
 struct DenseMatrix {
   DenseType type = DenseType::kF32;
   const uint8_t* data = nullptr;
   size_t rows = 0, columns = 0;
-  size_t bytes() const { return rows * dense_row_bytes(type, columns); }
+  const MappedFile* file = nullptr;
+  uint64_t offset = 0;
+  size_t row_bytes() const { return dense_row_bytes(type, columns); }
+  size_t bytes() const { return rows * row_bytes(); }
+  // Whether single rows are copied out of the file, so that the matrix does not become resident by and by.
+  bool large() const { return bytes() >= kLargeDenseBytes; }
+  void read_row(size_t row, uint8_t* out) const { file->read(offset + row * row_bytes(), row_bytes(), out); }
+  // Lets go of the pages of these rows.
+  void release(size_t begin, size_t end) const { file->release(offset + begin * row_bytes(), (end - begin) * row_bytes()); }
 };
 
 struct Layer {

@@ -7,6 +7,10 @@
 #include <set>
 #include <thread>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include "engine/weight_reader.h"
 #include "error.h"
 
@@ -33,6 +37,13 @@ void reorder(const std::vector<uint32_t>& order, size_t count, uint8_t* codes) {
     for (size_t k = 0; k < row.size(); k++) row[k] = codes[order[k]];
     std::memcpy(codes, row.data(), row.size());
   }
+}
+
+// What loading used and freed goes back to the system: glibc keeps it, tens of megabytes for each thread that allocated.
+void give_back_heap() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
 }
 
 // Refuses a kernel that differs from scalar on this CPU. One that passed is not tested again by this process.
@@ -69,6 +80,7 @@ std::shared_ptr<const Model> ModelLoader::load() {
     throw;
   }
   for (const auto& file : model_->files_) file.require_unchanged();
+  give_back_heap();
   return model_;
 }
 
@@ -128,7 +140,7 @@ const uint8_t* ModelLoader::bytes_of(const TensorRef& tensor) const {
 DenseMatrix ModelLoader::dense(const TensorRef& tensor) const {
   model_->files_[tensor.file].will_need(tensor.offset, tensor.byte_length);
   const auto type = static_cast<DenseType>(find_format(tensor.format, tensor.name).dense_type);
-  return {type, bytes_of(tensor), tensor.rows, tensor.columns};
+  return {type, bytes_of(tensor), tensor.rows, tensor.columns, &model_->files_[tensor.file], tensor.offset};
 }
 
 std::vector<float> ModelLoader::read_vector(const TensorRef& tensor) const {
@@ -326,8 +338,7 @@ void ModelLoader::plan_sketch() {
   const DenseMatrix& w = model_->head_;
   HeadSketch& sketch = model_->head_sketch_;
   const TernaryKernel* kernel = four_level_kernel(*model_->kernel_);
-  const bool large = w.bytes() >= kSketchFromBytes;
-  if (!kernel || control_.head == HeadMode::kFull || (control_.head == HeadMode::kAuto && !large)) return;
+  if (!kernel || control_.head == HeadMode::kFull || (control_.head == HeadMode::kAuto && !w.large())) return;
   sketch.kernel = kernel;
   sketch.rows = w.rows;
   sketch.columns = w.columns;
@@ -341,8 +352,7 @@ void ModelLoader::sketch_head() {
   HeadSketch& sketch = model_->head_sketch_;
   const TernaryKernel* kernel = sketch.kernel;
   if (!kernel) return;
-  const TensorRef& tensor = model_->spec_.output ? *model_->spec_.output : model_->spec_.token_embedding;
-  const size_t rows = w.rows, columns = w.columns, row_bytes = dense_row_bytes(w.type, columns);
+  const size_t rows = w.rows, columns = w.columns;
   constexpr size_t kRows = 512, kSampled = 16;  // rows a step; one row in 16 tells the columns' errors
   std::vector<SketchPlane*> planes = {&sketch.first};
   if (sketch.second.packed.bytes()) planes.push_back(&sketch.second);
@@ -356,7 +366,9 @@ void ModelLoader::sketch_head() {
   in_parallel((rows + kRows - 1) / kRows, [&](size_t step) {
     if (control_.cancelled) throw Error(kAborted, "Loading was aborted.");
     const size_t begin = step * kRows, count = std::min(kRows, rows - begin);
-    std::vector<std::vector<uint8_t>> codes(planes.size(), std::vector<uint8_t>(kRows * columns));
+    // Straight from the system and back to it: on the heap of each thread they would stay resident.
+    std::vector<AlignedBuffer<uint8_t>> codes(planes.size());
+    for (auto& buffer : codes) buffer = AlignedBuffer<uint8_t>(kRows * columns);
     std::vector<std::vector<float>> errors(planes.size(), std::vector<float>(round_up(columns, 16), 0.0f));
     std::vector<float> row(round_up(columns, 16));
     for (size_t i = 0; i < count; i++) {
@@ -374,7 +386,7 @@ void ModelLoader::sketch_head() {
     for (size_t p = 0; p < planes.size(); p++) {
       kernel->pack(codes[p].data(), begin, count, rows, columns, planes[p]->packed.data());
     }
-    model_->files_[tensor.file].release(tensor.offset + begin * row_bytes, count * row_bytes);
+    w.release(begin, begin + count);
     std::lock_guard<std::mutex> lock(mutex);
     for (size_t p = 0; p < planes.size(); p++) {
       for (size_t k = 0; k < columns; k++) column_errors[p][k] += errors[p][k];

@@ -16,6 +16,10 @@ constexpr size_t kChunk = 1024;
 // Exact rows a thread computes at a time.
 constexpr size_t kListChunk = 32;
 
+// The whole head stays resident once it was needed this many runs in a row: below that, its pages go as soon as they were
+// read, so that a rare fallback does not leave hundreds of megabytes behind.
+constexpr size_t kKeepAfter = 3;
+
 // Rows of the second plane a thread looks at at a time.
 constexpr size_t kRefineChunk = 256;
 
@@ -55,6 +59,7 @@ void OutputHead::run(const Batch& batch, const float* hidden, size_t ld, BatchRe
   result.hidden.resize(states.size() * d);
   for (size_t i = 0; i < states.size(); i++) norm(states[i], result.hidden.data() + i * d);
   if (scored.empty()) return;
+  ran_whole_ = false;
 
   if (rows_.size() < scored.size() * ld_rows) rows_ = AlignedBuffer<float>(scored.size() * ld_rows);
   if (logits_.size() < scored.size() * v) logits_ = AlignedBuffer<float>(scored.size() * v);
@@ -84,6 +89,12 @@ void OutputHead::run(const Batch& batch, const float* hidden, size_t ld, BatchRe
     if (sketched) head(i, 1);
     from_logits(batch, logits_.data() + i * v, index++, result);
   }
+  if (ran_whole_) {
+    whole_runs_++;
+  } else if (whole_runs_) {
+    if (whole_runs_ > kKeepAfter) model_.head().release(0, v);
+    whole_runs_ = 0;
+  }
 }
 
 std::vector<float> OutputHead::logits(size_t index) {
@@ -95,9 +106,12 @@ std::vector<float> OutputHead::logits(size_t index) {
 void OutputHead::head(size_t first, size_t count) {
   const DenseMatrix& w = model_.head();
   const size_t v = spec_.vocabulary_size, d = spec_.embedding_length, ld = round_up(d, 16);
+  const bool let_go = whole_runs_ < kKeepAfter;
+  ran_whole_ = true;
   pool_.parallel(chunks_of(v), [&](size_t chunk, unsigned) {
     const size_t begin = chunk * kChunk, end = std::min(v, begin + kChunk);
     ops_.dense(w.type, w.data, d, begin, end, rows_.data() + first * ld, ld, count, logits_.data() + first * v, v);
+    if (let_go) w.release(begin, end);
   });
   for (size_t i = first; i < first + count; i++) complete_[i] = true;
 }
@@ -202,7 +216,16 @@ void OutputHead::score_rows(size_t output, size_t begin) {
   exact_.resize(ids_.size());
   pool_.parallel((n + kListChunk - 1) / kListChunk, [&](size_t chunk, unsigned) {
     const size_t at = begin + chunk * kListChunk, count = std::min(kListChunk, begin + n - at);
-    ops_.dense_list(w.type, w.data, d, ids_.data() + at, count, rows_.data() + output * round_up(d, 16), exact_.data() + at);
+    const float* x = rows_.data() + output * round_up(d, 16);
+    const size_t row_bytes = w.row_bytes();
+    thread_local AlignedBuffer<uint8_t> copies;
+    if (copies.size() < kListChunk * row_bytes) copies = AlignedBuffer<uint8_t>(kListChunk * row_bytes);
+    int32_t places[kListChunk];
+    for (size_t i = 0; i < count; i++) {
+      places[i] = static_cast<int32_t>(i);
+      w.read_row(static_cast<size_t>(ids_[at + i]), copies.data() + i * row_bytes);
+    }
+    ops_.dense_list(w.type, copies.data(), d, places, count, x, exact_.data() + at);
   });
 }
 

@@ -66,6 +66,8 @@ class OutputHead {
   std::vector<std::vector<int32_t>> found_;  // per chunk
   std::vector<char> known_;  // per row; all false between calls
   size_t outputs_ = 0;
+  bool ran_whole_ = false;  // the last run needed the whole head
+  size_t whole_runs_ = 0;   // runs in a row that did
   std::vector<bool> complete_;  // per output: logits_ holds all of them
   SketchStats stats_;
 };

@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
     test_group_kernels(quick, result);
     test_columns(quick, result);
     test_tl_formats(quick, result);
+    test_mapped_file(result);
   }
   test_thread_pool(quick, result);
   test_contexts(quick, result);

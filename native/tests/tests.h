@@ -16,4 +16,5 @@ void test_thread_pool(bool quick, TestResult& result);
 void test_columns(bool quick, TestResult& result);
 void test_tl_formats(bool quick, TestResult& result);
 void test_contexts(bool quick, TestResult& result);
+void test_mapped_file(TestResult& result);
 void test_exactness(bool quick, TestResult& result);
