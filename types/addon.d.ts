@@ -214,6 +214,22 @@ export interface LoadOptions {
    * "sketch": small heads get one too.
    */
   head?: "auto" | "full" | "sketch";
+  /**
+   * Where packed weights are kept from one load to the next. A file that is absent, damaged or made from something else is
+   * of no use and no error: the weights are packed then, and `writeCache` writes it.
+   */
+  cache?: {
+    path: string;
+    /** What the caller knows of the model. The layouts and samples of the source are added. At most 2000 bytes. */
+    key: string;
+    /**
+     * true: the weights stay in the mapped file, whose pages the system can drop and read again; packing then writes the
+     * file matrix by matrix. false: they are copied into memory.
+     */
+    mapped: boolean;
+    /** Of mapped weights, bytes that are copied to memory nevertheless, the head's sketch first. Default 0. */
+    residentBytes?: number;
+  };
   /** Called on the JavaScript thread with the share done, 0..1, at most ~50 times. */
   onProgress?: (share: number) => void;
 }
@@ -239,6 +255,10 @@ export interface NativeModel {
   readonly bytesPerToken: number;
   /** Multiply-adds of the matrices for one prefilled token, without head and attention. */
   readonly macsPerToken: number;
+  /** Whether the weights came from the packed cache. */
+  readonly fromCache: boolean;
+  /** Writes the packed cache, where there is one to write; rejects with ERR_FILE where that fails. */
+  writeCache(): NativeTask<void>;
   createContext(options: ContextOptions): NativeContext;
   close(): void;
 }

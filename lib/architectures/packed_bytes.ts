@@ -48,10 +48,13 @@ export function shortcutBytes(spec: ModelSpec): number {
       if (GROUPED_BITS[down.format] === undefined) bytes += (blocks(down.rows) * down.columns) / 4;
     }
   }
+  return bytes + sketchBytes(spec);
+}
+
+/** Bytes of the two planes of a large head's sketch; 0 where it has none. At most: not every instruction set has both. */
+export function sketchBytes(spec: ModelSpec): number {
   const head = spec.output ?? spec.tokenEmbedding;
-  if (head.byteLength >= SKETCHED_HEAD_BYTES) {
-    const rows = Math.ceil(head.rows / PACKED_ROWS) * PACKED_ROWS;
-    bytes += 2 * rows * (blocks(head.columns) / 4 + 8);
-  }
-  return bytes;
+  if (head.byteLength < SKETCHED_HEAD_BYTES) return 0;
+  const rows = Math.ceil(head.rows / PACKED_ROWS) * PACKED_ROWS;
+  return 2 * rows * ((Math.ceil(head.columns / PACKED_COLUMNS) * PACKED_COLUMNS) / 4 + 8);
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Command } from "commander";
 import { addBench } from "./commands/bench";
 import { addBuild } from "./commands/build";
+import { addCache } from "./commands/cache";
 import { addChat } from "./commands/chat";
 import { addConvert } from "./commands/convert";
 import { addDoctor } from "./commands/doctor";
@@ -29,6 +30,7 @@ const COMMANDS = [
   addPull,
   addList,
   addRemove,
+  addCache,
   addVerify,
   addBench,
   addKernels,

@@ -5,6 +5,7 @@ import type { Tokenizer } from "../tokenizer";
 import { describe } from "../validate";
 import { collect } from "./collect";
 import type { KvType } from "./memory";
+import type { PackedCacheKeeper } from "./packed_cache";
 import type { Output, Query, Request } from "./request";
 import { identityOf } from "./model_identity";
 import { restoreSequence, saveSequence, type StateModel } from "./saved_sequence";
@@ -47,6 +48,8 @@ export interface ModelInfo {
     readonly contextBytes: number;
     readonly totalBytes: number;
   };
+  /** Whether the weights came from the packed cache. */
+  readonly fromPackedCache: boolean;
   /** Bytes of weights that one decoded token reads. */
   readonly bytesPerToken: number;
   /** Multiply-adds of the matrices for one prompt token, without head and attention. */
@@ -58,6 +61,8 @@ export interface EngineParts {
   native: NativeModel;
   context: NativeContext;
   tokenizer: Tokenizer;
+  /** Writes the packed weights for later loads; undefined: nothing is to be written. */
+  keeper?: PackedCacheKeeper | undefined;
   info: ModelInfo;
   spec: ModelSpec;
   limits: SchedulerLimits;
@@ -290,6 +295,7 @@ export class Engine {
 
   private async shutDown(): Promise<void> {
     await this.scheduler.stop(new AbortError(`The model "${this.info.path}" was closed.`));
+    await this.parts.keeper?.write();
     this.freeAll();
   }
 

@@ -4,18 +4,13 @@ import { loadAddon } from "../addon";
 import { fromNative, InvalidOptionError } from "../errors";
 import { BUNDLED_MODEL_PATH } from "../files/bundled";
 import { isHubReference, pull } from "../files/hub";
-import type { Tokenizer } from "../tokenizer";
 import { describe } from "../validate";
 import { abortError, onAbort, throwIfAborted } from "./abort";
-import { Engine, type ModelInfo } from "./engine";
+import { Engine, type EngineParts, type ModelInfo } from "./engine";
 import { openModel, type OpenedModel } from "./open";
-import {
-  planContext,
-  resolveModelOptions,
-  type ContextPlan,
-  type ModelOptions,
-  type ResolvedModelOptions,
-} from "./options";
+import { resolveModelOptions, type ModelOptions, type ResolvedModelOptions } from "./options";
+import { planContext, type ContextPlan } from "./plan";
+import { keepPacked, packedCache, packedCacheFolder } from "./packed_cache";
 import { chooseKernel } from "./tuner";
 
 /**
@@ -82,13 +77,29 @@ async function load(path: string, options: ResolvedModelOptions): Promise<Engine
     const progress = splitProgress(options.onProgress);
     const choice = await chooseKernel(addon, spec, { ...options, onProgress: progress.tuning });
     throwIfAborted("Model.load", signal);
+    const { threads, head } = options;
+    const shortcuts = plan.shortcuts ? { head } : { head: plan.mapped ? head : ("full" as const), sparsity: false };
+    const cache = await packedCache(
+      spec,
+      { kernel: choice.kernel, ...shortcuts },
+      {
+        folder: packedCacheFolder(options.packedCache, plan.mapped),
+        version: addon.version,
+        bytes: plan.packedBytes,
+        mapped: plan.mapped,
+        residentBytes: plan.residentBytes,
+      },
+    );
+    throwIfAborted("Model.load", signal);
+    const cached = cache ? { cache } : {};
     const native = await loadWeights(() => {
-      const { threads, head } = options;
-      const shortcuts = plan.shortcuts ? { head } : { head: "full" as const, sparsity: false };
-      return addon.loadModel(spec, { ...choice, threads, ...shortcuts, onProgress: progress.packing });
+      return addon.loadModel(spec, { ...choice, threads, ...shortcuts, ...cached, onProgress: progress.packing });
     }, signal);
     held.push(native);
-    const parts = { native, context: createContext(native, plan, options), tokenizer: await tokenizer };
+    const keeper = keepPacked(native, cache);
+    const context = createContext(native, plan, options);
+    held.push(context);
+    const parts = { native, context, tokenizer: await tokenizer, keeper };
     return makeEngine(parts, { opened, plan, options });
   } catch (error) {
     for (const each of held) each.close();
@@ -125,9 +136,9 @@ async function loadWeights(start: () => LoadTask, signal: AbortSignal | undefine
 function createContext(native: NativeModel, plan: ContextPlan, options: ResolvedModelOptions): NativeContext {
   return native.createContext({
     threads: options.threads,
-    kvType: options.kvType,
+    kvType: plan.kvType,
     kvBlocks: plan.kvBlocks,
-    maxBatchTokens: options.maxBatchTokens,
+    maxBatchTokens: plan.maxBatchTokens,
     maxSequenceLength: plan.contextLength,
   });
 }
@@ -139,10 +150,10 @@ interface LoadedFrom {
 }
 
 function makeEngine(
-  parts: { native: NativeModel; context: NativeContext; tokenizer: Tokenizer },
+  parts: Pick<EngineParts, "native" | "context" | "tokenizer" | "keeper">,
   { opened, plan, options }: LoadedFrom,
 ): Engine {
-  const { native, context, tokenizer } = parts;
+  const { native, context } = parts;
   const { path, name, spec, parameters, chatTemplate } = opened;
   const { packedBytes, mappedBytes } = native;
   const info: ModelInfo = {
@@ -162,19 +173,22 @@ function makeEngine(
     kernel: native.kernel,
     floatLevel: native.floatLevel,
     threads: options.threads,
-    kvType: options.kvType,
+    kvType: plan.kvType,
     memory: {
       packedBytes,
       mappedBytes,
       contextBytes: context.memoryBytes,
       totalBytes: packedBytes + mappedBytes + context.memoryBytes,
     },
+    fromPackedCache: native.fromCache,
     bytesPerToken: native.bytesPerToken,
     macsPerToken: native.macsPerToken,
   };
-  const { maxBatchTokens, prefillChunk, maxConcurrent, maxQueue } = options;
+  const { maxConcurrent, maxQueue } = options;
+  const { maxBatchTokens } = plan;
+  const prefillChunk = Math.min(options.prefillChunk, maxBatchTokens);
   const { cacheBlocks } = plan;
   const bounds = { maxBatchTokens, prefillChunk, maxConcurrent, maxQueue, cacheBlocks };
   const limits = { vocabularySize: spec.vocabularySize, ...bounds };
-  return new Engine({ native, context, tokenizer, info, spec, limits, chatTemplate });
+  return new Engine({ ...parts, info, spec, limits, chatTemplate });
 }

@@ -1,9 +1,7 @@
-import type { CpuInfo, ModelSpec } from "../../types/addon";
-import { shortcutBytes } from "../architectures";
-import { InvalidOptionError, OutOfMemoryError } from "../errors";
-import { abortSignal, boolean, callback, checkOptions, choice, integer, text } from "../validate";
-import { BLOCK_POSITIONS, blocksFor } from "./blocks";
-import { estimateMemory, formatBytes, kvBytesPerPosition, KV_TYPES, memorySize, type KvType } from "./memory";
+import type { CpuInfo } from "../../types/addon";
+import { InvalidOptionError } from "../errors";
+import { abortSignal, boolean, callback, checkOptions, choice, describe, integer, text } from "../validate";
+import { KV_TYPES, memorySize, type KvType } from "./memory";
 
 /** How a model is loaded. All optional. */
 export interface ModelOptions {
@@ -27,7 +25,7 @@ export interface ModelOptions {
   tune?: boolean;
   /**
    * Precision of keys and values in the cache: "f16" takes half of the memory of "f32", "int8" a little more than a
-   * quarter. Default "f16".
+   * quarter. Default "f16", or "int8" where `memoryLimit` leaves no room for the weights in memory.
    */
   kvType?: KvType;
   /** Most tokens in one step of the engine, 1 to 4096. Default 512. */
@@ -49,8 +47,15 @@ export interface ModelOptions {
    */
   head?: "auto" | "full";
   /**
+   * Where weights in the kernel's layout are kept for the next load, which then takes a fraction of the time: true for the
+   * user's cache folder, a path for another folder, false for nowhere; see docs/models.md. Default: what the environment
+   * variable BITNET_PACKED_CACHE says ("1", "0" or a folder), else only where `memoryLimit` needs it.
+   */
+  packedCache?: boolean | string;
+  /**
    * Most memory for weights, KV cache and intermediate results: bytes, or a size like "512MB". Where `contextLength` is
-   * not given, it is chosen to fit. Default: no limit.
+   * not given, it is chosen to fit. Weights that do not fit stay in the file of the packed cache, from which the system
+   * reads them as it finds room: slower, but it runs. Default: no limit.
    */
   memoryLimit?: number | string;
   /** Stops loading; the promise rejects with `AbortError`. */
@@ -72,6 +77,7 @@ export const modelChecks = {
   maxQueue: integer({ min: 0 }),
   prefixCache: cacheCheck,
   head: choice(["auto", "full"] as const),
+  packedCache: packedCheck,
   memoryLimit: memorySize,
   signal: abortSignal(),
   onProgress: callback<(share: number) => void>(),
@@ -83,7 +89,8 @@ export interface ResolvedModelOptions {
   contextLength: number | undefined;
   kernel: string;
   tune: boolean;
-  kvType: KvType;
+  /** As the user wants it; undefined: what fits. */
+  kvType: KvType | undefined;
   maxBatchTokens: number;
   prefillChunk: number;
   maxConcurrent: number;
@@ -91,14 +98,11 @@ export interface ResolvedModelOptions {
   /** Bytes; Infinity for all that is not in use. */
   prefixCache: number;
   head: "auto" | "full";
+  packedCache: boolean | string | undefined;
   memoryLimit: number | undefined;
   signal: AbortSignal | undefined;
   onProgress: (share: number) => void;
 }
-
-const LONGEST_DEFAULT_CONTEXT = 4096;
-/** Full contexts that the default cache holds: more requests share it, and give way to each other where it is too small. */
-const FULL_CONTEXTS = 4;
 
 /**
  * Checks the options of `Model.load` and fills in what the machine decides.
@@ -118,13 +122,14 @@ export function resolveModelOptions(options: ModelOptions | undefined, cpu: () =
     contextLength: given.contextLength,
     kernel: given.kernel ?? kernelFromEnvironment(),
     tune: given.tune ?? process.env.BITNET_TUNE !== "0",
-    kvType: given.kvType ?? "f16",
+    kvType: given.kvType,
     maxBatchTokens,
     prefillChunk,
     maxConcurrent: given.maxConcurrent ?? 16,
     maxQueue: given.maxQueue ?? 1024,
     prefixCache: given.prefixCache ?? Infinity,
     head: given.head ?? "auto",
+    packedCache: given.packedCache,
     memoryLimit: given.memoryLimit,
     signal: given.signal,
     onProgress: given.onProgress ?? (() => undefined),
@@ -136,66 +141,13 @@ function cacheCheck(name: string, value: unknown): number {
   return memorySize(name, value);
 }
 
+function packedCheck(name: string, value: unknown): boolean | string {
+  if (typeof value === "boolean" || (typeof value === "string" && value !== "")) return value;
+  throw new InvalidOptionError(`${name} must be true, false or the path of a folder, not ${describe(value)}.`);
+}
+
 function defaultThreads(cpu: CpuInfo): number {
   return Math.max(1, Math.min(cpu.physicalCores, cpu.usableCpus, 256));
-}
-
-/** What the context is made with, once the model is known. */
-export interface ContextPlan {
-  contextLength: number;
-  kvBlocks: number;
-  /** Blocks of them that texts may leave behind for others that begin the same way. */
-  cacheBlocks: number;
-  /** Whether there is room for the copies that speed up decoding; always, without a memory limit. */
-  shortcuts: boolean;
-}
-
-/**
- * Chooses the context length and the size of the KV cache.
- * @throws InvalidOptionError when the context is longer than the model's
- * @throws OutOfMemoryError when the memory limit does not suffice, saying what would
- */
-export function planContext(spec: ModelSpec, options: ResolvedModelOptions): ContextPlan {
-  const { contextLength: wanted, memoryLimit, kvType, maxBatchTokens } = options;
-  if (wanted !== undefined && wanted > spec.contextLength) {
-    throw new InvalidOptionError(
-      `Model.load: option "contextLength" is ${wanted}, but the model was made for at most ${spec.contextLength} tokens.`,
-    );
-  }
-  let contextLength = wanted ?? Math.min(spec.contextLength, LONGEST_DEFAULT_CONTEXT);
-  if (memoryLimit !== undefined) contextLength = fitContext(spec, contextLength, memoryLimit, options);
-  let sequences = Math.min(options.maxConcurrent, FULL_CONTEXTS);
-  let shortcuts = true;
-  if (memoryLimit !== undefined) {
-    const one = estimateMemory(spec, { contextLength, kvType, maxBatchTokens });
-    sequences = Math.min(sequences, 1 + Math.floor((memoryLimit - one.totalBytes) / one.kvBytes));
-    shortcuts = one.totalBytes + (sequences - 1) * one.kvBytes + shortcutBytes(spec) <= memoryLimit;
-  }
-  const kvBlocks = blocksFor(contextLength) * sequences;
-  const blockBytes = BLOCK_POSITIONS * kvBytesPerPosition(spec, kvType);
-  const cacheBlocks = Math.min(kvBlocks, Math.floor(options.prefixCache / blockBytes));
-  return { contextLength, kvBlocks, cacheBlocks, shortcuts };
-}
-
-/** The context length within the limit; a shorter one is taken only where the user asked for none. */
-function fitContext(spec: ModelSpec, length: number, limit: number, options: ResolvedModelOptions): number {
-  const { kvType, maxBatchTokens } = options;
-  const need = (contextLength: number): number =>
-    estimateMemory(spec, { contextLength, kvType, maxBatchTokens }).totalBytes;
-  if (need(length) <= limit) return length;
-  const fixed = need(0);
-  const longest = (type: KvType): number => Math.floor((limit - fixed) / (32 * kvBytesPerPosition(spec, type))) * 32;
-  const fitting = longest(kvType);
-  if (options.contextLength === undefined && fitting >= 256) return fitting;
-  const ways = [`a memoryLimit of at least ${Math.ceil(need(length) / 2 ** 20)}MB`];
-  if (fitting >= 32) ways.push(`a contextLength of at most ${fitting}`);
-  const smaller = KV_TYPES.slice(KV_TYPES.indexOf(kvType) + 1).find((type) => longest(type) >= length);
-  if (smaller) ways.push(`kvType "${smaller}"`);
-  throw new OutOfMemoryError(
-    `Model.load: ${formatBytes(limit)} (option "memoryLimit") do not suffice: weights and intermediate results take ` +
-      `${formatBytes(fixed)}, the KV cache for ${length} tokens ${formatBytes(need(length) - fixed)}. ` +
-      `What would fit: ${ways.join(", or ")}.`,
-  );
 }
 
 /** An empty variable counts as not set, as shells can hardly say otherwise. */

@@ -47,6 +47,16 @@ std::shared_ptr<BackgroundTask> BackgroundTask::start(Napi::Env env, const char*
   return task;
 }
 
+Napi::Object BackgroundTask::handle(Napi::Env env, const std::shared_ptr<BackgroundTask>& task) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("promise", task->promise());
+  const std::weak_ptr<BackgroundTask> weak = task;
+  out.Set("cancel", Napi::Function::New(env, [weak](const Napi::CallbackInfo&) {
+            if (const auto running = weak.lock()) running->cancel();
+          }));
+  return out;
+}
+
 void BackgroundTask::progress(double share) {
   channel_.NonBlockingCall([this, share](Napi::Env env, Napi::Function) {
     if (on_progress_.IsEmpty() || cancelled_) return;

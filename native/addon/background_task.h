@@ -18,6 +18,9 @@ class BackgroundTask : public std::enable_shared_from_this<BackgroundTask> {
 
   static std::shared_ptr<BackgroundTask> start(Napi::Env env, const char* name, Work work, Napi::Function on_progress = {});
 
+  // A task as scripts have it: { promise, cancel() }.
+  static Napi::Object handle(Napi::Env env, const std::shared_ptr<BackgroundTask>& task);
+
   Napi::Promise promise() const { return deferred_.Promise(); }
   // Called on the JavaScript thread; `work` looks at cancelled().
   void cancel() { cancelled_ = true; }

@@ -14,17 +14,6 @@ constexpr uint64_t kMostBytes = uint64_t{1} << 36;
 constexpr uint64_t kLongestMilliseconds = 60000;
 constexpr uint64_t kLongestPrefetch = uint64_t{1} << 20;
 
-// { promise, cancel() } of a task.
-Napi::Value handle(Napi::Env env, const std::shared_ptr<BackgroundTask>& task) {
-  Napi::Object out = Napi::Object::New(env);
-  out.Set("promise", task->promise());
-  const std::weak_ptr<BackgroundTask> weak = task;
-  out.Set("cancel", Napi::Function::New(env, [weak](const Napi::CallbackInfo&) {
-            if (const auto running = weak.lock()) running->cancel();
-          }));
-  return out;
-}
-
 Napi::Array as_array(Napi::Value v, const std::string& name, uint32_t most) {
   if (!v.IsArray()) wrong(name, "an array");
   const auto array = v.As<Napi::Array>();
@@ -144,7 +133,7 @@ Napi::Value tune_kernels(const Napi::CallbackInfo& info) {
       on_progress = o.Get("onProgress").As<Napi::Function>();
     }
     const bool reports = !on_progress.IsEmpty();
-    return handle(info.Env(), BackgroundTask::start(
+    return BackgroundTask::handle(info.Env(), BackgroundTask::start(
                                   info.Env(), "bitnet tune",
                                   [request = read_tune_request(o), reports](BackgroundTask& self) {
                                     const TuneResult result = tune(request, self.cancelled(), [&](double share) {
@@ -158,7 +147,7 @@ Napi::Value tune_kernels(const Napi::CallbackInfo& info) {
 
 Napi::Value bench_kernel_task(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
-    return handle(info.Env(),
+    return BackgroundTask::handle(info.Env(),
                   BackgroundTask::start(info.Env(), "bitnet bench kernel",
                                         [request = read_bench_request(as_object(info[0], "request"))](BackgroundTask& self) {
                                           const BenchOutcome outcome = bench_kernel(request, self.cancelled());
@@ -170,7 +159,7 @@ Napi::Value bench_kernel_task(const Napi::CallbackInfo& info) {
 Napi::Value probe_dot_products(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&]() -> Napi::Value {
     const auto threads = static_cast<unsigned>(as_integer(info[0], "threads", 1, 256));
-    return handle(info.Env(), BackgroundTask::start(info.Env(), "bitnet dot products", [threads](BackgroundTask& self) {
+    return BackgroundTask::handle(info.Env(), BackgroundTask::start(info.Env(), "bitnet dot products", [threads](BackgroundTask& self) {
                     const auto rates = measure_dot_peaks(threads, self.cancelled());
                     return [rates, threads](Napi::Env env) -> Napi::Value {
                       Napi::Array out = Napi::Array::New(env, rates.size());

@@ -16,6 +16,8 @@ Napi::Function ModelObject::define(Napi::Env env) {
                       InstanceAccessor<&ModelObject::mapped_bytes>("mappedBytes"),
                       InstanceAccessor<&ModelObject::bytes_per_token>("bytesPerToken"),
                       InstanceAccessor<&ModelObject::macs_per_token>("macsPerToken"),
+                      InstanceAccessor<&ModelObject::from_cache>("fromCache"),
+                      InstanceMethod<&ModelObject::write_cache>("writeCache"),
                       InstanceMethod<&ModelObject::create_context>("createContext"),
                       InstanceMethod<&ModelObject::close>("close")});
 }
@@ -47,6 +49,17 @@ Napi::Value ModelObject::load(const Napi::CallbackInfo& info) {
       if (head != "auto" && head != "full" && head != "sketch") wrong("head", "\"auto\", \"full\" or \"sketch\"");
       head_mode = head == "auto" ? HeadMode::kAuto : head == "full" ? HeadMode::kFull : HeadMode::kSketch;
     }
+    CacheControl cache;
+    if (present(options, "cache")) {
+      const Napi::Object o = as_object(options.Get("cache"), "cache");
+      cache.path = as_string(o.Get("path"), "cache.path");
+      cache.key = as_string(o.Get("key"), "cache.key");
+      if (!o.Get("mapped").IsBoolean()) wrong("cache.mapped", "a boolean");
+      cache.mapped = o.Get("mapped").As<Napi::Boolean>().Value();
+      if (present(o, "residentBytes")) {
+        cache.resident_bytes = as_integer(o.Get("residentBytes"), "cache.residentBytes", 0, int64_t{1} << 46);
+      }
+    }
     Napi::Function on_progress;
     if (present(options, "onProgress")) {
       if (!options.Get("onProgress").IsFunction()) wrong("onProgress", "a function");
@@ -55,12 +68,13 @@ Napi::Value ModelObject::load(const Napi::CallbackInfo& info) {
     const bool reports = !on_progress.IsEmpty();
     auto task = BackgroundTask::start(
         env, "bitnet load",
-        [spec, threads, kernel, reports, prefetch, sparsity, head_mode](BackgroundTask& self) -> BackgroundTask::Result {
+        [spec, threads, kernel, reports, prefetch, sparsity, head_mode, cache](BackgroundTask& self) -> BackgroundTask::Result {
           LoadControl control(self.cancelled());
           control.threads = threads;
           control.prefetch = prefetch;
           control.sparsity = sparsity;
           control.head = head_mode;
+          control.cache = cache;
           if (reports) control.on_progress = [&self](double share) { self.progress(share); };
           auto model = std::make_shared<std::shared_ptr<const Model>>(Model::load(std::move(*spec), kernel, control));
           return [model](Napi::Env result_env) -> Napi::Value {
@@ -69,13 +83,7 @@ Napi::Value ModelObject::load(const Napi::CallbackInfo& info) {
           };
         },
         on_progress);
-    Napi::Object result = Napi::Object::New(env);
-    result.Set("promise", task->promise());
-    const std::weak_ptr<BackgroundTask> weak = task;
-    result.Set("cancel", Napi::Function::New(env, [weak](const Napi::CallbackInfo&) {
-                 if (const auto running = weak.lock()) running->cancel();
-               }));
-    return result;
+    return BackgroundTask::handle(env, task);
   });
 }
 
@@ -101,6 +109,22 @@ Napi::Value ModelObject::bytes_per_token(const Napi::CallbackInfo& info) {
 }
 Napi::Value ModelObject::macs_per_token(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] { return Napi::Number::New(info.Env(), static_cast<double>(model().macs_per_token())); });
+}
+
+Napi::Value ModelObject::from_cache(const Napi::CallbackInfo& info) {
+  return guarded(info.Env(), [&] { return Napi::Boolean::New(info.Env(), model().from_cache()); });
+}
+
+Napi::Value ModelObject::write_cache(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    model();
+    // The task holds the weights, so that closing the model meanwhile is of no harm.
+    return BackgroundTask::handle(env, BackgroundTask::start(env, "bitnet cache", [kept = model_](BackgroundTask& self) -> BackgroundTask::Result {
+                   kept->write_cache(self.cancelled());
+                   return [](Napi::Env result_env) -> Napi::Value { return result_env.Undefined(); };
+                 }));
+  });
 }
 
 Napi::Value ModelObject::create_context(const Napi::CallbackInfo& info) {

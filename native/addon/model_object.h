@@ -21,6 +21,8 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   Napi::Value mapped_bytes(const Napi::CallbackInfo& info);
   Napi::Value bytes_per_token(const Napi::CallbackInfo& info);
   Napi::Value macs_per_token(const Napi::CallbackInfo& info);
+  Napi::Value from_cache(const Napi::CallbackInfo& info);
+  Napi::Value write_cache(const Napi::CallbackInfo& info);
   Napi::Value create_context(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 

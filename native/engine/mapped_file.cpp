@@ -159,7 +159,9 @@ void MappedFile::will_need(uint64_t offset, uint64_t length) const {
 
 void MappedFile::release(uint64_t offset, uint64_t length) const {
   // Only whole pages inside the range: the ends may belong to a neighbour still in use.
-  const uint64_t begin = (offset + kPage - 1) / kPage * kPage, end = (offset + length) / kPage * kPage;
+  // Nothing beyond the file: what lies there is somebody else's memory, and would be lost.
+  const uint64_t stop = offset + length < size_ ? offset + length : size_;
+  const uint64_t begin = (offset + kPage - 1) / kPage * kPage, end = stop / kPage * kPage;
   if (end > begin) madvise(const_cast<uint8_t*>(data_) + begin, end - begin, MADV_DONTNEED);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/model_loader.h"
+#include "engine/weight_cache.h"
 
 namespace bitnet {
 
@@ -22,6 +23,21 @@ size_t Model::packed_bytes() const {
     }
   }
   return bytes + head_sketch_.bytes();
+}
+
+void Model::write_cache(const std::atomic<bool>& cancelled) const {
+  if (cache_.path.empty() || from_cache_) return;
+  const std::vector<uint64_t> words = cache_words(spec_, plan_);
+  std::vector<std::pair<const void*, size_t>> pieces = {{words.data(), words.size() * sizeof(uint64_t)}};
+  for (const auto* view : weights_.views()) pieces.emplace_back(view->data(), view->bytes());
+  // Only looked at: the loader, which fills them, shares the order.
+  each_sketch_vector(const_cast<HeadSketch&>(head_sketch_),
+                     [&](std::vector<float>& v) { pieces.emplace_back(v.data(), v.size() * sizeof(float)); });
+  std::vector<size_t> sizes;
+  for (const auto& piece : pieces) sizes.push_back(piece.second);
+  PackedFileWriter writer(cache_.path, cache_.key, sizes);
+  for (size_t i = 0; i < pieces.size(); i++) writer.write(i, pieces[i].first, cancelled);
+  writer.finish();
 }
 
 size_t Model::mapped_bytes() const {

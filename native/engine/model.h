@@ -9,6 +9,7 @@
 #include "engine/head_sketch.h"
 #include "engine/mapped_file.h"
 #include "engine/model_spec.h"
+#include "engine/packed_file.h"
 #include "engine/weight_region.h"
 #include "formats/format.h"
 #include "kernels/column_kernel.h"
@@ -70,6 +71,18 @@ struct Layer {
 // How the candidates are found: through a sketch of the head where it is large (the same candidates), never, or always.
 enum class HeadMode { kAuto, kFull, kSketch };
 
+// Where packed weights are kept from one load to the next (packed_file.h).
+struct CacheControl {
+  std::string path;  // empty: nowhere
+  std::string key;   // what the caller knows of the model; the loader adds the layouts and samples of the source
+  // Use the weights where the file is mapped, so that the system can drop and read them again, and pack into the file
+  // without holding all of them. Otherwise they are copied to memory in huge pages.
+  bool mapped = false;
+  // Of mapped weights, how many bytes are copied to memory nevertheless: what is read in every token stays, and the rest
+  // is read from the file in turn. (Left to itself the system drops exactly what is needed next.)
+  size_t resident_bytes = 0;
+};
+
 struct LoadControl {
   explicit LoadControl(const std::atomic<bool>& cancelled_flag) : cancelled(cancelled_flag) {}
   const std::atomic<bool>& cancelled;
@@ -78,6 +91,7 @@ struct LoadControl {
   // Squared-ReLU models: keep a second copy of the down projections by input, so that a decoded token skips zero inputs.
   bool sparsity = true;
   HeadMode head = HeadMode::kAuto;
+  CacheControl cache;
   std::function<void(double share)> on_progress;  // from any thread
 };
 
@@ -108,6 +122,11 @@ class Model {
   size_t group_scratch_bytes() const;
   // Bytes of a token's table for their widest input; 0 without look-ups.
   size_t group_table_bytes() const;
+  // Whether the weights came from the packed cache.
+  bool from_cache() const { return from_cache_; }
+  // Writes the packed cache, where the load had one to write and did not. Throws Error(kFileError), and kAborted once
+  // `cancelled` is set.
+  void write_cache(const std::atomic<bool>& cancelled) const;
 
  private:
   friend class ModelLoader;
@@ -122,6 +141,10 @@ class Model {
   DenseMatrix embedding_, head_;
   HeadSketch head_sketch_;
   std::vector<float> output_norm_;
+  CacheControl cache_;                  // with the whole key
+  uint64_t plan_ = 0;                   // fingerprint of what is packed
+  std::unique_ptr<PackedFile> packed_;  // what views show, where they are mapped
+  bool from_cache_ = false;
 };
 
 }  // namespace bitnet

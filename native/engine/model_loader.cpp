@@ -30,14 +30,6 @@ void require_same_order(bool same, const TensorRef& tensor) {
                                      "its layer that have the same input. Use a model quantised with desc_act off.");
 }
 
-// Puts the columns of `count` rows of codes into the order of use.
-void reorder(const std::vector<uint32_t>& order, size_t count, uint8_t* codes) {
-  std::vector<uint8_t> row(order.size());
-  for (size_t i = 0; i < count; i++, codes += row.size()) {
-    for (size_t k = 0; k < row.size(); k++) row[k] = codes[order[k]];
-    std::memcpy(codes, row.data(), row.size());
-  }
-}
 
 // What loading used and freed goes back to the system: glibc keeps it, tens of megabytes for each thread that allocated.
 void give_back_heap() {
@@ -92,9 +84,44 @@ void ModelLoader::read() {
     sizes.push_back(model_->files_.back().size());
   }
   validate(spec, sizes);
+  const ModelSpec described = spec;
+  make_cache_key();
+  std::unique_ptr<PackedFile> packed = find_packed();
+  const bool found = packed != nullptr;
+  if (!packed) scan();
+  describe();
+  if (packed && restore(std::move(packed))) {
+    if (control_.on_progress) control_.on_progress(1);
+    return;
+  }
+  if (found) {
+    // Damaged: as if there were none.
+    model_->spec_ = described;
+    forget_plan();
+    scan();
+    describe();
+  }
+  if (control_.cache.mapped && !control_.cache.path.empty()) {
+    pack_into_file();
+    describe();
+    packed = find_packed();
+    if (packed && restore(std::move(packed))) return;
+    throw Error(kFileError, "The packed weights at " + model_->cache_.path + " could not be read back after writing them.");
+  }
+  model_->weights_.allocate();
+  pack_chunks(0, chunks_.size());
+  sketch_head();
+}
+
+// What only the weights themselves tell.
+void ModelLoader::scan() {
   measure_scales();
   find_groups();
+}
 
+// Reads what is small and plans what is to be packed.
+void ModelLoader::describe() {
+  const ModelSpec& spec = model_->spec_;
   model_->embedding_ = dense(spec.token_embedding);
   model_->head_ = spec.output ? dense(*spec.output) : model_->embedding_;
   model_->output_norm_ = read_vector(spec.output_norm);
@@ -128,9 +155,16 @@ void ModelLoader::read() {
     plan(out.down, {in.down}, control_.sparsity && spec.activation == Activation::kRelu2);
   }
   plan_sketch();
-  model_->weights_.allocate();
-  pack_all();
-  sketch_head();
+  model_->plan_ = plan_fingerprint();
+}
+
+void ModelLoader::forget_plan() {
+  model_->weights_ = WeightRegion();
+  model_->layers_.clear();
+  parts_.clear();
+  chunks_.clear();
+  widest_ = 0;
+  model_->head_sketch_ = HeadSketch();
 }
 
 const uint8_t* ModelLoader::bytes_of(const TensorRef& tensor) const {
@@ -138,7 +172,7 @@ const uint8_t* ModelLoader::bytes_of(const TensorRef& tensor) const {
 }
 
 DenseMatrix ModelLoader::dense(const TensorRef& tensor) const {
-  model_->files_[tensor.file].will_need(tensor.offset, tensor.byte_length);
+  if (tensor.byte_length < kLargeDenseBytes) model_->files_[tensor.file].will_need(tensor.offset, tensor.byte_length);
   const auto type = static_cast<DenseType>(find_format(tensor.format, tensor.name).dense_type);
   return {type, bytes_of(tensor), tensor.rows, tensor.columns, &model_->files_[tensor.file], tensor.offset};
 }
@@ -256,149 +290,6 @@ const GroupKernel& ModelLoader::group_kernel(const GroupShape& shape, const Tens
   const GroupKernel& kernel = group_kernel_for(selection_, shape);
   require_exact(kernel);
   return kernel;
-}
-
-void ModelLoader::pack(const Chunk& chunk, AlignedBuffer<uint8_t>& codes) const {
-  const Linear& linear = *chunk.linear;
-  const GroupShape& shape = linear.group_shape;
-  const size_t groups = linear.group_kernel ? shape.groups() : 0;
-  std::vector<float> scales((chunk.row_end - chunk.row_begin) * groups), row_scales;
-  std::vector<uint8_t> zeros(shape.zero_points ? scales.size() : 0), row_zeros;
-  size_t part_begin = 0;
-  for (const auto& part : *chunk.parts) {
-    const size_t begin = std::max(chunk.row_begin, part_begin), end = std::min(chunk.row_end, part_begin + part.rows);
-    if (begin < end) {
-      const WeightReader reader(part, model_->files_);
-      uint8_t* out = codes.data() + (begin - chunk.row_begin) * part.columns;
-      reader.codes(begin - part_begin, end - begin, out);
-      if (!linear.column_order.empty()) reorder(linear.column_order, end - begin, out);
-      if (linear.group_kernel) {
-        const GroupShape own = reader.shape();
-        const int step = own.step / shape.step, shift = shape.zero_points ? 0 : shape.zero - own.zero;
-        if (step != 1 || shift) {
-          for (size_t i = 0; i < (end - begin) * part.columns; i++) out[i] = static_cast<uint8_t>(step * out[i] + shift);
-        }
-        for (size_t row = begin; row < end; row++) {
-          reader.scales(row - part_begin, row_scales);
-          row_zeros.assign(row_scales.size(), static_cast<uint8_t>(own.zero));
-          if (own.zero_points) reader.zeros(row - part_begin, row_zeros);
-          for (size_t g = 0; g < groups; g++) {
-            const size_t at = (row - chunk.row_begin) * groups + g, from = own.group ? g * shape.group / own.group : 0;
-            scales[at] = row_scales[from];
-            if (shape.zero_points) zeros[at] = row_zeros[from];
-          }
-        }
-      }
-      reader.release(begin - part_begin, end - begin);
-    }
-    part_begin += part.rows;
-  }
-  const size_t count = chunk.row_end - chunk.row_begin;
-  uint8_t* packed = chunk.linear->packed.data();
-  if (linear.group_kernel) {
-    linear.group_kernel->pack(shape, codes.data(), scales.data(), zeros.data(), chunk.row_begin, count, packed);
-  } else {
-    model_->kernel_->pack(codes.data(), chunk.row_begin, count, linear.rows, linear.columns, packed);
-    if (linear.column_kernel) {
-      columns::pack(codes.data(), chunk.row_begin, count, linear.rows, linear.columns, chunk.linear->by_column.data());
-    }
-  }
-}
-
-void ModelLoader::pack_all() {
-  std::atomic<size_t> done{0};
-  const size_t report_every = std::max<size_t>(1, chunks_.size() / 50);
-  std::vector<AlignedBuffer<uint8_t>> free_buffers;
-  std::mutex mutex;
-  in_parallel(chunks_.size(), [&](size_t i) {
-    if (control_.cancelled) throw Error(kAborted, "Loading was aborted.");
-    AlignedBuffer<uint8_t> codes;
-    {
-      std::lock_guard<std::mutex> lock(mutex);
-      if (!free_buffers.empty()) {
-        codes = std::move(free_buffers.back());
-        free_buffers.pop_back();
-      }
-    }
-    if (!codes.size()) codes = AlignedBuffer<uint8_t>(widest_);
-    pack(chunks_[i], codes);
-    {
-      std::lock_guard<std::mutex> lock(mutex);
-      free_buffers.push_back(std::move(codes));
-    }
-    const size_t count = done.fetch_add(1) + 1;
-    if (control_.on_progress && (count % report_every == 0 || count == chunks_.size())) {
-      control_.on_progress(static_cast<double>(count) / static_cast<double>(chunks_.size()));
-    }
-  });
-}
-
-// Reserves the head in two bits a weight (head_sketch.h), where it is large enough to be worth it.
-void ModelLoader::plan_sketch() {
-  const DenseMatrix& w = model_->head_;
-  HeadSketch& sketch = model_->head_sketch_;
-  const TernaryKernel* kernel = four_level_kernel(*model_->kernel_);
-  if (!kernel || control_.head == HeadMode::kFull || (control_.head == HeadMode::kAuto && !w.large())) return;
-  sketch.kernel = kernel;
-  sketch.rows = w.rows;
-  sketch.columns = w.columns;
-  sketch.prefetch = control_.prefetch;
-  model_->weights_.reserve(sketch.first.packed, kernel->packed_bytes(w.rows, w.columns));
-  if (kernel->gemv_rows) model_->weights_.reserve(sketch.second.packed, kernel->packed_bytes(w.rows, w.columns));
-}
-
-void ModelLoader::sketch_head() {
-  const DenseMatrix& w = model_->head_;
-  HeadSketch& sketch = model_->head_sketch_;
-  const TernaryKernel* kernel = sketch.kernel;
-  if (!kernel) return;
-  const size_t rows = w.rows, columns = w.columns;
-  constexpr size_t kRows = 512, kSampled = 16;  // rows a step; one row in 16 tells the columns' errors
-  std::vector<SketchPlane*> planes = {&sketch.first};
-  if (sketch.second.packed.bytes()) planes.push_back(&sketch.second);
-  std::vector<std::vector<double>> column_errors(planes.size(), std::vector<double>(columns));
-  for (auto* plane : planes) {
-    plane->scales.resize(round_up(rows, kRowTile));
-    plane->errors.resize(round_up(rows, kRowTile));
-    plane->column_weights.resize(columns, 1.0f);
-  }
-  std::mutex mutex;
-  in_parallel((rows + kRows - 1) / kRows, [&](size_t step) {
-    if (control_.cancelled) throw Error(kAborted, "Loading was aborted.");
-    const size_t begin = step * kRows, count = std::min(kRows, rows - begin);
-    // Straight from the system and back to it: on the heap of each thread they would stay resident.
-    std::vector<AlignedBuffer<uint8_t>> codes(planes.size());
-    for (auto& buffer : codes) buffer = AlignedBuffer<uint8_t>(kRows * columns);
-    std::vector<std::vector<float>> errors(planes.size(), std::vector<float>(round_up(columns, 16), 0.0f));
-    std::vector<float> row(round_up(columns, 16));
-    for (size_t i = 0; i < count; i++) {
-      const size_t r = begin + i;
-      model_->ops_->dense_row(w.type, w.data, columns, r, 1.0f, row.data());
-      for (size_t p = 0; p < planes.size(); p++) {
-        uint8_t* c = codes[p].data() + i * columns;
-        const float scale = model_->ops_->sketch_row(row.data(), columns, c, &planes[p]->errors[r],
-                                                     r % kSampled ? nullptr : errors[p].data());
-        planes[p]->scales[r] = scale;
-        if (p + 1 == planes.size()) break;
-        for (size_t k = 0; k < columns; k++) row[k] -= scale * static_cast<float>(2 * c[k] - 3);
-      }
-    }
-    for (size_t p = 0; p < planes.size(); p++) {
-      kernel->pack(codes[p].data(), begin, count, rows, columns, planes[p]->packed.data());
-    }
-    w.release(begin, begin + count);
-    std::lock_guard<std::mutex> lock(mutex);
-    for (size_t p = 0; p < planes.size(); p++) {
-      for (size_t k = 0; k < columns; k++) column_errors[p][k] += errors[p][k];
-    }
-  });
-  for (size_t p = 0; p < planes.size(); p++) {
-    double total = 0;
-    for (double e : column_errors[p]) total += e;
-    for (size_t k = 0; k < columns && total > 0; k++) {
-      planes[p]->column_weights[k] = static_cast<float>(column_errors[p][k] * static_cast<double>(columns) / total);
-    }
-  }
 }
 
 // Calls work(0) .. work(count - 1) from `threads` threads; the first error stops the rest and is thrown.

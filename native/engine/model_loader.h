@@ -21,15 +21,26 @@ class ModelLoader {
   };
 
   void read();
+  void scan();
+  void describe();
+  void forget_plan();
   void measure_scales();
   void find_groups();
   // Of columns, where groups aren't runs of them; all parts must share it.
   std::vector<uint32_t> column_order(const std::vector<TensorRef>& parts) const;
   void plan(Linear& linear, std::vector<TensorRef> parts, bool by_column = false);
   const GroupKernel& group_kernel(const GroupShape& shape, const TensorRef& tensor);
-  void pack_all();
+  void pack_chunks(size_t first, size_t last);
+  void pack_into_file();
+  void make_cache_key();
+  // The packed file of this model, its words taken over; null: there is none of use.
+  std::unique_ptr<PackedFile> find_packed();
+  // Fills the planned matrices and the sketch from it. False where a piece isn't what was stored.
+  bool restore(std::unique_ptr<PackedFile> file);
   void plan_sketch();
   void sketch_head();
+  // Of which kernels, shapes and sizes the plan consists.
+  uint64_t plan_fingerprint() const;
   void in_parallel(size_t count, const std::function<void(size_t)>& work) const;
   void pack(const Chunk& chunk, AlignedBuffer<uint8_t>& codes) const;
   std::vector<float> read_vector(const TensorRef& tensor) const;
@@ -41,6 +52,8 @@ class ModelLoader {
   std::shared_ptr<Model> model_;
   std::vector<std::unique_ptr<std::vector<TensorRef>>> parts_;
   std::vector<Chunk> chunks_;
+  uint64_t packed_plan_ = 0;  // the fingerprint in the packed file
+  std::atomic<size_t> packed_chunks_{0};
   size_t widest_ = 0;  // most codes in a chunk
   KernelSelection selection_{};
 };

@@ -13,12 +13,14 @@
 
 namespace bitnet {
 
-// A part of a region: 64-byte aligned, owned by the region.
+// A part of a region: 64-byte aligned, in the region's memory or in a mapped file.
 class WeightView {
  public:
   uint8_t* data() { return data_; }
   const uint8_t* data() const { return data_; }
   size_t bytes() const { return bytes_; }
+  // Shows memory that is not the region's and outlives the view.
+  void map(const uint8_t* data) { data_ = const_cast<uint8_t*>(data); }
 
  private:
   friend class WeightRegion;
@@ -28,30 +30,44 @@ class WeightView {
 
 class WeightRegion {
  public:
-  // Gives `view` its place behind the views before it; its data is there after allocate(). The view must not move until then.
-  void reserve(WeightView& view, size_t bytes) {
+  // Gives `view` its place behind the views before it; its data is there after allocate(). The view must not move.
+  // `hot`: the last to be left out.
+  void reserve(WeightView& view, size_t bytes, bool hot = false) {
     view.bytes_ = bytes;
-    planned_.push_back(&view);
+    views_.push_back(&view);
+    hot_.push_back(hot);
   }
 
-  // Called once, when everything is reserved. Throws Error(kOutOfMemory).
-  void allocate() {
+  // Called once, when everything is reserved. Of more than `most` bytes the views that come last stay without data, to be
+  // mapped. Throws Error(kOutOfMemory).
+  void allocate(size_t most = SIZE_MAX) {
+    std::vector<bool> kept(views_.size());
     size_t total = 0;
-    for (const WeightView* view : planned_) total += padded(view->bytes_);
+    for (const bool hot : {true, false}) {
+      for (size_t i = 0; i < views_.size(); i++) {
+        const size_t bytes = padded(views_[i]->bytes_);
+        if (hot_[i] != hot || bytes > most - total) continue;
+        kept[i] = true;
+        total += bytes;
+      }
+    }
     memory_ = AlignedBuffer<uint8_t>(total);
     size_t offset = 0;
-    for (WeightView* view : planned_) {
-      view->data_ = memory_.data() + offset;
-      offset += padded(view->bytes_);
+    for (size_t i = 0; i < views_.size(); i++) {
+      views_[i]->data_ = kept[i] ? memory_.data() + offset : nullptr;
+      if (kept[i]) offset += padded(views_[i]->bytes_);
     }
-    planned_.clear();
   }
+
+  // In the order in which they were reserved.
+  const std::vector<WeightView*>& views() const { return views_; }
 
  private:
   static size_t padded(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
   AlignedBuffer<uint8_t> memory_;
-  std::vector<WeightView*> planned_;
+  std::vector<WeightView*> views_;
+  std::vector<bool> hot_;
 };
 
 }  // namespace bitnet

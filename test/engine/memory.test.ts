@@ -1,6 +1,7 @@
 /** What the copies that speed up decoding take, and that a memory limit gives them up before anything else. */
 import { shortcutBytes } from "../../lib/architectures";
-import { planContext, resolveModelOptions } from "../../lib/engine/options";
+import { resolveModelOptions } from "../../lib/engine/options";
+import { planContext } from "../../lib/engine/plan";
 import type { ModelSpec, TensorRef } from "../../types/addon";
 
 const tensor = (format: string, rows: number, columns: number, byteLength = 0): TensorRef => ({

@@ -1,0 +1,110 @@
+import { createHash } from "node:crypto";
+import { stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { LoadOptions, ModelSpec, NativeModel, NativeTask } from "../../types/addon";
+import { makeRoom, packedFolder, packedPath, touchPacked } from "../files/packed_folder";
+import { memorySize } from "./memory";
+
+/** See `ModelOptions.packedCache`. */
+export type PackedCacheOption = boolean | string;
+
+/** Most bytes of all packed weights in a folder, unless BITNET_PACKED_CACHE_SIZE says otherwise. */
+const DEFAULT_LIMIT = 20 * 2 ** 30;
+
+/** After loading, writing waits this long, so that it does not slow down the first text. */
+const WRITE_AFTER_MS = 3000;
+
+/**
+ * The folder that an option or the environment names; undefined: nothing is kept. Without either, nothing is, unless
+ * `needed`: unasked, nobody finds as many bytes as the model has on the disk a second time.
+ */
+export function packedCacheFolder(option: PackedCacheOption | undefined, needed: boolean): string | undefined {
+  const variable = process.env.BITNET_PACKED_CACHE ?? "";
+  const wanted = option ?? (variable === "0" ? false : variable === "" ? needed : variable === "1" ? true : variable);
+  if (wanted === false) return undefined;
+  return wanted === true ? packedFolder() : wanted;
+}
+
+/** What a model's packed weights depend on, as far as TypeScript knows; the native side adds the layouts. */
+export async function packedCache(
+  spec: ModelSpec,
+  packing: Pick<LoadOptions, "kernel" | "sparsity" | "head">,
+  where: { folder: string | undefined; version: string; bytes: number; mapped: boolean; residentBytes: number },
+): Promise<LoadOptions["cache"]> {
+  const { folder, version, bytes, mapped, residentBytes } = where;
+  if (folder === undefined) return undefined;
+  const { files, ...shape } = spec;
+  try {
+    const sizes = await Promise.all(
+      files.map(async (file) => {
+        const { size, mtimeNs } = await stat(file, { bigint: true });
+        return [size.toString(), mtimeNs.toString()];
+      }),
+    );
+    const path = packedPath(folder, hash([files, packing]).slice(0, 32));
+    const key = `node-bitnet ${version} model ${hash([shape, sizes, packing])}`;
+    const problem = mapped ? await makeRoom(folder, path, bytes, packedLimit()) : undefined;
+    if (problem !== undefined) warn(`Packed weights are not kept: ${problem}.`);
+    return { path, key, mapped, residentBytes };
+  } catch (error) {
+    warn(`Packed weights are not kept: ${error instanceof Error ? error.message : String(error)}`);
+    return undefined;
+  }
+}
+
+/** Writes a model's packed weights once it has been loaded for a while, or when it is closed before. */
+export class PackedCacheKeeper {
+  private readonly timer: NodeJS.Timeout;
+  private writing: Promise<void> | undefined;
+  private task: NativeTask<void> | undefined;
+
+  constructor(
+    private readonly native: Pick<NativeModel, "writeCache" | "packedBytes">,
+    private readonly path: string,
+  ) {
+    this.timer = setTimeout(() => void this.write(), WRITE_AFTER_MS);
+    this.timer.unref();
+  }
+
+  /** Resolves when the file is written, or could not be, which is told in a warning. */
+  write(): Promise<void> {
+    clearTimeout(this.timer);
+    this.writing ??= this.start();
+    return this.writing;
+  }
+
+  private async start(): Promise<void> {
+    try {
+      const problem = await makeRoom(dirname(this.path), this.path, this.native.packedBytes, packedLimit());
+      if (problem !== undefined) {
+        warn(`Packed weights are not kept: ${problem}.`);
+        return;
+      }
+      this.task = this.native.writeCache();
+      await this.task.promise;
+    } catch (error) {
+      warn(`Packed weights are not kept: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+}
+
+/** Keeps a file that was used from being the first to go, or has it written. */
+export function keepPacked(native: NativeModel, cache: LoadOptions["cache"]): PackedCacheKeeper | undefined {
+  if (!cache) return undefined;
+  if (!native.fromCache) return new PackedCacheKeeper(native, cache.path);
+  void touchPacked(cache.path);
+  return undefined;
+}
+
+function packedLimit(): number {
+  const { BITNET_PACKED_CACHE_SIZE: size = "" } = process.env;
+  return size === "" ? DEFAULT_LIMIT : memorySize("BITNET_PACKED_CACHE_SIZE", size);
+}
+
+function hash(value: unknown): string {
+  return createHash("sha256").update(JSON.stringify(value)).digest("hex");
+}
+
+function warn(message: string): void {
+  process.emitWarning(message, { code: "BITNET_PACKED_CACHE" });
+}
