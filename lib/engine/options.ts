@@ -48,7 +48,7 @@ export interface ModelOptions {
   head?: "auto" | "full";
   /**
    * Where weights in the kernel's layout are kept for the next load, which then takes a fraction of the time: true for the
-   * user's cache folder, a path for another folder, false for nowhere; see docs/models.md. Default: what the environment
+   * user's cache folder, a path for another folder, false for nowhere; see docs/model-files.md. Default: what the environment
    * variable BITNET_PACKED_CACHE says ("1", "0" or a folder), else only where `memoryLimit` needs it.
    */
   packedCache?: boolean | string;
