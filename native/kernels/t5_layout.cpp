@@ -1,17 +1,11 @@
 #include "kernels/t5_layout.h"
 
-#include "kernels/row_group_pack.h"
-
 namespace bitnet::t5 {
 
-static_assert(kGroupRows == kRowGroupRows && kBlockBytes == kRowGroupBlockBytes);
-
-size_t packed_bytes(size_t rows, size_t columns) {
-  return round_up(rows, kRowTile) / kGroupRows * group_bytes(columns);
-}
+size_t packed_bytes(size_t rows, size_t columns) { return packed_rows_bytes<Layout>(rows, columns); }
 
 void pack(const uint8_t* codes, size_t row_begin, size_t count, size_t rows, size_t columns, uint8_t* packed) {
-  pack_row_groups<kBlockColumns>(codes, row_begin, count, rows, columns, packed, [](const uint8_t* c, size_t j) {
+  pack_rows<Layout>(codes, row_begin, count, rows, columns, packed, [](const uint8_t* c, size_t j) {
     return static_cast<uint8_t>(c[j] + 3 * c[64 + j] + 9 * c[128 + j] + 28 * c[192 + j] + 84 * c[256 + j]);
   });
 }

@@ -10,11 +10,13 @@ namespace bitnet {
 namespace {
 
 struct I2sTiles {
-  static constexpr size_t kBlockColumns = i2s::kBlockColumns;
+  using Layout = i2s::Layout;
+  static constexpr const TernaryKernel& kVector = kAvx512VnniI2s;
 
-  static BITNET_INLINE void unpack16(const uint8_t* block, size_t group_bytes, size_t ahead, uint8_t* tiles, size_t step) {
+  static BITNET_INLINE void unpack16(const uint8_t* block, size_t row_bytes, const uint8_t* next, uint8_t* tiles,
+                                     size_t step) {
     Zmm v[16];
-    load_block16(block, group_bytes, ahead, v);
+    load_block16(block, row_bytes, next, v);
     const Zmm low = _mm512_set1_epi8(3);
     unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
       unroll<16>([&](auto i) BITNET_INLINE_LAMBDA {
@@ -24,28 +26,12 @@ struct I2sTiles {
   }
 };
 
-void gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end,
-          void* scratch) {
-  if (x.count < kFewestTileTokens) return kAvx512VnniI2s.gemm(w, x, y, ldy, row_begin, row_end, scratch);
-  tile_gemm<I2sTiles>(w, i2s::blocks(w.columns) * i2s::kBlockColumns, i2s::group_bytes(w.columns), x, y, ldy, row_begin,
-                      row_end, scratch);
-}
-
-void gemv_rows(const PackedMatrix& w, const Activations& x, const int32_t* rows, size_t count, int32_t* y) {
-  kAvx512VnniI2s.gemv_rows(w, x, rows, count, y);
-}
-
-size_t scratch_bytes(size_t columns) {
-  const size_t few = kAvx512VnniI2s.scratch_bytes(columns);
-  return few > kTileScratchBytes ? few : kTileScratchBytes;
-}
-
 }  // namespace
 
 extern const TernaryKernel kAmxI2s = {
     "amx-int8-i2s", "i2s", "amx-int8",
     "2-bit codes; batches as tiles of 16 x 16 x 64 on the matrix unit, single tokens as avx512-vnni-i2s.",
-    kAmxLevel, i2s::packed_bytes, i2s::pack, scratch_bytes, gemm, nullptr, nullptr, true, gemv_rows, kPanelRows,
+    kAmxLevel, i2s::packed_bytes, i2s::pack, amx_scratch_bytes<I2sTiles>, amx_gemm<I2sTiles>, nullptr, nullptr, true, amx_gemv_rows<I2sTiles>, kPanelRows,
 };
 
 }  // namespace bitnet

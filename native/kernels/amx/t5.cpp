@@ -12,11 +12,13 @@ namespace bitnet {
 namespace {
 
 struct T5Tiles {
-  static constexpr size_t kBlockColumns = t5::kBlockColumns;
+  using Layout = t5::Layout;
+  static constexpr const TernaryKernel& kVector = kAvx512VbmiT5;
 
-  static BITNET_INLINE void unpack16(const uint8_t* block, size_t group_bytes, size_t ahead, uint8_t* tiles, size_t step) {
+  static BITNET_INLINE void unpack16(const uint8_t* block, size_t row_bytes, const uint8_t* next, uint8_t* tiles,
+                                     size_t step) {
     Zmm v[16];
-    load_block16(block, group_bytes, ahead, v);
+    load_block16(block, row_bytes, next, v);
     const T5Decoder decoder;
     unroll<16>([&](auto i) BITNET_INLINE_LAMBDA {
       Zmm t[5];
@@ -27,28 +29,12 @@ struct T5Tiles {
   }
 };
 
-void gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end,
-          void* scratch) {
-  if (x.count < kFewestTileTokens) return kAvx512VbmiT5.gemm(w, x, y, ldy, row_begin, row_end, scratch);
-  tile_gemm<T5Tiles>(w, t5::blocks(w.columns) * t5::kBlockColumns, t5::group_bytes(w.columns), x, y, ldy, row_begin,
-                     row_end, scratch);
-}
-
-void gemv_rows(const PackedMatrix& w, const Activations& x, const int32_t* rows, size_t count, int32_t* y) {
-  kAvx512VbmiT5.gemv_rows(w, x, rows, count, y);
-}
-
-size_t scratch_bytes(size_t columns) {
-  const size_t few = kAvx512VbmiT5.scratch_bytes(columns);
-  return few > kTileScratchBytes ? few : kTileScratchBytes;
-}
-
 }  // namespace
 
 extern const TernaryKernel kAmxT5 = {
     "amx-int8-t5", "t5", "amx-int8",
     "Five weights a byte (1.6 bits); batches as tiles on the matrix unit, single tokens as avx512-vbmi-t5.",
-    kAmxLevel, t5::packed_bytes, t5::pack, scratch_bytes, gemm, nullptr, nullptr, false, gemv_rows, kPanelRows,
+    kAmxLevel, t5::packed_bytes, t5::pack, amx_scratch_bytes<T5Tiles>, amx_gemm<T5Tiles>, nullptr, nullptr, false, amx_gemv_rows<T5Tiles>, kPanelRows,
 };
 
 }  // namespace bitnet

@@ -1,18 +1,20 @@
-// A batched product on tile registers, written once and instantiated per layout.
+// A batched product on tile registers, written once and instantiated per family.
 //
 // A panel of kPanelRows x kPanelColumns codes is unpacked into L2 (320 KiB) in the order that tiles want, and all tokens
 // run over it, 32 at a time: their activations then come from L2 once and from L1 or L2 for the panel's other rows. Wide
 // panels matter where the activations of a batch exceed L2: they are read once per panel.
 //
-// Layout provides:
-//   kBlockColumns                    columns of a 64-byte block
-//   unpack16(block, group_bytes, tiles, step)
-//                                    a block of 16 rows (four groups, group_bytes apart) to its tiles, `step` bytes apart
+// Family provides:
+//   Layout                                       i2s::Layout or t5::Layout
+//   kVector                                      the kernel of the same layout for small batches
+//   unpack16(block, row_bytes, next, tiles, step) a block each of 16 rows to its tiles, `step` bytes apart, while the 16
+//                                                blocks at `next` are fetched
 #pragma once
 
 #include "kernels/amx/tiles.h"
 #include "kernels/avx512/zmm.h"
 #include "kernels/kernel.h"
+#include "kernels/row_layout.h"
 
 namespace bitnet {
 namespace {
@@ -54,30 +56,28 @@ BITNET_INLINE void transpose_dwords(Zmm v[16]) {
   });
 }
 
-// The blocks at `block` of 16 rows that lie in groups of four (i2s_layout.h, t5_layout.h), transposed.
-BITNET_INLINE void load_block16(const uint8_t* block, size_t group_bytes, size_t ahead, Zmm v[16]) {
-  unroll<4>([&](auto g) BITNET_INLINE_LAMBDA {
-    unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-      const uint8_t* p = block + g * group_bytes + 64 * r;
-      v[4 * g + r] = load(p);
-      prefetch(p + ahead);
-    });
+// A block each of 16 rows, transposed. `next`: the first of 16 blocks to fetch meanwhile.
+BITNET_INLINE void load_block16(const uint8_t* block, size_t row_bytes, const uint8_t* next, Zmm v[16]) {
+  unroll<16>([&](auto r) BITNET_INLINE_LAMBDA {
+    prefetch(next + r * row_bytes);
+    v[r] = load(block + r * row_bytes);
   });
   transpose_dwords(v);
 }
 
 // `rows` (a multiple of 16) of the matrix from `row` on, `columns` (whole blocks) from `column` on, to tiles: 32 rows
 // after another, within them step by step of 64 columns, a tile or two each.
-template <class Layout>
-BITNET_INLINE void unpack_tiles(const PackedMatrix& w, size_t group_bytes, size_t row, size_t rows, size_t column,
-                                size_t columns, uint8_t* tiles) {
-  const size_t first = column / Layout::kBlockColumns, blocks = columns / Layout::kBlockColumns;
+template <class Family>
+BITNET_INLINE void unpack_tiles(const PackedMatrix& w, size_t row, size_t rows, size_t column, size_t columns,
+                                uint8_t* tiles) {
+  using Layout = typename Family::Layout;
+  const size_t row_bytes = Layout::row_bytes(w.columns), blocks = columns / Layout::kBlockColumns;
   for (size_t r = 0; r < rows; r += 16) {
     const size_t step = rows - r / kTileRows * kTileRows >= kTileRows ? 2 * kTileBytes : kTileBytes;
     uint8_t* out = tiles + r / kTileRows * kTileRows * columns + r % kTileRows / 16 * kTileBytes;
-    const uint8_t* block = w.data + (row + r) / 4 * group_bytes + first * 256;
-    for (size_t b = 0; b < blocks; b++, block += 256, out += Layout::kBlockColumns / 64 * step) {
-      Layout::unpack16(block, group_bytes, w.prefetch, out, step);
+    const uint8_t* block = w.data + (row + r) * row_bytes + column / Layout::kBlockColumns * kBlockBytes;
+    for (size_t b = 0; b < blocks; b++, block += kBlockBytes, out += Layout::kBlockColumns / 64 * step) {
+      Family::unpack16(block, row_bytes, block + 16 * row_bytes, out, step);
     }
   }
 }
@@ -96,57 +96,61 @@ BITNET_INLINE void tile_rows(const int8_t* x, size_t stride, const uint8_t* tile
 
 // One batch of up to 32 tokens: each code is used once, so a block's tiles go no further than L1, and the sums of all
 // columns stay in the tile registers.
-template <class Layout, bool TwoTokens, bool TwoRows>
-BITNET_INLINE void tile_stream(const uint8_t* block, size_t blocks, size_t group_bytes, size_t ahead, const int8_t* x,
-                               size_t stride, const int32_t* start, int32_t* y, size_t ldy) {
-  constexpr size_t kStep = TwoRows ? 2 * kTileBytes : kTileBytes;
-  alignas(64) uint8_t tiles[2][Layout::kBlockColumns / 64 * kStep];  // two, so that a block need not wait for the last one's reads
+template <class Family, bool TwoTokens, bool TwoRows>
+BITNET_INLINE void tile_stream(const uint8_t* row, size_t blocks, size_t row_bytes, const int8_t* x, size_t stride,
+                               const int32_t* start, int32_t* y, size_t ldy) {
+  constexpr size_t kColumns = Family::Layout::kBlockColumns, kRows = TwoRows ? 32 : 16, kStep = kRows / 16 * kTileBytes;
+  // Blocks fetched ahead: 4 KiB. Past a row's end they are those of the rows that come next.
+  constexpr size_t kAhead = 64 / kRows;
+  alignas(64) uint8_t tiles[2][kColumns / 64 * kStep];  // two, so that a block need not wait for the last one's reads
   const TileTarget c{start, 16, 0, y, ldy};
   load_sums<TwoTokens, TwoRows>(c);
-  for (size_t b = 0; b < blocks; b++, block += 256, x += Layout::kBlockColumns) {
+  for (size_t b = 0; b < blocks; b++, x += kColumns) {
     uint8_t* out = tiles[b % 2];
-    Layout::unpack16(block, group_bytes, ahead, out, kStep);
-    if constexpr (TwoRows) Layout::unpack16(block + 4 * group_bytes, group_bytes, ahead, out + kTileBytes, kStep);
+    const uint8_t* block = row + b * kBlockBytes;
+    const uint8_t* next = block + kAhead * kBlockBytes + (b + kAhead < blocks ? 0 : (kRows - 1) * row_bytes);
+    Family::unpack16(block, row_bytes, next, out, kStep);
+    if constexpr (TwoRows) {
+      Family::unpack16(block + 16 * row_bytes, row_bytes, next + 16 * row_bytes, out + kTileBytes, kStep);
+    }
     settle_memory();
-    multiply_tiles<TwoTokens, TwoRows>(x, stride, out, Layout::kBlockColumns / 64);
+    multiply_tiles<TwoTokens, TwoRows>(x, stride, out, kColumns / 64);
   }
   store_sums<TwoTokens, TwoRows>(c);
 }
 
-template <class Layout, bool TwoTokens>
-BITNET_INLINE void tile_gemm_few(const PackedMatrix& w, size_t blocks, size_t group_bytes, const Activations& x, int32_t* y,
-                                 size_t ldy, size_t row_begin, size_t row_end) {
+template <class Family, bool TwoTokens>
+BITNET_INLINE void tile_gemm_few(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin,
+                                 size_t row_end) {
+  const size_t blocks = Family::Layout::blocks(w.columns), row_bytes = Family::Layout::row_bytes(w.columns);
   alignas(64) int32_t start[kTileTokens * 16];
   for (size_t i = 0; i < x.count; i++) _mm512_store_si512(start + 16 * i, _mm512_set1_epi32(-x.sums[i]));
   configure_tiles(smaller(x.count, 16), x.count > 16 ? x.count - 16 : 16);
   settle_memory();
   size_t row = row_begin;
   for (; row + kTileRows <= row_end; row += kTileRows) {
-    tile_stream<Layout, TwoTokens, true>(w.data + row / 4 * group_bytes, blocks, group_bytes, w.prefetch, x.values, x.stride,
-                                         start, y + row, ldy);
+    tile_stream<Family, TwoTokens, true>(w.data + row * row_bytes, blocks, row_bytes, x.values, x.stride, start, y + row, ldy);
   }
   if (row < row_end) {
-    tile_stream<Layout, TwoTokens, false>(w.data + row / 4 * group_bytes, blocks, group_bytes, w.prefetch, x.values, x.stride,
-                                          start, y + row, ldy);
+    tile_stream<Family, TwoTokens, false>(w.data + row * row_bytes, blocks, row_bytes, x.values, x.stride, start, y + row, ldy);
   }
   _tile_release();
 }
 
-// TernaryKernel::gemm for batches. `padded` is the number of columns that the layout stores.
-template <class Layout>
-BITNET_INLINE void tile_gemm(const PackedMatrix& w, size_t padded, size_t group_bytes, const Activations& x, int32_t* y,
-                             size_t ldy, size_t row_begin, size_t row_end, void* scratch) {
+template <class Family>
+BITNET_INLINE void tile_gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin,
+                             size_t row_end, void* scratch) {
   auto* tiles = static_cast<uint8_t*>(scratch);
   row_end = round_up(row_end, kRowTile);
-  const size_t blocks = padded / Layout::kBlockColumns;
-  if (x.count <= 16) return tile_gemm_few<Layout, false>(w, blocks, group_bytes, x, y, ldy, row_begin, row_end);
-  if (x.count <= kTileTokens) return tile_gemm_few<Layout, true>(w, blocks, group_bytes, x, y, ldy, row_begin, row_end);
+  if (x.count <= 16) return tile_gemm_few<Family, false>(w, x, y, ldy, row_begin, row_end);
+  if (x.count <= kTileTokens) return tile_gemm_few<Family, true>(w, x, y, ldy, row_begin, row_end);
+  const size_t padded = Family::Layout::blocks(w.columns) * Family::Layout::kBlockColumns;
   const size_t whole = x.count / kTileTokens * kTileTokens, rest = x.count - whole;
   for (size_t row = row_begin; row < row_end; row += kPanelRows) {
     const size_t rows = smaller(kPanelRows, row_end - row);
     for (size_t k = 0; k < padded; k += kPanelColumns) {
       const size_t columns = smaller(kPanelColumns, padded - k);
-      unpack_tiles<Layout>(w, group_bytes, row, rows, k, columns, tiles);
+      unpack_tiles<Family>(w, row, rows, k, columns, tiles);
       // Codes are w + 1: the sums start from minus the activations' sums. Further panels go on from what is in y.
       alignas(64) int32_t start[kTileTokens * 16];
       auto run = [&](size_t t, size_t tokens) BITNET_INLINE_LAMBDA {
@@ -173,6 +177,25 @@ BITNET_INLINE void tile_gemm(const PackedMatrix& w, size_t padded, size_t group_
     }
   }
   _tile_release();
+}
+
+// ---- The members of a TernaryKernel. Family::kVector is the AVX-512 kernel of the same layout.
+template <class Family>
+void amx_gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end,
+              void* scratch) {
+  if (x.count < kFewestTileTokens) return Family::kVector.gemm(w, x, y, ldy, row_begin, row_end, scratch);
+  tile_gemm<Family>(w, x, y, ldy, row_begin, row_end, scratch);
+}
+
+template <class Family>
+void amx_gemv_rows(const PackedMatrix& w, const Activations& x, const int32_t* rows, size_t count, int32_t* y) {
+  Family::kVector.gemv_rows(w, x, rows, count, y);
+}
+
+template <class Family>
+size_t amx_scratch_bytes(size_t columns) {
+  const size_t few = Family::kVector.scratch_bytes(columns);
+  return few > kTileScratchBytes ? few : kTileScratchBytes;
 }
 
 }  // namespace

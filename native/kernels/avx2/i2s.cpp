@@ -7,27 +7,25 @@
 // in one accumulator, 1 and 3 (factor 4) in another, widened to int32 every two blocks: 2 * 2 * 2 * 3072 = 24576.
 // GEMM: bytes, then the tile of byte_tile.h.
 #include "kernels/avx2/byte_tile.h"
-#include "kernels/i2s_gemm.inl"
+#include "kernels/i2s_layout.h"
 #include "kernels/registry.h"
-#include "kernels/row_group.h"
+#include "kernels/row_gemm.inl"
 
 namespace bitnet {
 namespace {
 
 struct Avx2 {
+  using Layout = i2s::Layout;
   using Tile = MaddubsByteTile;
-  static constexpr int kTokens = Tile::kTokens;
-
-  static constexpr bool kRowLists = true;
+  static constexpr int kPackedTokens = Tile::kTokens;
 
   template <class Rows>
-  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t fours,
-                                 Rows&& rows) {
-    const size_t blocks = i2s::blocks(w.columns);
+  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, const Rows& rows, int32_t* y) {
+    const size_t blocks = Layout::blocks(w.columns);
     constexpr size_t kFlushBlocks = 2;
     const Ymm low = _mm256_set1_epi8(0x03), high = _mm256_set1_epi8(0x0c);
-    for (size_t i = 0; i < fours; i++) {
-      const RowGroup g = rows(i);
+    for (size_t i = 0; i < rows.fours(); i++) {
+      const FourRows four = rows.at(i);
       Ymm total[4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[r] = _mm256_setzero_si256(); });
       for (size_t b0 = 0; b0 < blocks; b0 += kFlushBlocks) {
@@ -37,9 +35,9 @@ struct Avx2 {
         for (size_t b = b0; b < b1; b++) {
           const int8_t* xb = x + b * 256;
           unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-            prefetch(g.next[r] + b * 256);
+            prefetch(four.next[r] + b * 64);
             unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
-              const Ymm v = load(g.row[r] + b * 256 + 32 * h), s = _mm256_srli_epi16(v, 4);
+              const Ymm v = load(four.row[r] + b * 64 + 32 * h), s = _mm256_srli_epi16(v, 4);
               const Ymm f0 = _mm256_maddubs_epi16(_mm256_and_si256(v, low), load(xb + 32 * h));
               const Ymm f1 = _mm256_maddubs_epi16(_mm256_and_si256(v, high), load(xb + 64 + 32 * h));
               const Ymm f2 = _mm256_maddubs_epi16(_mm256_and_si256(s, low), load(xb + 128 + 32 * h));
@@ -53,13 +51,15 @@ struct Avx2 {
           total[r] = _mm256_add_epi32(total[r], _mm256_add_epi32(widen(ones[r]), _mm256_srai_epi32(widen(fours[r]), 2)));
         });
       }
-      store4(y + 4 * i, sum4(total[0], total[1], total[2], total[3]), sum, true);
+      alignas(16) int32_t s[4];
+      keep4(s, sum4(total[0], total[1], total[2], total[3]), sum);
+      rows.put(i, s, y);
     }
   }
 
   template <int T>
-  static BITNET_INLINE void tile_packed(const uint8_t* group, size_t blocks, const int8_t* x, size_t stride,
-                                        const int32_t* sums, int32_t* y, size_t ldy, size_t ahead) {
+  static BITNET_INLINE void tile_packed(const FourRows& four, size_t blocks, const int8_t* x, size_t stride,
+                                        int32_t sums[T][4]) {
     constexpr size_t kFlushBlocks = 5;  // 5 blocks * 8 steps * 768 = 30720
     Ymm total[T][4];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
@@ -71,13 +71,13 @@ struct Avx2 {
       unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = _mm256_setzero_si256(); });
       });
-      for (size_t b = b0; b < b1; b++, group += 256) {
-        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + ahead); });
+      for (size_t b = b0; b < b1; b++) {
+        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(four.next[r] + 64 * b); });
         unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
           unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
             Ymm w[4];
             unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-              w[r] = field<decltype(f)::value>(load(group + 64 * r + 32 * h));
+              w[r] = field<decltype(f)::value>(load(four.row[r] + 64 * b + 32 * h));
             });
             unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
               const Ymm v = load(x + t * stride + b * 256 + f * 64 + h * 32);
@@ -93,12 +93,14 @@ struct Avx2 {
       });
     }
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      store4(y + t * ldy, sum4(total[t][0], total[t][1], total[t][2], total[t][3]), sums[t], true);
+      keep4(sums[t], sum4(total[t][0], total[t][1], total[t][2], total[t][3]), 0);
     });
   }
 
-  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
-    unpack_group(group, bytes, stride, blocks, ahead);
+  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
+    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
+      unpack_i2s_block(block, out);
+    });
   }
 };
 
@@ -107,8 +109,8 @@ struct Avx2 {
 extern const TernaryKernel kAvx2I2s = {
     "avx2-i2s", "i2s", "avx2",
     "2-bit codes with vpmaddubsw into int16, widened to int32 before it can overflow.",
-    kAvx2Level, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<Avx2>, nullptr, nullptr, true,
-    i2s_gemv_rows<Avx2>,
+    kAvx2Level, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, row_gemm<Avx2>, nullptr, nullptr, true,
+    row_gemv_rows<Avx2>,
 };
 
 }  // namespace bitnet

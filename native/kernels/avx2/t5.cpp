@@ -7,33 +7,36 @@
 #include "kernels/avx2/byte_tile.h"
 #include "kernels/avx2/t5_decode.h"
 #include "kernels/registry.h"
-#include "kernels/t5_gemm.inl"
+#include "kernels/row_gemm.inl"
+#include "kernels/t5_layout.h"
 
 namespace bitnet {
 namespace {
 
 struct Avx2 {
-  static constexpr bool kRowLists = false;
+  using Layout = t5::Layout;
   using Tile = MaddubsByteTile;
+  static constexpr int kPackedTokens = 0;
 
-  static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
+  template <class Rows>
+  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, const Rows& rows, int32_t* y) {
     constexpr size_t kFlushBlocks = 6;
-    const size_t blocks = t5::blocks(w.columns), ahead = w.prefetch;
-    const uint8_t* p = w.data + r0 / 4 * blocks * 256;
-    for (size_t row = r0; row < r1; row += 4) {
+    const size_t blocks = Layout::blocks(w.columns);
+    for (size_t i = 0; i < rows.fours(); i++) {
+      const FourRows four = rows.at(i);
       Ymm total[4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[r] = _mm256_setzero_si256(); });
       for (size_t b0 = 0; b0 < blocks; b0 += kFlushBlocks) {
         const size_t b1 = min_size(blocks, b0 + kFlushBlocks);
         Ymm a[4];
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[r] = _mm256_setzero_si256(); });
-        for (size_t b = b0; b < b1; b++, p += 256) {
-          const int8_t* xb = x + b * t5::kBlockColumns;
+        for (size_t b = b0; b < b1; b++) {
+          const int8_t* xb = x + b * Layout::kBlockColumns;
           unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-            prefetch(p + 64 * r + ahead);
+            prefetch(four.next[r] + b * 64);
             unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
               Ymm t[5];
-              decode_t5(load(p + 64 * r + 32 * h), t);
+              decode_t5(load(four.row[r] + b * 64 + 32 * h), t);
               unroll<5>([&](auto f) BITNET_INLINE_LAMBDA {
                 a[r] = _mm256_add_epi16(a[r], _mm256_maddubs_epi16(t[f], load(xb + 64 * f + 32 * h)));
               });
@@ -42,12 +45,16 @@ struct Avx2 {
         }
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[r] = _mm256_add_epi32(total[r], widen(a[r])); });
       }
-      store4(y + row, sum4(total[0], total[1], total[2], total[3]), sum, true);
+      alignas(16) int32_t s[4];
+      keep4(s, sum4(total[0], total[1], total[2], total[3]), sum);
+      rows.put(i, s, y);
     }
   }
 
-  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
-    unpack_t5(group, bytes, stride, blocks, ahead);
+  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
+    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
+      unpack_t5_block(block, out);
+    });
   }
 };
 
@@ -55,7 +62,8 @@ struct Avx2 {
 
 extern const TernaryKernel kAvx2T5 = {
     "avx2-t5", "t5", "avx2", "Five weights a byte (1.6 bits), decoded by pshufb and multiplied by vpmaddubsw.",
-    kAvx2Level, t5::packed_bytes, t5::pack, byte_gemm_scratch, t5_gemm<Avx2>, nullptr, nullptr,
+    kAvx2Level, t5::packed_bytes, t5::pack, byte_gemm_scratch, row_gemm<Avx2>, nullptr, nullptr, false,
+    row_gemv_rows<Avx2>,
 };
 
 }  // namespace bitnet

@@ -54,20 +54,13 @@ BITNET_INLINE void decode_t5(Ymm v, Ymm t[5]) {
   t[4] = look_up(kT5Ymm.t4, high);
 }
 
-// Four rows' blocks to one byte a code, in natural order.
-BITNET_INLINE void unpack_t5(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
-  for (size_t b = 0; b < blocks; b++, group += 256) {
-    unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-      prefetch(group + 64 * r + ahead);
-      unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
-        Ymm t[5];
-        decode_t5(load(group + 64 * r + 32 * h), t);
-        unroll<5>([&](auto f) BITNET_INLINE_LAMBDA {
-          _mm256_storeu_si256(reinterpret_cast<Ymm*>(bytes + r * stride + b * t5::kBlockColumns + 64 * f + 32 * h), t[f]);
-        });
-      });
-    });
-  }
+// A block to one byte a code, in natural order.
+BITNET_INLINE void unpack_t5_block(const uint8_t* block, uint8_t* out) {
+  unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
+    Ymm t[5];
+    decode_t5(load(block + 32 * h), t);
+    unroll<5>([&](auto f) BITNET_INLINE_LAMBDA { _mm256_storeu_si256(reinterpret_cast<Ymm*>(out + 64 * f + 32 * h), t[f]); });
+  });
 }
 
 }  // namespace

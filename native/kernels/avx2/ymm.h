@@ -29,26 +29,25 @@ BITNET_INLINE void store4(int32_t* y, __m128i sums, int32_t activation_sum, bool
   _mm_storeu_si128(out, _mm_add_epi32(sums, first ? _mm_set1_epi32(-activation_sum) : _mm_loadu_si128(out)));
 }
 
+// Four row sums to s, less the token's activation sum.
+BITNET_INLINE void keep4(int32_t s[4], __m128i sums, int32_t activation_sum) {
+  _mm_store_si128(reinterpret_cast<__m128i*>(s), _mm_sub_epi32(sums, _mm_set1_epi32(activation_sum)));
+}
+
 // Codes of field f (a constant 0..3) of 32 packed bytes, as bytes 0..2.
 template <int F>
 BITNET_INLINE Ymm field(Ymm v) {
   return _mm256_and_si256(F ? _mm256_srli_epi16(v, 2 * F) : v, _mm256_set1_epi8(3));
 }
 
-// Four rows' blocks to one byte a code, in natural order.
-BITNET_INLINE void unpack_group(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
-  for (size_t b = 0; b < blocks; b++, group += 256) {
-    unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-      prefetch(group + 64 * r + ahead);
-      unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
-        const Ymm v = load(group + 64 * r + 32 * h);
-        unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
-          _mm256_storeu_si256(reinterpret_cast<Ymm*>(bytes + r * stride + b * 256 + 64 * f + 32 * h),
-                              field<decltype(f)::value>(v));
-        });
-      });
+// A block of 2-bit codes to one byte a code, in natural order.
+BITNET_INLINE void unpack_i2s_block(const uint8_t* block, uint8_t* out) {
+  unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
+    const Ymm v = load(block + 32 * h);
+    unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
+      _mm256_storeu_si256(reinterpret_cast<Ymm*>(out + 64 * f + 32 * h), field<decltype(f)::value>(v));
     });
-  }
+  });
 }
 
 }  // namespace

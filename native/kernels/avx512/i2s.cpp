@@ -5,9 +5,9 @@
 // four registers. vpdpbusd adds four u8 x s8 products without saturation; the largest field (192 = 64 * 3) is exact.
 // GEMM: bytes, then the tile of zmm.h.
 #include "kernels/avx512/zmm.h"
-#include "kernels/i2s_gemm.inl"
+#include "kernels/i2s_layout.h"
 #include "kernels/registry.h"
-#include "kernels/row_group.h"
+#include "kernels/row_gemm.inl"
 
 namespace bitnet {
 namespace {
@@ -20,19 +20,17 @@ BITNET_INLINE Zmm fold(Zmm f0, Zmm f1, Zmm f2, Zmm f3) {
 }
 
 struct Avx512 {
+  using Layout = i2s::Layout;
   using Tile = ZmmByteTile;
-  static constexpr int kTokens = Tile::kTokens;
-
-  static constexpr bool kRowLists = true;
+  static constexpr int kPackedTokens = Tile::kTokens;
 
   template <class Rows>
-  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t fours,
-                                 Rows&& rows) {
-    const size_t blocks = i2s::blocks(w.columns);
+  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, const Rows& rows, int32_t* y) {
+    const size_t blocks = Layout::blocks(w.columns);
     const Zmm m0 = _mm512_set1_epi8(0x03), m1 = _mm512_set1_epi8(0x0c), m2 = _mm512_set1_epi8(0x30),
               m3 = _mm512_set1_epi8(static_cast<char>(0xc0));
-    for (size_t i = 0; i < fours; i++) {
-      const RowGroup g = rows(i);
+    for (size_t i = 0; i < rows.fours(); i++) {
+      const FourRows four = rows.at(i);
       Zmm a[4][4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
         unroll<4>([&](auto f) BITNET_INLINE_LAMBDA { a[r][f] = _mm512_setzero_si512(); });
@@ -41,39 +39,38 @@ struct Avx512 {
         const Zmm x0 = load(x + b * 256), x1 = load(x + b * 256 + 64), x2 = load(x + b * 256 + 128),
                   x3 = load(x + b * 256 + 192);
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-          Zmm v = load(g.row[r] + b * 256);
+          Zmm v = load(four.row[r] + b * 64);
 #if defined(__GNUC__) && !defined(__clang__)
           __asm__("" : "+v"(v));  // keeps one load instead of four memory operands
 #endif
-          prefetch(g.next[r] + b * 256);
+          prefetch(four.next[r] + b * 64);
           dot(a[r][0], _mm512_and_si512(v, m0), x0);
           dot(a[r][1], _mm512_and_si512(v, m1), x1);
           dot(a[r][2], _mm512_and_si512(v, m2), x2);
           dot(a[r][3], _mm512_and_si512(v, m3), x3);
         });
       }
-      const __m128i s = sum4(fold(a[0][0], a[0][1], a[0][2], a[0][3]), fold(a[1][0], a[1][1], a[1][2], a[1][3]),
-                             fold(a[2][0], a[2][1], a[2][2], a[2][3]), fold(a[3][0], a[3][1], a[3][2], a[3][3]));
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(y + 4 * i), _mm_sub_epi32(s, _mm_set1_epi32(sum)));
+      alignas(16) int32_t s[4];
+      keep4(s, sum4(fold(a[0][0], a[0][1], a[0][2], a[0][3]), fold(a[1][0], a[1][1], a[1][2], a[1][3]),
+                    fold(a[2][0], a[2][1], a[2][2], a[2][3]), fold(a[3][0], a[3][1], a[3][2], a[3][3])), sum);
+      rows.put(i, s, y);
     }
   }
 
   template <int T>
-  static BITNET_INLINE void tile_packed(const uint8_t* group, size_t blocks, const int8_t* x, size_t stride,
-                                        const int32_t* sums, int32_t* y, size_t ldy, size_t ahead) {
+  static BITNET_INLINE void tile_packed(const FourRows& four, size_t blocks, const int8_t* x, size_t stride,
+                                        int32_t sums[T][4]) {
     Zmm a[T][4];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = _mm512_setzero_si512(); });
     });
     const Zmm m = _mm512_set1_epi8(3);
-    for (size_t b = 0; b < blocks; b++, group += 256) {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-        prefetch(group + 64 * r + ahead);
-      });
+    for (size_t b = 0; b < blocks; b++) {
+      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(four.next[r] + 64 * b); });
       unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
         Zmm w[4];
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-          w[r] = _mm512_and_si512(_mm512_srli_epi16(load(group + 64 * r), 2 * f), m);
+          w[r] = _mm512_and_si512(_mm512_srli_epi16(load(four.row[r] + 64 * b), 2 * f), m);
         });
         unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
           const Zmm v = load(x + t * stride + b * 256 + f * 64);
@@ -82,23 +79,18 @@ struct Avx512 {
       });
     }
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      const __m128i s = sum4(a[t][0], a[t][1], a[t][2], a[t][3]);
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(y + t * ldy), _mm_sub_epi32(s, _mm_set1_epi32(sums[t])));
+      keep4(sums[t], sum4(a[t][0], a[t][1], a[t][2], a[t][3]), 0);
     });
   }
 
-  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
+  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
     const Zmm m = _mm512_set1_epi8(3);
-    for (size_t b = 0; b < blocks; b++, group += 256) {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-        const Zmm v = load(group + 64 * r);
-        prefetch(group + 64 * r + ahead);
-        unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
-          _mm512_storeu_si512(bytes + r * stride + b * 256 + 64 * f,
-                              _mm512_and_si512(_mm512_srli_epi16(v, 2 * f), m));
-        });
+    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [&](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
+      const Zmm v = load(block);
+      unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
+        _mm512_storeu_si512(out + 64 * f, _mm512_and_si512(_mm512_srli_epi16(v, 2 * f), m));
       });
-    }
+    });
   }
 };
 
@@ -107,8 +99,8 @@ struct Avx512 {
 extern const TernaryKernel kAvx512VnniI2s = {
     "avx512-vnni-i2s", "i2s", "avx512-vnni",
     "2-bit codes multiplied in place by vpdpbusd on 64-byte registers: one AND and one dot product per 64 weights.",
-    kAvx512Level, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<Avx512>, nullptr, nullptr, true,
-    i2s_gemv_rows<Avx512>,
+    kAvx512Level, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, row_gemm<Avx512>, nullptr, nullptr, true,
+    row_gemv_rows<Avx512>,
 };
 
 }  // namespace bitnet

@@ -6,33 +6,32 @@
 #include "kernels/avx512/t5_decode.h"
 
 #include "kernels/registry.h"
-#include "kernels/row_group.h"
-#include "kernels/t5_gemm.inl"
+#include "kernels/row_gemm.inl"
+#include "kernels/t5_layout.h"
 
 namespace bitnet {
 namespace {
 
 struct Avx512 {
+  using Layout = t5::Layout;
   using Tile = ZmmByteTile;
-
-  static constexpr bool kRowLists = true;
+  static constexpr int kPackedTokens = 0;
 
   template <class Rows>
-  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t fours,
-                                 Rows&& rows) {
-    const size_t blocks = t5::blocks(w.columns);
+  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, const Rows& rows, int32_t* y) {
+    const size_t blocks = Layout::blocks(w.columns);
     const T5Decoder decoder;
-    for (size_t i = 0; i < fours; i++) {
-      const RowGroup g = rows(i);
+    for (size_t i = 0; i < rows.fours(); i++) {
+      const FourRows four = rows.at(i);
       Zmm ones[4], sixtyfours[4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { ones[r] = sixtyfours[r] = _mm512_setzero_si512(); });
       for (size_t b = 0; b < blocks; b++) {
-        const int8_t* xb = x + b * t5::kBlockColumns;
+        const int8_t* xb = x + b * Layout::kBlockColumns;
         const Zmm x0 = load(xb), x1 = load(xb + 64), x2 = load(xb + 128), x3 = load(xb + 192), x4 = load(xb + 256);
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
           Zmm t[5];
-          prefetch(g.next[r] + b * 256);
-          decoder.decode(load(g.row[r] + b * 256), t);
+          prefetch(four.next[r] + b * 64);
+          decoder.decode(load(four.row[r] + b * 64), t);
           dot(ones[r], t[0], x0);
           dot(ones[r], t[1], x1);
           dot(ones[r], t[2], x2);
@@ -44,24 +43,20 @@ struct Avx512 {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
         s[r] = _mm512_add_epi32(ones[r], _mm512_srai_epi32(sixtyfours[r], 6));
       });
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(y + 4 * i),
-                       _mm_sub_epi32(sum4(s[0], s[1], s[2], s[3]), _mm_set1_epi32(sum)));
+      alignas(16) int32_t sums[4];
+      keep4(sums, sum4(s[0], s[1], s[2], s[3]), sum);
+      rows.put(i, sums, y);
     }
   }
 
-  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
+  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
     const T5Decoder decoder;
-    for (size_t b = 0; b < blocks; b++, group += 256) {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-        Zmm t[5];
-        prefetch(group + 64 * r + ahead);
-        decoder.decode(load(group + 64 * r), t);
-        t[3] = _mm512_srli_epi16(t[3], 6);
-        unroll<5>([&](auto f) BITNET_INLINE_LAMBDA {
-          _mm512_storeu_si512(bytes + r * stride + b * t5::kBlockColumns + 64 * f, t[f]);
-        });
-      });
-    }
+    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [&](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
+      Zmm t[5];
+      decoder.decode(load(block), t);
+      t[3] = _mm512_srli_epi16(t[3], 6);
+      unroll<5>([&](auto f) BITNET_INLINE_LAMBDA { _mm512_storeu_si512(out + 64 * f, t[f]); });
+    });
   }
 };
 
@@ -70,8 +65,8 @@ struct Avx512 {
 extern const TernaryKernel kAvx512VbmiT5 = {
     "avx512-vbmi-t5", "t5", "avx512-vbmi",
     "Five weights a byte (1.6 bits), decoded by byte permutes and multiplied by vpdpbusd on 64-byte registers.",
-    kAvx512Level, t5::packed_bytes, t5::pack, byte_gemm_scratch, t5_gemm<Avx512>, nullptr, nullptr, false,
-    t5_gemv_rows<Avx512>,
+    kAvx512Level, t5::packed_bytes, t5::pack, byte_gemm_scratch, row_gemm<Avx512>, nullptr, nullptr, false,
+    row_gemv_rows<Avx512>,
 };
 
 }  // namespace bitnet

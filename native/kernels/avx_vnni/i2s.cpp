@@ -4,34 +4,32 @@
 // operands; fields 0 and 2 share an accumulator, 1 and 3 (factor 4) another: 8 accumulators for four rows leave room in
 // 16 registers. GEMM: bytes, then the tile of byte_tile.h.
 #include "kernels/avx_vnni/byte_tile.h"
-#include "kernels/i2s_gemm.inl"
+#include "kernels/i2s_layout.h"
 #include "kernels/registry.h"
-#include "kernels/row_group.h"
+#include "kernels/row_gemm.inl"
 
 namespace bitnet {
 namespace {
 
 struct AvxVnni {
+  using Layout = i2s::Layout;
   using Tile = VnniByteTile;
-  static constexpr int kTokens = Tile::kTokens;
-
-  static constexpr bool kRowLists = true;
+  static constexpr int kPackedTokens = Tile::kTokens;
 
   template <class Rows>
-  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t fours,
-                                 Rows&& rows) {
-    const size_t blocks = i2s::blocks(w.columns);
+  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, const Rows& rows, int32_t* y) {
+    const size_t blocks = Layout::blocks(w.columns);
     const Ymm low = _mm256_set1_epi8(0x03), high = _mm256_set1_epi8(0x0c);
-    for (size_t i = 0; i < fours; i++) {
-      const RowGroup g = rows(i);
+    for (size_t i = 0; i < rows.fours(); i++) {
+      const FourRows four = rows.at(i);
       Ymm ones[4], fours[4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { ones[r] = fours[r] = _mm256_setzero_si256(); });
       for (size_t b = 0; b < blocks; b++) {
         const int8_t* xb = x + b * 256;
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-          prefetch(g.next[r] + b * 256);
+          prefetch(four.next[r] + b * 64);
           unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
-            const Ymm v = load(g.row[r] + b * 256 + 32 * h), s = _mm256_srli_epi16(v, 4);
+            const Ymm v = load(four.row[r] + b * 64 + 32 * h), s = _mm256_srli_epi16(v, 4);
             dot(ones[r], _mm256_and_si256(v, low), load(xb + 32 * h));
             dot(fours[r], _mm256_and_si256(v, high), load(xb + 64 + 32 * h));
             dot(ones[r], _mm256_and_si256(s, low), load(xb + 128 + 32 * h));
@@ -41,23 +39,25 @@ struct AvxVnni {
       }
       Ymm s[4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { s[r] = _mm256_add_epi32(ones[r], _mm256_srai_epi32(fours[r], 2)); });
-      store4(y + 4 * i, sum4(s[0], s[1], s[2], s[3]), sum, true);
+      alignas(16) int32_t sums[4];
+      keep4(sums, sum4(s[0], s[1], s[2], s[3]), sum);
+      rows.put(i, sums, y);
     }
   }
 
   template <int T>
-  static BITNET_INLINE void tile_packed(const uint8_t* group, size_t blocks, const int8_t* x, size_t stride,
-                                        const int32_t* sums, int32_t* y, size_t ldy, size_t ahead) {
+  static BITNET_INLINE void tile_packed(const FourRows& four, size_t blocks, const int8_t* x, size_t stride,
+                                        int32_t sums[T][4]) {
     Ymm a[T][4];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = _mm256_setzero_si256(); });
     });
-    for (size_t b = 0; b < blocks; b++, group += 256) {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + ahead); });
+    for (size_t b = 0; b < blocks; b++) {
+      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(four.next[r] + 64 * b); });
       unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
         unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
           unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-            const Ymm w = field<decltype(f)::value>(load(group + 64 * r + 32 * h));
+            const Ymm w = field<decltype(f)::value>(load(four.row[r] + 64 * b + 32 * h));
             unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
               dot(a[t][r], w, load(x + t * stride + b * 256 + f * 64 + h * 32));
             });
@@ -66,12 +66,14 @@ struct AvxVnni {
       });
     }
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      store4(y + t * ldy, sum4(a[t][0], a[t][1], a[t][2], a[t][3]), sums[t], true);
+      keep4(sums[t], sum4(a[t][0], a[t][1], a[t][2], a[t][3]), 0);
     });
   }
 
-  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
-    unpack_group(group, bytes, stride, blocks, ahead);
+  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
+    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
+      unpack_i2s_block(block, out);
+    });
   }
 };
 
@@ -80,8 +82,8 @@ struct AvxVnni {
 extern const TernaryKernel kAvxVnniI2s = {
     "avx-vnni-i2s", "i2s", "avx-vnni",
     "2-bit codes with vpdpbusd on 32-byte registers, for CPUs with AVX-VNNI but no AVX-512.",
-    kAvx2Level | kAvxVnni, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<AvxVnni>, nullptr, nullptr, true,
-    i2s_gemv_rows<AvxVnni>,
+    kAvx2Level | kAvxVnni, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, row_gemm<AvxVnni>, nullptr, nullptr, true,
+    row_gemv_rows<AvxVnni>,
 };
 
 }  // namespace bitnet

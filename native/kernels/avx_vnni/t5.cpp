@@ -6,38 +6,45 @@
 #include "kernels/avx2/t5_decode.h"
 #include "kernels/avx_vnni/byte_tile.h"
 #include "kernels/registry.h"
-#include "kernels/t5_gemm.inl"
+#include "kernels/row_gemm.inl"
+#include "kernels/t5_layout.h"
 
 namespace bitnet {
 namespace {
 
 struct AvxVnni {
-  static constexpr bool kRowLists = false;
+  using Layout = t5::Layout;
   using Tile = VnniByteTile;
+  static constexpr int kPackedTokens = 0;
 
-  static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
-    const size_t blocks = t5::blocks(w.columns), ahead = w.prefetch;
-    const uint8_t* p = w.data + r0 / 4 * blocks * 256;
-    for (size_t row = r0; row < r1; row += 4) {
+  template <class Rows>
+  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, const Rows& rows, int32_t* y) {
+    const size_t blocks = Layout::blocks(w.columns);
+    for (size_t i = 0; i < rows.fours(); i++) {
+      const FourRows four = rows.at(i);
       Ymm a[4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[r] = _mm256_setzero_si256(); });
-      for (size_t b = 0; b < blocks; b++, p += 256) {
-        const int8_t* xb = x + b * t5::kBlockColumns;
+      for (size_t b = 0; b < blocks; b++) {
+        const int8_t* xb = x + b * Layout::kBlockColumns;
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-          prefetch(p + 64 * r + ahead);
+          prefetch(four.next[r] + b * 64);
           unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
             Ymm t[5];
-            decode_t5(load(p + 64 * r + 32 * h), t);
+            decode_t5(load(four.row[r] + b * 64 + 32 * h), t);
             unroll<5>([&](auto f) BITNET_INLINE_LAMBDA { dot(a[r], t[f], load(xb + 64 * f + 32 * h)); });
           });
         });
       }
-      store4(y + row, sum4(a[0], a[1], a[2], a[3]), sum, true);
+      alignas(16) int32_t s[4];
+      keep4(s, sum4(a[0], a[1], a[2], a[3]), sum);
+      rows.put(i, s, y);
     }
   }
 
-  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
-    unpack_t5(group, bytes, stride, blocks, ahead);
+  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
+    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
+      unpack_t5_block(block, out);
+    });
   }
 };
 
@@ -46,7 +53,8 @@ struct AvxVnni {
 extern const TernaryKernel kAvxVnniT5 = {
     "avx-vnni-t5", "t5", "avx-vnni",
     "Five weights a byte (1.6 bits), decoded by pshufb and multiplied by vpdpbusd on 32-byte registers.",
-    kAvx2Level | kAvxVnni, t5::packed_bytes, t5::pack, byte_gemm_scratch, t5_gemm<AvxVnni>, nullptr, nullptr,
+    kAvx2Level | kAvxVnni, t5::packed_bytes, t5::pack, byte_gemm_scratch, row_gemm<AvxVnni>, nullptr, nullptr, false,
+    row_gemv_rows<AvxVnni>,
 };
 
 }  // namespace bitnet

@@ -9,40 +9,41 @@
 // GEMM: bytes, then the tile of byte_tile.h.
 #include "kernels/neon/byte_tile.h"
 
-#include "kernels/i2s_gemm.inl"
+#include "kernels/i2s_layout.h"
 #include "kernels/registry.h"
+#include "kernels/row_gemm.inl"
 
 namespace bitnet {
 namespace {
 
 struct Neon {
+  using Layout = i2s::Layout;
   using Tile = SmlalByteTile;
-  static constexpr int kTokens = Tile::kTokens;
+  static constexpr int kPackedTokens = Tile::kTokens;
   static constexpr size_t kFlushBlocks = 4;  // 4 blocks * 32 products a lane = 128
 
-  static constexpr bool kRowLists = false;
-
-  static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
-    const size_t blocks = i2s::blocks(w.columns), ahead = w.prefetch;
+  template <class Rows>
+  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, const Rows& rows, int32_t* y) {
+    const size_t blocks = Layout::blocks(w.columns);
     const uint8x16_t m0 = vdupq_n_u8(0x03), m1 = vdupq_n_u8(0x0c), m2 = vdupq_n_u8(0x30);
-    const uint8_t* p = w.data + r0 / 4 * blocks * 256;
-    for (size_t row = r0; row < r1; row += 4) {
+    for (size_t i = 0; i < rows.fours(); i++) {
+      const FourRows four = rows.at(i);
       int32x4_t total[4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[r] = vdupq_n_s32(0); });
       for (size_t b0 = 0; b0 < blocks; b0 += kFlushBlocks) {
         const size_t b1 = min_size(blocks, b0 + kFlushBlocks);
         int16x8_t ones[4];
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { ones[r] = vdupq_n_s16(0); });
-        for (size_t b = b0; b < b1; b++, p += 256) {
+        for (size_t b = b0; b < b1; b++) {
           const int8_t* xb = x + b * 256;
           int16x8_t fours[4], sixteens[4];
-          unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(p + 64 * r + ahead); });
+          unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(four.next[r] + 64 * b); });
           unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
             no_loads_ahead();
             const int8x16_t x0 = vld1q_s8(xb + 16 * j), x1 = vld1q_s8(xb + 64 + 16 * j),
                             x2 = vld1q_s8(xb + 128 + 16 * j), x3 = vld1q_s8(xb + 192 + 16 * j);
             unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-              const uint8x16_t v = vld1q_u8(p + 64 * r + 16 * j);
+              const uint8x16_t v = vld1q_u8(four.row[r] + 64 * b + 16 * j);
               const uint8x16_t f1 = vandq_u8(v, m1), f2 = vandq_u8(v, m2);
               ones[r] = multiply_add(ones[r], vandq_u8(v, m0), x0);
               if constexpr (decltype(j)::value == 0) {
@@ -61,13 +62,15 @@ struct Neon {
         }
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[r] = vpadalq_s16(total[r], ones[r]); });
       }
-      store4(y + row, sum4(total[0], total[1], total[2], total[3]), sum, true);
+      alignas(16) int32_t s[4];
+      keep4(s, sum4(total[0], total[1], total[2], total[3]), sum);
+      rows.put(i, s, y);
     }
   }
 
   template <int T>
-  static BITNET_INLINE void tile_packed(const uint8_t* group, size_t blocks, const int8_t* x, size_t stride,
-                                        const int32_t* sums, int32_t* y, size_t ldy, size_t ahead) {
+  static BITNET_INLINE void tile_packed(const FourRows& four, size_t blocks, const int8_t* x, size_t stride,
+                                        int32_t sums[T][4]) {
     int32x4_t total[T][4];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[t][r] = vdupq_n_s32(0); });
@@ -78,14 +81,14 @@ struct Neon {
       unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = vdupq_n_s16(0); });
       });
-      for (size_t b = b0; b < b1; b++, group += 256) {
-        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + ahead); });
+      for (size_t b = b0; b < b1; b++) {
+        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(four.next[r] + 64 * b); });
         for (size_t j = 0; j < 64; j += 16) {
           unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
             no_loads_ahead();
             uint8x16_t w[4];
             unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-              w[r] = field<decltype(f)::value>(vld1q_u8(group + 64 * r + j));
+              w[r] = field<decltype(f)::value>(vld1q_u8(four.row[r] + 64 * b + j));
             });
             unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
               const int8x16_t v = vld1q_s8(x + t * stride + b * 256 + f * 64 + j);
@@ -99,12 +102,14 @@ struct Neon {
       });
     }
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      store4(y + t * ldy, sum4(total[t][0], total[t][1], total[t][2], total[t][3]), sums[t], true);
+      keep4(sums[t], sum4(total[t][0], total[t][1], total[t][2], total[t][3]), 0);
     });
   }
 
-  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
-    unpack_group(group, bytes, stride, blocks, ahead);
+  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
+    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
+      unpack_i2s_block(block, out);
+    });
   }
 };
 
@@ -113,7 +118,8 @@ struct Neon {
 extern const TernaryKernel kNeonI2s = {
     "neon-i2s", "i2s", "neon",
     "2-bit codes with smlal into int16, widened to int32 before it can overflow: any ARMv8 CPU.",
-    kNeon, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<Neon>, nullptr, nullptr,
+    kNeon, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, row_gemm<Neon>, nullptr, nullptr, false,
+    row_gemv_rows<Neon>,
 };
 
 }  // namespace bitnet

@@ -29,6 +29,11 @@ BITNET_INLINE void store4(int32_t* y, int32x4_t sums, int32_t activation_sum, bo
   vst1q_s32(y, vaddq_s32(sums, first ? vdupq_n_s32(-activation_sum) : vld1q_s32(y)));
 }
 
+// Four row sums to s, less the token's activation sum.
+BITNET_INLINE void keep4(int32_t s[4], int32x4_t sums, int32_t activation_sum) {
+  vst1q_s32(s, vsubq_s32(sums, vdupq_n_s32(activation_sum)));
+}
+
 // Codes of field F (0..3) of 16 packed bytes, as bytes 0..2. The top field needs no mask, the bottom one no shift.
 template <int F>
 BITNET_INLINE uint8x16_t field(uint8x16_t v) {
@@ -41,19 +46,12 @@ BITNET_INLINE uint8x16_t field(uint8x16_t v) {
   }
 }
 
-// Four rows' blocks to one byte a code, in natural order.
-BITNET_INLINE void unpack_group(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
-  for (size_t b = 0; b < blocks; b++, group += 256) {
-    unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-      prefetch(group + 64 * r + ahead);
-      unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
-        const uint8x16_t v = vld1q_u8(group + 64 * r + 16 * j);
-        unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
-          vst1q_u8(bytes + r * stride + b * 256 + 64 * f + 16 * j, field<decltype(f)::value>(v));
-        });
-      });
-    });
-  }
+// A block of 2-bit codes to one byte a code, in natural order.
+BITNET_INLINE void unpack_i2s_block(const uint8_t* block, uint8_t* out) {
+  unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
+    const uint8x16_t v = vld1q_u8(block + 16 * j);
+    unroll<4>([&](auto f) BITNET_INLINE_LAMBDA { vst1q_u8(out + 64 * f + 16 * j, field<decltype(f)::value>(v)); });
+  });
 }
 
 }  // namespace

@@ -7,49 +7,57 @@
 #include "kernels/neon/t5_decode.h"
 
 #include "kernels/registry.h"
-#include "kernels/t5_gemm.inl"
+#include "kernels/row_gemm.inl"
+#include "kernels/t5_layout.h"
 
 namespace bitnet {
 namespace {
 
 struct Neon {
-  static constexpr bool kRowLists = false;
+  using Layout = t5::Layout;
   using Tile = SmlalByteTile;
+  static constexpr int kPackedTokens = 0;
   static constexpr size_t kFlushBlocks = 3;
 
-  static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
-    const size_t blocks = t5::blocks(w.columns), ahead = w.prefetch;
+  template <class Rows>
+  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, const Rows& rows, int32_t* y) {
+    const size_t blocks = Layout::blocks(w.columns);
     const T5Decoder decoder;
-    const uint8_t* p = w.data + r0 / 4 * blocks * 256;
-    for (size_t row = r0; row < r1; row += 4) {
+    for (size_t i = 0; i < rows.fours(); i++) {
+      const FourRows four = rows.at(i);
       int32x4_t total[4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[r] = vdupq_n_s32(0); });
       for (size_t b0 = 0; b0 < blocks; b0 += kFlushBlocks) {
         const size_t b1 = min_size(blocks, b0 + kFlushBlocks);
         int16x8_t a[4];
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[r] = vdupq_n_s16(0); });
-        for (size_t b = b0; b < b1; b++, p += 256) {
-          const int8_t* xb = x + b * t5::kBlockColumns;
-          unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(p + 64 * r + ahead); });
+        for (size_t b = b0; b < b1; b++) {
+          const int8_t* xb = x + b * Layout::kBlockColumns;
+          unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(four.next[r] + 64 * b); });
           unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
             no_loads_ahead();
             int8x16_t v[5];
             unroll<5>([&](auto f) BITNET_INLINE_LAMBDA { v[f] = vld1q_s8(xb + 64 * f + 16 * j); });
             unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
               uint8x16_t t[5];
-              decoder.decode(vld1q_u8(p + 64 * r + 16 * j), t);
+              decoder.decode(vld1q_u8(four.row[r] + 64 * b + 16 * j), t);
               unroll<5>([&](auto f) BITNET_INLINE_LAMBDA { a[r] = multiply_add(a[r], t[f], v[f]); });
             });
           });
         }
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[r] = vpadalq_s16(total[r], a[r]); });
       }
-      store4(y + row, sum4(total[0], total[1], total[2], total[3]), sum, true);
+      alignas(16) int32_t s[4];
+      keep4(s, sum4(total[0], total[1], total[2], total[3]), sum);
+      rows.put(i, s, y);
     }
   }
 
-  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
-    unpack_t5(group, bytes, stride, blocks, ahead);
+  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
+    const T5Decoder decoder;
+    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [&](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
+      unpack_t5_block(decoder, block, out);
+    });
   }
 };
 
@@ -57,7 +65,8 @@ struct Neon {
 
 extern const TernaryKernel kNeonT5 = {
     "neon-t5", "t5", "neon", "Five weights a byte (1.6 bits), decoded by tbl and multiplied by smlal: any ARMv8 CPU.",
-    kNeon, t5::packed_bytes, t5::pack, byte_gemm_scratch, t5_gemm<Neon>, nullptr, nullptr,
+    kNeon, t5::packed_bytes, t5::pack, byte_gemm_scratch, row_gemm<Neon>, nullptr, nullptr, false,
+    row_gemv_rows<Neon>,
 };
 
 }  // namespace bitnet

@@ -35,21 +35,13 @@ struct T5Decoder {
   }
 };
 
-// Four rows' blocks to one byte a code, in natural order.
-BITNET_INLINE void unpack_t5(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
-  const T5Decoder decoder;
-  for (size_t b = 0; b < blocks; b++, group += 256) {
-    unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-      prefetch(group + 64 * r + ahead);
-      unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
-        uint8x16_t t[5];
-        decoder.decode(vld1q_u8(group + 64 * r + 16 * j), t);
-        unroll<5>([&](auto f) BITNET_INLINE_LAMBDA {
-          vst1q_u8(bytes + r * stride + b * t5::kBlockColumns + 64 * f + 16 * j, t[f]);
-        });
-      });
-    });
-  }
+// A block to one byte a code, in natural order.
+BITNET_INLINE void unpack_t5_block(const T5Decoder& decoder, const uint8_t* block, uint8_t* out) {
+  unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
+    uint8x16_t t[5];
+    decoder.decode(vld1q_u8(block + 16 * j), t);
+    unroll<5>([&](auto f) BITNET_INLINE_LAMBDA { vst1q_u8(out + 64 * f + 16 * j, t[f]); });
+  });
 }
 
 }  // namespace

@@ -4,21 +4,27 @@
 #include "kernels/neon/t5_dot_gemv.inl"
 
 #include "kernels/registry.h"
-#include "kernels/t5_gemm.inl"
+#include "kernels/row_gemm.inl"
+#include "kernels/t5_layout.h"
 
 namespace bitnet {
 namespace {
 
 struct NeonDotprod {
-  static constexpr bool kRowLists = false;
+  using Layout = t5::Layout;
   using Tile = SdotByteTile;
+  static constexpr int kPackedTokens = 0;
 
-  static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
-    t5_dot_gemv(w, x, sum, y, r0, r1);
+  template <class Rows>
+  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, const Rows& rows, int32_t* y) {
+    t5_dot_gemv(w, x, sum, rows, y);
   }
 
-  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
-    unpack_t5(group, bytes, stride, blocks, ahead);
+  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
+    const T5Decoder decoder;
+    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [&](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
+      unpack_t5_block(decoder, block, out);
+    });
   }
 };
 
@@ -27,7 +33,8 @@ struct NeonDotprod {
 extern const TernaryKernel kNeonDotprodT5 = {
     "neon-dotprod-t5", "t5", "neon-dotprod",
     "Five weights a byte (1.6 bits), decoded by tbl and multiplied by sdot: ARMv8.2 and later.",
-    kNeon | kDotprod, t5::packed_bytes, t5::pack, byte_gemm_scratch, t5_gemm<NeonDotprod>, nullptr, nullptr,
+    kNeon | kDotprod, t5::packed_bytes, t5::pack, byte_gemm_scratch, row_gemm<NeonDotprod>, nullptr, nullptr, false,
+    row_gemv_rows<NeonDotprod>,
 };
 
 }  // namespace bitnet

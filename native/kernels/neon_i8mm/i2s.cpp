@@ -4,40 +4,41 @@
 // multiplied in place with the factors 1, 4, 16, 64, and no shift competes for the one or two pipes that shift; 16
 // accumulators for four rows, which share four activation registers. 0.125 vector operations and 0.03 loads a weight.
 // GEMM: an accumulator holds 2 rows x 2 tokens. Unpacking stores row pairs interleaved by 8 columns, so a 16-byte load is
-// an operand (byte_tile.h). Small batches interleave the packed bytes instead: one zip serves four fields.
-#include "kernels/neon_i8mm/byte_tile.h"
+// an operand (unpack_row_pairs.inl). Small batches interleave the packed bytes instead: one zip serves four fields.
+#include "kernels/neon_i8mm/unpack_row_pairs.inl"
 
-#include "kernels/i2s_gemm.inl"
+#include "kernels/i2s_layout.h"
 #include "kernels/registry.h"
+#include "kernels/row_gemm.inl"
 
 namespace bitnet {
 namespace {
 
 struct NeonI8mm {
+  using Layout = i2s::Layout;
   using Tile = UsmmlaByteTile;
-  static constexpr int kTokens = Tile::kTokens;
+  static constexpr int kPackedTokens = Tile::kTokens;
 
-  static constexpr bool kRowLists = false;
-
-  static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
-    const size_t blocks = i2s::blocks(w.columns), ahead = w.prefetch;
+  template <class Rows>
+  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, const Rows& rows, int32_t* y) {
+    const size_t blocks = Layout::blocks(w.columns);
     const uint8x16_t m0 = vdupq_n_u8(0x03), m1 = vdupq_n_u8(0x0c), m2 = vdupq_n_u8(0x30), m3 = vdupq_n_u8(0xc0);
-    const uint8_t* p = w.data + r0 / 4 * blocks * 256;
-    for (size_t row = r0; row < r1; row += 4) {
+    for (size_t i = 0; i < rows.fours(); i++) {
+      const FourRows four = rows.at(i);
       int32x4_t a[4][4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
         unroll<4>([&](auto f) BITNET_INLINE_LAMBDA { a[r][f] = vdupq_n_s32(0); });
       });
-      for (size_t b = 0; b < blocks; b++, p += 256) {
+      for (size_t b = 0; b < blocks; b++) {
         const int8_t* xb = x + b * 256;
-        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(p + 64 * r + ahead); });
+        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(four.next[r] + 64 * b); });
         unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
           no_loads_ahead();
           const int8x16_t x0 = vld1q_s8(xb + 16 * j), x1 = vld1q_s8(xb + 64 + 16 * j),
                           x2 = vld1q_s8(xb + 128 + 16 * j), x3 = vld1q_s8(xb + 192 + 16 * j);
           unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
             no_loads_ahead();
-            const uint8x16_t v = vld1q_u8(p + 64 * r + 16 * j);
+            const uint8x16_t v = vld1q_u8(four.row[r] + 64 * b + 16 * j);
             a[r][0] = vusdotq_s32(a[r][0], vandq_u8(v, m0), x0);
             a[r][1] = vusdotq_s32(a[r][1], vandq_u8(v, m1), x1);
             a[r][2] = vusdotq_s32(a[r][2], vandq_u8(v, m2), x2);
@@ -50,21 +51,23 @@ struct NeonI8mm {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
         s[r] = vsraq_n_s32(vsraq_n_s32(vsraq_n_s32(a[r][0], a[r][1], 2), a[r][2], 4), a[r][3], 6);
       });
-      store4(y + row, sum4(s[0], s[1], s[2], s[3]), sum, true);
+      alignas(16) int32_t sums[4];
+      keep4(sums, sum4(s[0], s[1], s[2], s[3]), sum);
+      rows.put(i, sums, y);
     }
   }
 
   template <int T>
-  static BITNET_INLINE void tile_packed(const uint8_t* group, size_t blocks, const int8_t* x, size_t stride,
-                                        const int32_t* sums, int32_t* y, size_t ldy, size_t ahead) {
+  static BITNET_INLINE void tile_packed(const FourRows& four, size_t blocks, const int8_t* x, size_t stride,
+                                        int32_t sums[T][4]) {
     Sums<T> total;
     total.clear();
-    for (size_t b = 0; b < blocks; b++, group += 256) {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + ahead); });
+    for (size_t b = 0; b < blocks; b++) {
+      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(four.next[r] + 64 * b); });
       for (size_t j = 0; j < 64; j += 16) {
         uint8x16_t low[2], high[2];
         unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
-          const uint8x16_t v0 = vld1q_u8(group + 128 * h + j), v1 = vld1q_u8(group + 128 * h + 64 + j);
+          const uint8x16_t v0 = vld1q_u8(four.row[2 * h] + 64 * b + j), v1 = vld1q_u8(four.row[2 * h + 1] + 64 * b + j);
           low[h] = zip_low(v0, v1);
           high[h] = zip_high(v0, v1);
         });
@@ -76,25 +79,17 @@ struct NeonI8mm {
         });
       }
     }
-    total.store(sums, y, ldy, true);
+    total.keep(sums);
   }
 
-  // The group's 4 * stride bytes become two row pairs of 2 * stride: columns k..k+7 of the even row, then of the odd one.
-  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
-    for (size_t b = 0; b < blocks; b++, group += 256) {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + ahead); });
-      unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
-        unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
-          const uint8x16_t v0 = vld1q_u8(group + 128 * h + 16 * j), v1 = vld1q_u8(group + 128 * h + 64 + 16 * j);
-          const uint8x16_t low = zip_low(v0, v1), high = zip_high(v0, v1);
-          unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
-            uint8_t* out = bytes + 2 * h * stride + 2 * (b * 256 + 64 * f + 16 * j);
-            vst1q_u8(out, field<decltype(f)::value>(low));
-            vst1q_u8(out + 16, field<decltype(f)::value>(high));
-          });
-        });
-      });
-    }
+  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
+    unpack_row_pairs<Layout>(row, row_bytes, bytes, stride, blocks,
+                             [](uint8x16_t low, uint8x16_t high, uint8_t* out) BITNET_INLINE_LAMBDA {
+                               unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
+                                 vst1q_u8(out + 128 * f, field<decltype(f)::value>(low));
+                                 vst1q_u8(out + 128 * f + 16, field<decltype(f)::value>(high));
+                               });
+                             });
   }
 };
 
@@ -103,7 +98,8 @@ struct NeonI8mm {
 extern const TernaryKernel kNeonI8mmI2s = {
     "neon-i8mm-i2s", "i2s", "neon-i8mm",
     "2-bit codes with usdot in decode and usmmla (2x2 tiles, 32 multiply-adds an instruction) in batches: ARMv8.6.",
-    kNeon | kDotprod | kI8mm, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, i2s_gemm<NeonI8mm>, nullptr, nullptr, true,
+    kNeon | kDotprod | kI8mm, i2s::packed_bytes, i2s::pack, byte_gemm_scratch, row_gemm<NeonI8mm>, nullptr, nullptr, true,
+    row_gemv_rows<NeonI8mm>,
 };
 
 }  // namespace bitnet

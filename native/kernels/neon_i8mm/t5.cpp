@@ -1,41 +1,37 @@
 // neon-i8mm-t5: five weights a byte, decoded by tbl (neon/t5_decode.h: 9 operations per 80 weights) and multiplied by sdot
 // in decode, by usmmla (byte_tile.h) in batches. Unpacking zips the packed bytes of two rows, then decodes.
-#include "kernels/neon_i8mm/byte_tile.h"
+#include "kernels/neon_i8mm/unpack_row_pairs.inl"
 #include "kernels/neon/t5_dot_gemv.inl"
 
 #include "kernels/registry.h"
-#include "kernels/t5_gemm.inl"
+#include "kernels/row_gemm.inl"
+#include "kernels/t5_layout.h"
 
 namespace bitnet {
 namespace {
 
 struct NeonI8mm {
-  static constexpr bool kRowLists = false;
+  using Layout = t5::Layout;
   using Tile = UsmmlaByteTile;
+  static constexpr int kPackedTokens = 0;
 
-  static void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, int32_t* y, size_t r0, size_t r1) {
-    t5_dot_gemv(w, x, sum, y, r0, r1);
+  template <class Rows>
+  static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, const Rows& rows, int32_t* y) {
+    t5_dot_gemv(w, x, sum, rows, y);
   }
 
-  // The group's 4 * stride bytes become two row pairs of 2 * stride: columns k..k+7 of the even row, then of the odd one.
-  static BITNET_INLINE void unpack(const uint8_t* group, uint8_t* bytes, size_t stride, size_t blocks, size_t ahead) {
+  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
     const T5Decoder decoder;
-    for (size_t b = 0; b < blocks; b++, group += 256) {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(group + 64 * r + ahead); });
-      unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
-        unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
-          const uint8x16_t v0 = vld1q_u8(group + 128 * h + 16 * j), v1 = vld1q_u8(group + 128 * h + 64 + 16 * j);
-          uint8x16_t low[5], high[5];
-          decoder.decode(zip_low(v0, v1), low);
-          decoder.decode(zip_high(v0, v1), high);
-          unroll<5>([&](auto f) BITNET_INLINE_LAMBDA {
-            uint8_t* out = bytes + 2 * h * stride + 2 * (b * t5::kBlockColumns + 64 * f + 16 * j);
-            vst1q_u8(out, low[f]);
-            vst1q_u8(out + 16, high[f]);
-          });
-        });
-      });
-    }
+    unpack_row_pairs<Layout>(row, row_bytes, bytes, stride, blocks,
+                             [&](uint8x16_t low, uint8x16_t high, uint8_t* out) BITNET_INLINE_LAMBDA {
+                               uint8x16_t l[5], h[5];
+                               decoder.decode(low, l);
+                               decoder.decode(high, h);
+                               unroll<5>([&](auto f) BITNET_INLINE_LAMBDA {
+                                 vst1q_u8(out + 128 * f, l[f]);
+                                 vst1q_u8(out + 128 * f + 16, h[f]);
+                               });
+                             });
   }
 };
 
@@ -44,7 +40,8 @@ struct NeonI8mm {
 extern const TernaryKernel kNeonI8mmT5 = {
     "neon-i8mm-t5", "t5", "neon-i8mm",
     "Five weights a byte (1.6 bits), decoded by tbl, multiplied by sdot in decode and by usmmla in batches: ARMv8.6.",
-    kNeon | kDotprod | kI8mm, t5::packed_bytes, t5::pack, byte_gemm_scratch, t5_gemm<NeonI8mm>, nullptr, nullptr,
+    kNeon | kDotprod | kI8mm, t5::packed_bytes, t5::pack, byte_gemm_scratch, row_gemm<NeonI8mm>, nullptr, nullptr, false,
+    row_gemv_rows<NeonI8mm>,
 };
 
 }  // namespace bitnet

@@ -9,11 +9,11 @@ void gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, s
   for (size_t t = 0; t < x.count; t++) {
     const int8_t* q = x.values + t * x.stride;
     for (size_t row = row_begin; row < row_end; row++) {
-      const uint8_t* group = w.data + row / i2s::kGroupRows * i2s::group_bytes(w.columns);
+      const uint8_t* packed = w.data + row * i2s::Layout::row_bytes(w.columns);
       int32_t sum = 0;
       for (size_t k = 0; k < w.columns; k++) {
-        const size_t block = k / i2s::kBlockColumns, in_block = k % i2s::kBlockColumns;
-        const uint8_t byte = group[(block * i2s::kGroupRows + row % i2s::kGroupRows) * i2s::kBlockBytes + in_block % 64];
+        const size_t block = k / i2s::Layout::kBlockColumns, in_block = k % i2s::Layout::kBlockColumns;
+        const uint8_t byte = packed[block * kBlockBytes + in_block % 64];
         const int32_t code = byte >> (2 * (in_block / 64)) & 3;
         sum += (code - 1) * q[k];
       }

@@ -21,11 +21,11 @@ void gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, s
   for (size_t t = 0; t < x.count; t++) {
     const int8_t* q = x.values + t * x.stride;
     for (size_t row = row_begin; row < row_end; row++) {
-      const uint8_t* group = w.data + row / t5::kGroupRows * t5::group_bytes(w.columns);
+      const uint8_t* packed = w.data + row * t5::Layout::row_bytes(w.columns);
       int32_t sum = 0;
       for (size_t k = 0; k < w.columns; k++) {
-        const size_t block = k / t5::kBlockColumns, in_block = k % t5::kBlockColumns;
-        const uint8_t byte = group[(block * t5::kGroupRows + row % t5::kGroupRows) * t5::kBlockBytes + in_block % 64];
+        const size_t block = k / t5::Layout::kBlockColumns, in_block = k % t5::Layout::kBlockColumns;
+        const uint8_t byte = packed[block * kBlockBytes + in_block % 64];
         sum += (digit(byte, in_block / 64) - 1) * q[k];
       }
       y[t * ldy + row] = sum;

@@ -1,0 +1,89 @@
+// The blocking of a product over rows of 64-byte blocks (row_layout.h), written once and instantiated per layout and
+// instruction set (include it from inside an ISA file).
+//
+// Isa provides:
+//   Layout                          i2s::Layout or t5::Layout
+//   gemv(w, x, sum, rows, y)        one token, four rows at a time, from StreamedRows or ListedRows (four_rows.h)
+//   kPackedTokens, tile_packed<T>(four, blocks, x, stride, sums)
+//                                   T tokens x 4 rows, codes decoded in the loop, sums[T][4] without the "- 1" of a code;
+//                                   kPackedTokens is the most tokens of such a tile, 0 where there is none
+//   unpack(row, row_bytes, bytes, stride, blocks)
+//                                   four rows' blocks to one byte a code, in the order that Tile wants
+//   Tile                            how unpacked codes are multiplied (byte_gemm.inl)
+// and, before this is included, prefetch(const uint8_t*).
+//
+// Small batches decode in the loop where that is cheap (i2s): each code is used at most 2 * kPackedTokens times, too few to
+// pay for a pass through memory. Larger ones go by bytes, and so do all of t5, whose decoding costs 8 to 21 operations a
+// register, too much to repeat for every tile of tokens.
+#include "kernels/byte_gemm.inl"
+#include "kernels/four_rows.h"
+#include "kernels/row_layout.h"
+
+namespace bitnet {
+namespace {
+
+// Isa::unpack, row by row: unpack_block(block, out). The same blocks of the four rows that follow are fetched meanwhile.
+template <class Layout, class UnpackBlock>
+BITNET_INLINE void unpack_rows(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks,
+                               UnpackBlock&& unpack_block) {
+  for (size_t r = 0; r < 4; r++, row += row_bytes, bytes += stride) {
+    for (size_t b = 0; b < blocks; b++) {
+      prefetch(row + b * kBlockBytes + 4 * row_bytes);
+      unpack_block(row + b * kBlockBytes, bytes + b * Layout::kBlockColumns);
+    }
+  }
+}
+
+template <class Isa>
+BITNET_INLINE void packed_tiles(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, const StreamedRows& rows) {
+  const size_t blocks = Isa::Layout::blocks(w.columns);
+  for (size_t i = 0; i < rows.fours(); i++) {
+    const FourRows four = rows.at(i);
+    for (size_t t = 0; t < x.count;) {
+      t += next_tile<Isa::kPackedTokens>(x.count - t, [&](auto tokens) BITNET_INLINE_LAMBDA {
+        constexpr int T = decltype(tokens)::value;
+        alignas(16) int32_t sums[T][4];
+        Isa::template tile_packed<T>(four, blocks, x.values + t * x.stride, x.stride, sums);
+        for (int k = 0; k < T; k++) {
+          for (int r = 0; r < 4; r++) sums[k][r] -= x.sums[t + k];
+          rows.put(i, sums[k], y + (t + k) * ldy);
+        }
+      });
+    }
+  }
+}
+
+// TernaryKernel::gemm
+template <class Isa>
+void row_gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end,
+              void* scratch) {
+  using Layout = typename Isa::Layout;
+  row_end = round_up(row_end, kRowTile);
+  const size_t row_bytes = Layout::row_bytes(w.columns);
+  const StreamedRows rows(w, row_bytes, row_begin, row_end - row_begin);
+  if (x.count == 1) {
+    Isa::gemv(w, x.values, x.sums[0], rows, y + row_begin);
+    return;
+  }
+  if constexpr (Isa::kPackedTokens > 0) {
+    if (x.count <= 2 * Isa::kPackedTokens) {
+      packed_tiles<Isa>(w, x, y + row_begin, ldy, rows);
+      return;
+    }
+  }
+  byte_gemm<typename Isa::Tile>(
+      x, Layout::blocks(w.columns) * Layout::kBlockColumns, y, ldy, row_begin, row_end, scratch,
+      [&](size_t row, size_t column, size_t columns, uint8_t* bytes) BITNET_INLINE_LAMBDA {
+        Isa::unpack(w.data + row * row_bytes + column / Layout::kBlockColumns * kBlockBytes, row_bytes, bytes, kPanelStride,
+                    columns / Layout::kBlockColumns);
+      });
+}
+
+// TernaryKernel::gemv_rows
+template <class Isa>
+void row_gemv_rows(const PackedMatrix& w, const Activations& x, const int32_t* rows, size_t count, int32_t* y) {
+  Isa::gemv(w, x.values, x.sums[0], ListedRows(w, Isa::Layout::row_bytes(w.columns), rows, count), y);
+}
+
+}  // namespace
+}  // namespace bitnet
