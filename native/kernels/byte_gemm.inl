@@ -1,9 +1,9 @@
 // A batched product by way of one byte a code, written once and instantiated per layout and instruction set (include it
 // from inside an ISA file).
 //
-// kPanelRows x kPanelColumns codes are unpacked once into L2 (160 KiB) and every register tile of tokens runs over them;
-// partial sums over column panels are added in y. A small batch takes panels of four rows, which stay in L1: each code
-// is used too few times to pay for more than that.
+// kPanelRows x kPanelColumns codes are unpacked once into L2 (160 KiB) and blocks of tokens, whose activations fit into L1,
+// run over them: four rows come from L2 once per block, not once per register tile. Partial sums over column panels are
+// added in y. A small batch takes panels of four rows, which stay in L1: each code is used too few times to pay for more.
 //
 // Tile provides:
 //   kTokens                most tokens of a register tile
@@ -19,14 +19,6 @@ constexpr size_t kPanelColumns = 2560;  // whole blocks of every layout: 256 and
 constexpr size_t kPanelStride = kPanelColumns + 64;  // one line off a power of two, so that rows don't share cache sets
 
 BITNET_INLINE size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-
-template <class Tile, int T>
-BITNET_INLINE void byte_tiles(const uint8_t* panel, size_t rows, size_t columns, const int8_t* q, size_t stride,
-                              const int32_t* sums, int32_t* y, size_t ldy, bool first) {
-  for (size_t r = 0; r < rows; r += 4) {
-    Tile::template tile_bytes<T>(panel + r * kPanelStride, kPanelStride, columns, q, stride, sums, y + r, ldy, first);
-  }
-}
 
 // Calls f(integral_constant<T>) with the number of tokens of the next tile: full tiles, and a last one cut so that two
 // small tiles never follow one another (7 = 4 + 3 rather than 6 + 1).
@@ -45,6 +37,29 @@ BITNET_INLINE size_t next_tile(size_t left, F&& f) {
   return t;
 }
 
+// Tokens whose activations stay in L1 while all rows of a panel pass: 8 of 2560 columns beside four rows of codes, in whole
+// tiles. A last tile of a few tokens joins the block before it.
+template <int Max>
+BITNET_INLINE size_t next_block(size_t left) {
+  constexpr size_t kBlock = Max * (Max < 8 ? 8 / Max : 1);
+  return left < kBlock + Max ? left : kBlock;
+}
+
+// A panel of codes times `tokens` tokens from t on, columns from k on.
+template <class Tile>
+BITNET_INLINE void byte_tiles(const uint8_t* panel, size_t rows, size_t columns, const Activations& x, size_t t,
+                              size_t tokens, size_t k, int32_t* y, size_t ldy) {
+  const int8_t* q = x.values + t * x.stride + k;
+  for (size_t r = 0; r < rows; r += 4) {
+    for (size_t i = 0; i < tokens;) {
+      i += next_tile<Tile::kTokens>(tokens - i, [&](auto width) BITNET_INLINE_LAMBDA {
+        Tile::template tile_bytes<decltype(width)::value>(panel + r * kPanelStride, kPanelStride, columns, q + i * x.stride,
+                                                          x.stride, x.sums + t + i, y + i * ldy + r, ldy, k == 0);
+      });
+    }
+  }
+}
+
 // unpack(row, column, columns, bytes): codes of rows row..row+3, `columns` of them from `column` on, to bytes
 // [4][kPanelStride] in the order that the tile wants. `padded` is the number of columns that the layout stores.
 template <class Tile, class Unpack>
@@ -58,10 +73,9 @@ BITNET_INLINE void byte_gemm(const Activations& x, size_t padded, int32_t* y, si
       const size_t columns = min_size(kPanelColumns, padded - k);
       for (size_t r = 0; r < rows; r += 4) unpack(row + r, k, columns, panel + r * kPanelStride);
       for (size_t t = 0; t < x.count;) {
-        t += next_tile<Tile::kTokens>(x.count - t, [&](auto tokens) BITNET_INLINE_LAMBDA {
-          byte_tiles<Tile, decltype(tokens)::value>(panel, rows, columns, x.values + t * x.stride + k, x.stride,
-                                                    x.sums + t, y + t * ldy + row, ldy, k == 0);
-        });
+        const size_t tokens = next_block<Tile::kTokens>(x.count - t);
+        byte_tiles<Tile>(panel, rows, columns, x, t, tokens, k, y + t * ldy + row, ldy);
+        t += tokens;
       }
     }
   }

@@ -17,7 +17,7 @@ namespace {
 struct Avx2 {
   using Layout = i2s::Layout;
   using Tile = MaddubsByteTile;
-  static constexpr int kPackedTokens = Tile::kTokens;
+  static constexpr int kPackedTokens = 2;  // decoding needs registers too
 
   template <class Rows>
   static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, const Rows& rows, int32_t* y) {

@@ -1,5 +1,5 @@
-// One byte a code with vpdpbusd on 32-byte registers: 4 rows x 3 tokens = 12 accumulators and four weight registers,
-// activations from memory.
+// One byte a code with vpdpbusd on 32-byte registers: 4 rows x 3 tokens = 12 accumulators, three registers of activations
+// and one of codes, all 16; per 32 columns 3 + 4 loads for 12 vpdpbusd.
 #pragma once
 
 #include "kernels/avx2/ymm.h"
@@ -27,14 +27,11 @@ struct VnniByteTile {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = _mm256_setzero_si256(); });
     });
     for (size_t k = 0; k < columns; k += 32) {
-      const Ymm w0 = load(w + k), w1 = load(w + w_stride + k), w2 = load(w + 2 * w_stride + k),
-                w3 = load(w + 3 * w_stride + k);
-      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-        const int8_t* v = x + t * stride + k;
-        dot(a[t][0], w0, load(v));
-        dot(a[t][1], w1, load(v));
-        dot(a[t][2], w2, load(v));
-        dot(a[t][3], w3, load(v));
+      Ymm v[T];
+      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { v[t] = load(x + t * stride + k); });
+      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
+        const Ymm codes = load(w + r * w_stride + k);
+        unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { dot(a[t][r], codes, v[t]); });
       });
     }
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
