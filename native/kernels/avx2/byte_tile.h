@@ -1,6 +1,6 @@
 // One byte a code with vpmaddubsw: 4 rows x 3 tokens of int16 accumulators; per 32 columns 4 loads, 12 vpmaddubsw with the
-// activations as memory operands, 12 vpaddw. A product pair of codes up to 2 is at most 2 * 2 * 128 = 512 in absolute value; widened to int32 every 1280
-// columns: 40 * 512 = 20480.
+// activations as memory operands, 12 vpaddw. A product pair of codes up to 3 (the head's sketch; ternary codes stop at 2) is
+// at most 2 * 3 * 128 = 768 in absolute value; widened to int32 every 1280 columns: 40 * 768 = 30720.
 #pragma once
 
 #include "kernels/avx2/ymm.h"
