@@ -36,13 +36,24 @@ export interface Mark {
   label: string;
 }
 
-const BAR = { width: 720, left: 170, right: 70, row: 24, top: 30 };
+const BAR = { width: 720, right: 70, row: 24, top: 30 };
+
+/** Width that a text of the charts takes at most. */
+function textWidth(text: string): number {
+  return 7 * text.length;
+}
+
+/** A mark this many times as far as the longest bar is told, not drawn: it would squeeze the bars together. */
+const FAR = 1.6;
 
 /** Horizontal bars from 0, in the order given. */
 export function barChart(bars: readonly Bar[], unit: string, marks: readonly Mark[] = []): string {
-  const { width, left, right, row, top } = BAR;
+  const { width, right, row, top } = BAR;
+  const left = Math.min(width / 2, 16 + Math.max(...bars.map(({ label }) => textWidth(label)), 60));
   const height = top + bars.length * row + 28;
-  const most = Math.max(...bars.map(({ value }) => value), ...marks.map(({ value }) => value), 1e-9);
+  const longest = Math.max(...bars.map(({ value }) => value), 1e-9);
+  const near = marks.filter(({ value }) => value <= FAR * longest);
+  const most = Math.max(longest, ...near.map(({ value }) => value));
   const scale = (value: number): number => (value / most) * (width - left - right);
   const parts = bars.map(({ label, value, className, title }, i) => {
     const y = top + i * row;
@@ -55,6 +66,13 @@ export function barChart(bars: readonly Bar[], unit: string, marks: readonly Mar
     );
   });
   for (const { value, label } of marks) {
+    if (value > FAR * longest) {
+      const note = `${label}: ${shortNumber(value)} \u2192`;
+      parts.push(
+        `<text class="note" x="${width - right}" y="${top - 12}" text-anchor="end">${escapeText(note)}</text>`,
+      );
+      continue;
+    }
     const x = (left + scale(value)).toFixed(1);
     parts.push(
       `<line class="limit" x1="${x}" x2="${x}" y1="${top - 6}" y2="${height - 26}"/>` +
@@ -68,6 +86,46 @@ export function barChart(bars: readonly Bar[], unit: string, marks: readonly Mar
   return svg(width, height, unit, parts);
 }
 
+/** Corners around 0 of the shapes that aren't round, in pixels. */
+const CORNERS = {
+  square: [
+    [-4.5, -4.5],
+    [4.5, -4.5],
+    [4.5, 4.5],
+    [-4.5, 4.5],
+  ],
+  triangle: [
+    [0, -5.5],
+    [5.5, 4.5],
+    [-5.5, 4.5],
+  ],
+  diamond: [
+    [0, -6],
+    [6, 0],
+    [0, 6],
+    [-6, 0],
+  ],
+  down: [
+    [0, 5.5],
+    [5.5, -4.5],
+    [-5.5, -4.5],
+  ],
+  hexagon: [
+    [-5.5, 0],
+    [-2.75, -4.75],
+    [2.75, -4.75],
+    [5.5, 0],
+    [2.75, 4.75],
+    [-2.75, 4.75],
+  ],
+} as const;
+
+/** How a point is drawn. */
+export type Shape = keyof typeof CORNERS | "circle";
+
+/** All shapes. */
+export const SHAPES: readonly Shape[] = ["square", "triangle", "diamond", "down", "hexagon", "circle"];
+
 /** One point of a roofline chart. */
 export interface Point {
   /** Multiply-adds for each byte of weights. */
@@ -75,7 +133,7 @@ export interface Point {
   /** 1e9 multiply-adds a second. */
   y: number;
   className: string;
-  shape: "circle" | "square" | "triangle" | "diamond";
+  shape: Shape;
   title: string;
 }
 
@@ -134,7 +192,7 @@ export function rooflineChart(points: readonly Point[], roof: Roof): string {
     const y = py(value).toFixed(1);
     parts.push(
       `<line class="limit" x1="${px(from).toFixed(1)}" x2="${width - right}" y1="${y}" y2="${y}"/>` +
-        `<text class="note over" x="${(px(from) + 8).toFixed(1)}" y="${(py(value) - 4).toFixed(1)}">${escapeText(label)}</text>`,
+        noteOver(label, px(from) + 8, py(value) - 4, width - right),
     );
   }
   parts.push(
@@ -145,29 +203,25 @@ export function rooflineChart(points: readonly Point[], roof: Roof): string {
   return svg(width, height, "Roofline: GMAC/s over multiply-adds for each byte", parts);
 }
 
-function marker({ className, shape, title }: Point, x: number, y: number): string {
-  const around = (corners: [number, number][]): string =>
-    `<polygon class="${className}" points="${corners.map(([dx, dy]) => `${(x + dx).toFixed(1)},${(y + dy).toFixed(1)}`).join(" ")}">`;
-  const element = {
-    circle: () => `<circle class="${className}" cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="5">`,
-    square: () =>
-      `<rect class="${className}" x="${(x - 4.5).toFixed(1)}" y="${(y - 4.5).toFixed(1)}" width="9" height="9">`,
-    triangle: () =>
-      around([
-        [0, -5.5],
-        [5.5, 4.5],
-        [-5.5, 4.5],
-      ]),
-    diamond: () =>
-      around([
-        [0, -6],
-        [6, 0],
-        [0, 6],
-        [-6, 0],
-      ]),
-  }[shape]();
-  const name = /^<(\w+)/.exec(element)?.[1] ?? "";
-  return `${element}<title>${escapeText(title)}</title></${name}>`;
+/** A text from x on, or before `end` where it would pass that. */
+function noteOver(text: string, x: number, y: number, end: number): string {
+  const before = x + textWidth(text) > end;
+  const place = `x="${(before ? end : x).toFixed(1)}" y="${y.toFixed(1)}" text-anchor="${before ? "end" : "start"}"`;
+  return `<text class="note over" ${place}>${escapeText(text)}</text>`;
+}
+
+/** A shape around (x, y), as an SVG element with what it is called. */
+export function marker(
+  { className, shape, title }: Pick<Point, "className" | "shape" | "title">,
+  x: number,
+  y: number,
+): string {
+  const name = `<title>${escapeText(title)}</title>`;
+  if (shape === "circle") {
+    return `<circle class="${className}" cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="5">${name}</circle>`;
+  }
+  const corners = CORNERS[shape].map(([dx, dy]) => `${(x + dx).toFixed(1)},${(y + dy).toFixed(1)}`);
+  return `<polygon class="${className}" points="${corners.join(" ")}">${name}</polygon>`;
 }
 
 /** 1, 2, 5, 10, ... between two powers of ten; only the powers where there are many. */

@@ -1,4 +1,14 @@
-import { barChart, escapeText, rooflineChart, shortNumber, type Bar, type Mark, type Point } from "./charts";
+import {
+  barChart,
+  escapeText,
+  marker,
+  rooflineChart,
+  SHAPES,
+  shortNumber,
+  type Bar,
+  type Mark,
+  type Shape,
+} from "./charts";
 import { dotProductPeak, type KernelBenchLine, type KernelBenchReport, type WeightSource } from "./kernels";
 
 /** All shapes of one kernel, batch, number of threads and source together. */
@@ -35,7 +45,6 @@ th, td { padding: 3px 10px; text-align: right; border-bottom: 1px solid var(--ru
 .text { text-align: left; } .wrong { color: var(--limit); font-weight: 700; }
 `;
 const COLOURS = 8;
-const SHAPES: readonly Point["shape"][] = ["circle", "square", "triangle", "diamond"];
 
 /** A page with the charts and all results; it needs nothing but itself. */
 export function kernelsHtml({ cpu, limits, energy, results }: KernelBenchReport): string {
@@ -44,7 +53,7 @@ export function kernelsHtml({ cpu, limits, energy, results }: KernelBenchReport)
   const all = distinct(results.map(({ isa }) => isa));
   const isas = all.length > 1 ? all.filter((isa) => isa !== "scalar") : all;
   const colour = (family: string): string => `c${families.indexOf(family) % COLOURS}`;
-  const shape = (isa: string): Point["shape"] => SHAPES[isas.indexOf(isa) % SHAPES.length] ?? "circle";
+  const shape = (isa: string): Shape => SHAPES[isas.indexOf(isa) % SHAPES.length] ?? "circle";
   const totals = addUp(results);
   const threadCounts = distinct(totals.map(({ threads }) => threads));
   const sections = threadCounts.map((threads) => {
@@ -154,21 +163,17 @@ function legend(
   families: readonly string[],
   isas: readonly string[],
   colour: (family: string) => string,
-  shape: (isa: string) => Point["shape"],
+  shape: (isa: string) => Shape,
 ): string {
-  const marks: Record<Point["shape"], string> = {
-    circle: '<circle cx="7" cy="7" r="5" class="',
-    square: '<rect x="2.5" y="2.5" width="9" height="9" class="',
-    triangle: '<polygon points="7,1.5 12.5,11.5 1.5,11.5" class="',
-    diamond: '<polygon points="7,1 13,7 7,13 1,7" class="',
-  };
   const item = (mark: string, text: string): string =>
-    `<span><svg viewBox="0 0 14 14" aria-hidden="true">${mark}"/></svg> ${escapeText(text)}</span>`;
+    `<span><svg viewBox="0 0 14 14" aria-hidden="true">${mark}</svg> ${escapeText(text)}</span>`;
+  const swatch = (className: string): string => `<rect class="${className}" x="0" y="4" width="14" height="7" rx="2"/>`;
+  const grey = (of: Shape, className = "c7"): string => marker({ className, shape: of, title: "" }, 7, 7);
   return [
-    ...families.map((family) => item(`${marks.circle}${colour(family)}`, family)),
-    ...isas.map((isa) => item(`${marks[shape(isa)]}c7`, isa)),
-    item(`${marks.circle}c7`, "weights from memory"),
-    item(`${marks.circle}c7 hollow`, "weights from cache"),
+    ...families.map((family) => item(swatch(colour(family)), family)),
+    ...isas.map((isa) => item(grey(shape(isa)), isa)),
+    item(grey("circle"), "filled: weights from memory"),
+    item(grey("circle", "c7 hollow"), "hollow: weights from cache"),
   ].join("");
 }
 

@@ -1,4 +1,5 @@
-// Look-up tables with AVX2: 16 entries of a group are one register of int16, summed with vpsignw. Used by AVX-512 too.
+// Look-up tables with AVX2: 16 entries of a group are one register of int16, summed with vpsignw, those of fours with
+// vpmaddubsw. Used by AVX-512 too.
 #pragma once
 
 #include <immintrin.h>
