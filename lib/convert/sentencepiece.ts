@@ -12,7 +12,7 @@ const SPACES = /^\u2581+$/;
 
 /** The `tokenizer.ggml.*` entries of a SentencePiece vocabulary, without special ids. */
 export function sentencePieceMetadata(vocabulary: GgufVocabulary): [string, GgufValue][] {
-  const { tokens, scores, tokenTypes, merges, unknownId, addBos, addSpacePrefix } = vocabulary;
+  const { tokens, scores, tokenTypes, merges, unknownId, addBos, addEos, addSpacePrefix } = vocabulary;
   const entries: [string, GgufValue][] = [
     ["tokenizer.ggml.model", { type: "string", value: "llama" }],
     ["tokenizer.ggml.pre", { type: "string", value: "default" }],
@@ -22,6 +22,7 @@ export function sentencePieceMetadata(vocabulary: GgufVocabulary): [string, Gguf
     ["tokenizer.ggml.add_bos_token", { type: "bool", value: addBos }],
     ["tokenizer.ggml.add_space_prefix", { type: "bool", value: addSpacePrefix ?? true }],
   ];
+  if (addEos !== undefined) entries.push(["tokenizer.ggml.add_eos_token", { type: "bool", value: addEos }]);
   // Other readers take the scores alone.
   if (merges) entries.push(["tokenizer.ggml.merges", { type: "array", elementType: "string", value: merges }]);
   if (unknownId !== undefined) entries.push(["tokenizer.ggml.unknown_token_id", { type: "uint32", value: unknownId }]);

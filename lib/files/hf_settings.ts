@@ -2,9 +2,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ModelFormatError } from "../errors";
 import type { HfFolder } from "./hf_folder";
-import { fileExists, isRecord, readJson } from "./safetensors";
-
-const MAX_JSON_BYTES = 64 << 20;
+import { readAddedTokens, type HfAddedToken } from "./hf_added_tokens";
+import { fileExists, isRecord, optionalJson } from "./safetensors";
 
 /** How a text's vector is made of its tokens' vectors. */
 export type Pooling = "mean" | "last" | "first";
@@ -19,6 +18,10 @@ export interface HfSettings {
   chatTemplate: string | undefined;
   /** For models that make vectors of texts. */
   pooling: Pooling | undefined;
+  /** What a tokenizer.json says itself, and a tokenizer.model does not. */
+  addedTokens?: readonly HfAddedToken[];
+  addBos?: boolean | undefined;
+  addEos?: boolean | undefined;
 }
 
 /**
@@ -32,20 +35,23 @@ export async function readHfSettings({ path, config, configPath }: HfFolder): Pr
     ...idList(configPath, key, config[key]),
     ...idList(join(path, "generation_config.json"), key, generation[key]),
   ];
+  const tokenizer = await optionalJson(join(path, "tokenizer_config.json"));
+  const own = await fileExists(join(path, "tokenizer.json"));
+  const flag = (key: string): boolean | undefined => (typeof tokenizer[key] === "boolean" ? tokenizer[key] : undefined);
   return {
     bosId: ids("bos_token_id")[0],
     eosIds: [...new Set(ids("eos_token_id"))],
     padId: ids("pad_token_id")[0],
-    chatTemplate: await readTemplate(path),
+    chatTemplate: await readTemplate(path, tokenizer),
     pooling: readPooling(await optionalJson(join(path, "1_Pooling", "config.json"))),
+    ...(own
+      ? {}
+      : {
+          addedTokens: await readAddedTokens(path, tokenizer),
+          addBos: flag("add_bos_token"),
+          addEos: flag("add_eos_token"),
+        }),
   };
-}
-
-async function optionalJson(path: string): Promise<Record<string, unknown>> {
-  if (!(await fileExists(path))) return {};
-  const json = await readJson(path, MAX_JSON_BYTES);
-  if (isRecord(json)) return json;
-  throw new ModelFormatError(`"${path}" is no JSON object.`);
 }
 
 function idList(path: string, key: string, value: unknown): number[] {
@@ -56,10 +62,10 @@ function idList(path: string, key: string, value: unknown): number[] {
   );
 }
 
-async function readTemplate(folder: string): Promise<string | undefined> {
+async function readTemplate(folder: string, tokenizer: Record<string, unknown>): Promise<string | undefined> {
   const file = join(folder, "chat_template.jinja");
   if (await fileExists(file)) return readFile(file, "utf8");
-  const { chat_template: template } = await optionalJson(join(folder, "tokenizer_config.json"));
+  const { chat_template: template } = tokenizer;
   if (typeof template === "string") return template;
   // Several named templates: the one called "default" is for plain conversations.
   const named: unknown[] = Array.isArray(template) ? template : [];

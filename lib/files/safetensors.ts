@@ -127,6 +127,14 @@ export async function readJson(path: string, limit: number): Promise<unknown> {
   }
 }
 
+/** The object of a JSON file, empty where there is no file. @throws as `readJson`, ModelFormatError for no object */
+export async function optionalJson(path: string): Promise<Record<string, unknown>> {
+  if (!(await fileExists(path))) return {};
+  const json = await readJson(path, MAX_INDEX_BYTES);
+  if (isRecord(json)) return json;
+  throw new ModelFormatError(`"${path}" is no JSON object.`);
+}
+
 function parseJson(path: string, text: string): unknown {
   try {
     return JSON.parse(text) as unknown;

@@ -21,7 +21,7 @@ export async function tokenizerFromFolder(
   settings: HfSettings,
   vocabularySize: number,
 ): Promise<Tokenizer> {
-  const { bosId, eosIds, padId } = settings;
+  const { bosId, eosIds } = settings;
   const json = join(folder.path, "tokenizer.json");
   if (await fileExists(json)) {
     return tokenizerFromJson(await readWhole(json), { bosId, eosIds, vocabularySize });
@@ -29,7 +29,7 @@ export async function tokenizerFromFolder(
   const model = join(folder.path, "tokenizer.model");
   if (await fileExists(model)) {
     const bytes = await readWhole(model);
-    return tokenizerFromGguf(readSentencePieceModel(bytes, { bosId, eosIds, padId, vocabularySize }));
+    return tokenizerFromGguf(readSentencePieceModel(bytes, { ...settings, vocabularySize }));
   }
   throw new FileError(
     `"${folder.path}" has neither "tokenizer.json" nor "tokenizer.model". Download the model's tokenizer files too.`,

@@ -1,4 +1,5 @@
 import { ModelFormatError, UnsupportedModelError } from "../errors";
+import type { HfAddedToken } from "../files/hf_added_tokens";
 import { TokenType, type GgufVocabulary } from "../files/gguf/vocabulary";
 
 /**
@@ -13,7 +14,12 @@ export interface SentencePieceOptions {
   padId?: number | undefined;
   /** Ids of the model; absent: those of the file, which may have fewer but not more. */
   vocabularySize?: number;
-  addBos?: boolean;
+  /** Default: where there is a BOS. */
+  addBos?: boolean | undefined;
+  /** Default: no. */
+  addEos?: boolean | undefined;
+  /** Tokens added to the file's; those beyond `vocabularySize` are left out. */
+  addedTokens?: readonly HfAddedToken[];
 }
 
 /** Piece types of the format are those of GGUF, in the same numbering. */
@@ -65,6 +71,7 @@ export function readSentencePieceModel(bytes: Uint8Array, options: SentencePiece
   for (let id = pieces.length; id < (options.vocabularySize ?? 0); id++) {
     pieces.push({ text: `[PAD${id}]`, score: 0, type: TokenType.Unused });
   }
+  for (const token of options.addedTokens ?? []) addToken(pieces, token);
   // TrainerSpec: unk_id, bos_id, eos_id and pad_id with their defaults; negative where there is none.
   const idOf = (field: number, fallback: number): number | undefined => {
     const id = (trainer.get(field) ?? fallback) | 0;
@@ -83,9 +90,23 @@ export function readSentencePieceModel(bytes: Uint8Array, options: SentencePiece
     ...(unknownId === undefined ? {} : { unknownId }),
     ...(options.padId === undefined ? {} : { padId: options.padId }),
     eosIds: options.eosIds ? [...options.eosIds] : eosId === undefined ? [] : [eosId],
-    addBos: options.addBos ?? bosId !== undefined,
+    addBos: (options.addBos ?? true) && bosId !== undefined,
+    ...(options.addEos === undefined ? {} : { addEos: options.addEos }),
     addSpacePrefix,
   };
+}
+
+function addToken(pieces: Piece[], { id, content, special }: HfAddedToken): void {
+  const piece = pieces[id];
+  if (piece === undefined) return;
+  const type = special ? TokenType.Control : TokenType.UserDefined;
+  if (piece.type === TokenType.Unused) pieces[id] = { text: content, score: 0, type };
+  else if (piece.text !== content) {
+    throw new ModelFormatError(
+      `Token ${id} is ${JSON.stringify(piece.text)} in tokenizer.model, but ${JSON.stringify(content)} among the added ` +
+        `tokens.`,
+    );
+  } else if (piece.type === TokenType.Normal) piece.type = type;
 }
 
 function readPiece(bytes: Uint8Array): Piece {

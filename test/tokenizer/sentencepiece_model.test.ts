@@ -1,7 +1,7 @@
 /** SentencePiece's tokenizer.model, and the same vocabulary in its three kinds of files. */
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { convertToGguf } from "../../lib";
+import { convertToGguf, Model } from "../../lib";
 import { ModelFormatError, UnsupportedModelError } from "../../lib/errors";
 import { readGguf, readTokenizerInfo } from "../../lib/files/gguf";
 import { readSentencePieceModel, tokenizerFromGguf, tokenizerFromJson } from "../../lib/tokenizer";
@@ -105,4 +105,64 @@ test("merges that no scores imply are refused", async () => {
   await expect(convertToGguf(path, join(folder, "strange.gguf"))).rejects.toThrow(
     /do not follow from scores.*tokenizer\.model/,
   );
+});
+
+const size = vocabulary.tokens.length;
+test.each<[string, Record<string, object>]>([
+  [
+    "tokenizer_config.json",
+    {
+      "tokenizer_config.json": {
+        add_bos_token: false,
+        added_tokens_decoder: {
+          "1": { content: "<s>", special: true },
+          [size]: { content: "<|im_start|>", special: true },
+          [size + 2]: { content: "<think>", special: false },
+          [size + 4]: { content: "<beyond>", special: true },
+        },
+      },
+    },
+  ],
+  [
+    "added_tokens.json",
+    {
+      "tokenizer_config.json": { add_bos_token: false },
+      "added_tokens.json": { "<|im_start|>": size, "<think>": size + 2, "<beyond>": size + 4 },
+      "special_tokens_map.json": { bos_token: { content: "<s>" }, additional_special_tokens: ["<|im_start|>"] },
+    },
+  ],
+])("tokens that %s adds to a tokenizer.model", async (name, jsons) => {
+  const path = join(folder, name);
+  const special = { vocab_size: size + 4, bos_token_id: 1, eos_token_id: 2 };
+  writeTinyFolder(path, { family: "llama", vocabulary: size + 4, config: special });
+  rmSync(join(path, "tokenizer.json"), { force: true });
+  writeFileSync(join(path, "tokenizer.model"), sentencePieceModel(vocabulary));
+  for (const [file, json] of Object.entries(jsons)) writeFileSync(join(path, file), JSON.stringify(json));
+  await convertToGguf(path, `${path}.gguf`);
+  for (const each of [path, `${path}.gguf`]) {
+    await using model = await Model.load(each);
+    const { tokenizer } = model;
+    expect(tokenizer.addBos).toBe(false);
+    const encode = async (text: string, parseSpecial = false): Promise<number[]> => [
+      ...(await tokenizer.encode(text, { parseSpecial })),
+    ];
+    expect((await encode("<|im_start|>", true)).at(-1)).toBe(size);
+    expect((await encode("<think>")).at(-1)).toBe(size + 2);
+    expect((await encode("<|im_start|>")).every((id) => id < size)).toBe(true);
+    expect((await encode("<beyond>", true)).every((id) => id < size)).toBe(true);
+  }
+});
+
+test.each([
+  ["another piece's id", { "7": { content: "<x>", special: true } }, /7 is.*<x>/],
+  ["white space that it takes along", { [size]: { content: "<x>", special: true, lstrip: true } }, /<x>.*strips/],
+  ["an id that is none", { "-1": { content: "<x>" } }, /<x>.*-1/],
+  ["no content", { "5": {} }, /no content/],
+])("an added token with %s is refused", async (name, decoder, message) => {
+  const path = join(folder, name.replaceAll(" ", "-"));
+  writeTinyFolder(path, { family: "llama", vocabulary: size + 4, config: { vocab_size: size + 4 } });
+  rmSync(join(path, "tokenizer.json"), { force: true });
+  writeFileSync(join(path, "tokenizer.model"), sentencePieceModel(vocabulary));
+  writeFileSync(join(path, "tokenizer_config.json"), JSON.stringify({ added_tokens_decoder: decoder }));
+  await expect(Model.load(path)).rejects.toThrow(message);
 });
