@@ -5,7 +5,7 @@
 //   sh     each `node-bitnet` command and option exists in its --help, each `npm run` script in package.json; commands of
 //          RUNNABLE are run, in the same folder
 //   json   parses
-//   links  relative ones lead to a file
+//   links  relative ones lead to a file, and to a heading in it
 //
 // A block of another language, or a `ts` block after a line `<!-- not checked: why -->`, is left alone.
 // Usage: npm run test:docs    after `npm run build`. The last line reads "<n> passed, <n> failed".
@@ -124,13 +124,27 @@ function checkJson(where, code) {
 function checkLinks(page, text) {
   const prose = text.replace(/```[\s\S]*?```/g, "").replace(/`[^`\n]*`/g, "");
   for (const [, target] of prose.matchAll(/\]\(([^)\s]+)\)/g)) {
-    if (/^(https?:|mailto:|#)/.test(target)) continue;
-    const path = decodeURIComponent(target.replace(/#.*/, ""));
+    if (/^(https?:|mailto:)/.test(target)) continue;
+    const [path, heading] = decodeURIComponent(target).split("#");
     // The site's own links begin at docs/ and need no extension; api/ is made by TypeDoc.
     const base = path.startsWith("/") ? join(root, "docs", path) : join(root, dirname(page), path);
-    const found = [base, `${base}.md`, join(base, "index.md")].some(existsSync) || /(^|\/)api\//.test(path);
+    const file = path === "" ? join(root, page) : [base, `${base}.md`, join(base, "index.md")].find(existsSync);
+    const found = /(^|\/)api\//.test(path) || (file !== undefined && hasHeading(file, heading));
     verdict(found, `${page}: the link ${target} leads nowhere`);
   }
+}
+
+/** Headings become identifiers as on GitHub: small letters, no punctuation, hyphens for spaces. */
+function hasHeading(file, heading) {
+  if (heading === undefined || !file.endsWith(".md")) return true;
+  const titles = [...readFileSync(file, "utf8").matchAll(/^#+ (.+)$/gm)].map(([, title]) => title);
+  return titles.some(
+    (title) =>
+      title
+        .toLowerCase()
+        .replace(/[^\p{L}\p{N}\s_-]/gu, "")
+        .replace(/\s/g, "-") === heading,
+  );
 }
 
 function prepareFolder() {
@@ -161,7 +175,7 @@ function isRunnable(code) {
 
 function runProgram(where, code, i) {
   const file = join(work, `block${i}.mjs`);
-  writeFileSync(file, transformSync(code, { loader: "ts", format: "esm" }).code);
+  writeFileSync(file, transformSync(code, { loader: "ts", format: "esm", target: "node20" }).code);
   const { status, stderr } = spawnSync(process.execPath, [file], { cwd: work, encoding: "utf8", timeout: 120_000 });
   verdict(status === 0, `${where}: ended with ${status}: ${stderr}`);
 }

@@ -2,7 +2,8 @@
 //
 //   1. no object compiled for one instruction set defines a weak symbol: the linker could give that copy to code that runs
 //      on every CPU, which would then die of an illegal instruction (native/kernels/inline.h);
-//   2. the binary asks for nothing newer than glibc 2.28 and GCC 8's libstdc++ (Debian 10, Ubuntu 20.04, RHEL 8).
+//   2. the binary asks for nothing newer than glibc 2.28 and GCC 8's libstdc++ (Debian 10, Ubuntu 20.04, RHEL 8);
+//   3. it asks others for nothing of its own namespace: a linker does not tell, since Node's functions are missing too.
 //
 // Usage: node scripts/check-symbols.mjs [--objects FOLDER] [--binary FILE] [--tools PREFIX]
 // Without arguments: build/ and build/Release/node_bitnet.node. PREFIX is that of nm and objdump ("aarch64-linux-gnu-").
@@ -27,7 +28,7 @@ const run = (tool, ...args) => execFileSync(values.tools + tool, args, { encodin
 const problems = [];
 
 if (objects !== undefined) problems.push(...weakSymbols(join(objects, "CMakeFiles/bitnet_core.dir/native/kernels")));
-if (binary !== undefined) problems.push(...tooNew(binary));
+if (binary !== undefined) problems.push(...wanting(binary));
 for (const problem of problems) console.error(problem);
 process.exit(problems.length === 0 ? 0 : 1);
 
@@ -50,7 +51,7 @@ function weakSymbols(kernels) {
   return found;
 }
 
-function tooNew(file) {
+function wanting(file) {
   if (!existsSync(file)) return [`${file} does not exist`];
   const newest = {};
   const found = [];
@@ -65,6 +66,8 @@ function tooNew(file) {
       found.push(`${basename(file)} asks for ${name}_${version}; at most ${CEILINGS[name]} is allowed:`, ...symbols);
     }
   }
+  const own = run("objdump", "-T", file).match(/.*\*UND\*.*_ZNK?6bitnet.*/g);
+  if (own) found.push(`${basename(file)} lacks parts of itself; compile it anew:`, ...own);
   if (found.length === 0) {
     const list = Object.entries(newest).map(([name, version]) => `${name}_${version}`);
     console.log(`${basename(file)} asks for at most ${list.join(", ") || "nothing versioned"}`);

@@ -8,29 +8,30 @@ import { HOST, TARGETS } from "./targets.mjs";
 export const root = fileURLToPath(new URL("..", import.meta.url));
 
 /**
- * Packs into `folder`; the binary of the build is taken where there is no prebuilt one.
+ * Packs into `folder`; where there is no prebuilt binary, that of the build is taken, and that of `npm run test:neon`.
  * @returns {{ tarball: string, size: number, unpackedSize: number, files: { path: string }[] }}
  */
 export function pack(folder) {
-  const borrowed = borrowBuild();
+  const borrowed = [borrow(HOST, "build"), borrow("linux-arm64", "build-arm64")].filter((file) => file !== undefined);
   try {
     const output = npm(root, process.env, "pack", "--json", "--ignore-scripts", "--pack-destination", folder);
     const [{ filename, ...rest }] = JSON.parse(output);
     return { tarball: join(folder, filename), ...rest };
   } finally {
-    if (borrowed !== undefined) rmSync(borrowed);
+    for (const file of borrowed) rmSync(file);
   }
 }
 
-/** Puts the build's binary where a prebuilt one would lie, if there is none. */
-function borrowBuild() {
-  const { platform, arch, libc } = TARGETS[HOST] ?? { platform: process.platform, arch: process.arch };
+/** Puts a build's binary where a prebuilt one would lie, if there is none; its path, if it did. */
+function borrow(name, build) {
+  const { platform, arch, libc } = TARGETS[name] ?? { platform: process.platform, arch: process.arch };
   const folder = join(root, `prebuilds/${platform}-${arch}`);
-  if (existsSync(folder) && readdirSync(folder).length > 0) return undefined;
+  const binary = join(root, build, "Release/node_bitnet.node");
+  if (!existsSync(binary) || (existsSync(folder) && readdirSync(folder).length > 0)) return undefined;
   const file = join(folder, `node-bitnet${libc ? `.${libc}` : ""}.node`);
   mkdirSync(folder, { recursive: true });
-  cpSync(join(root, "build/Release/node_bitnet.node"), file);
-  console.log(`-- prebuilds/${platform}-${arch} is missing: the build's own binary is packed in its place`);
+  cpSync(binary, file);
+  console.log(`-- prebuilds/${platform}-${arch} is missing: ${build}'s binary is packed in its place`);
   return file;
 }
 

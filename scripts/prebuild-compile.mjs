@@ -15,10 +15,18 @@ const require = createRequire(import.meta.url);
 const { BITNET_TARGET: name, BITNET_ZIG: zig } = process.env;
 const target = TARGETS[name];
 /**
- * zig names every feature that its baseline lacks, and so switches off the one that LLVM 18 to 20 split off AVX-512: it has
- * to be asked for by its own name.
+ * Lines of shell that turn flags into what zig takes for them. It names every feature that its baseline lacks, and so switches
+ * off the one that LLVM 18 to 20 split off AVX-512, which has to be asked for by its own name; and it knows no levels of ARM
+ * in -march, but their features in -mcpu.
  */
-const EVEX512 = 'case " $* " in *" -mavx512f "*) set -- "$@" -mevex512 ;; esac';
+const ZIG_FLAGS = `case " $* " in *" -mavx512f "*) set -- "$@" -mevex512 ;; esac
+for flag do
+  shift
+  case $flag in
+    -march=armv8.2-a+*) set -- "$@" "-mcpu=generic+v8_2a+\${flag#-march=armv8.2-a+}" ;;
+    *) set -- "$@" "$flag" ;;
+  esac
+done`;
 const jobs = String(availableParallelism());
 const run = (file, ...args) => execFileSync(file, args, { stdio: "inherit", cwd: root });
 
@@ -54,7 +62,7 @@ function zigOptions() {
   mkdirSync(tools, { recursive: true });
   const tool = (file, ...args) => {
     const path = join(tools, file);
-    writeFileSync(path, `#!/bin/sh\n${EVEX512}\nexec "${zig}" ${args.join(" ")} "$@"\n`);
+    writeFileSync(path, `#!/bin/sh\n${ZIG_FLAGS}\nexec "${zig}" ${args.join(" ")} "$@"\n`);
     chmodSync(path, 0o755);
     return path;
   };

@@ -7,7 +7,8 @@
 //   any target with --zig COMMAND   zig's C++ compiler, which brings every C library: `--zig zig`
 //   linux-arm64 on Linux x64        without --zig: Debian's aarch64-linux-gnu-g++
 //
-// Binaries for glibc must be made by zig, or on a system as old as glibc 2.28 (scripts/check-symbols.mjs looks).
+// Binaries for glibc must be made by zig, or on a system as old as glibc 2.28 (scripts/check-symbols.mjs looks, and also
+// whether the linker left something out).
 import { execFileSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -35,6 +36,8 @@ async function build(name, target) {
   mkdirSync(stage, { recursive: true });
   writeFileSync(join(stage, "package.json"), '{ "name": "node-bitnet" }\n');
   rmSync(join(stage, "build/Release"), { recursive: true, force: true });
+  // What a compiler can do is asked anew: the answers are kept otherwise, also where its flags have changed.
+  rmSync(join(stage, "build/CMakeCache.txt"), { force: true });
   const own = name === HOST && values.zig === undefined;
   process.env.BITNET_TARGET = name;
   if (values.zig !== undefined) process.env.BITNET_ZIG = zigPath(values.zig);
@@ -56,7 +59,7 @@ async function build(name, target) {
     );
   });
   const file = `prebuilds/${target.platform}-${target.arch}/node-bitnet${target.libc ? `.${target.libc}` : ""}.node`;
-  if (target.libc === "glibc") {
+  if (target.platform === "linux") {
     const tools = target.arch === "arm64" && process.arch !== "arm64" ? ["--tools", "aarch64-linux-gnu-"] : [];
     const check = [join(root, "scripts/check-symbols.mjs"), "--binary", join(root, file), ...tools];
     execFileSync(process.execPath, check, { stdio: "inherit" });

@@ -42,15 +42,33 @@ cmake --build build --target native_tests --parallel "$(nproc)" >"$logs/build" 2
   finish
 }
 
+model=$(compgen -G "models/*.gguf" | head -n 1)
+# All of them are started at once, as many at a time as there are processors: NAME PROGRAM... writes logs/NAME and its status.
+emulate() {
+  local name=$1 cpu=${1#*:}
+  shift
+  timeout 900 qemu-x86_64 -cpu "$cpu" "$@" >"$logs/$name" 2>"$logs/$name.errors"
+  echo $? >"$logs/$name.status"
+}
+one() {
+  case $1 in
+    tests:*) emulate "$1" build/native_tests --quick ;;
+    node:*) emulate "$1" "$node" test/neon/logits.js . "$model" auto ;;
+  esac
+}
+node=$(command -v node)
+export -f emulate one
+export logs node model
+printf '%s\n' tests:Haswell node:Haswell node:Nehalem tests:qemu64 tests:Nehalem tests:Haswell,-avx2 tests:Haswell,-fma |
+  xargs -P "$(nproc)" -I{} bash -c 'one {}'
+
 # LABEL CPU EXPECTED: "ok" or "skip" for avx2-i2s; AMX, AVX-512 and AVX-VNNI must be skipped on all of these.
 check_cpu() {
-  local label=$1 cpu=$2 log="$logs/$2" name verdict
-  timeout 600 qemu-x86_64 -cpu "$cpu" build/native_tests --quick >"$log" 2>/dev/null
-  local status=$? counts
+  local label=$1 cpu=$2 log="$logs/tests:$2" name verdict counts
   grep '^FAIL' "$log"
   counts=$(grep -Eo '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
   if [ -z "$counts" ]; then
-    fail "native_tests on $cpu ($label) ended with status $status before its summary (132: illegal instruction)"
+    fail "native_tests on $cpu ($label) ended with status $(<"$log.status") before its summary (132: illegal instruction)"
     return
   fi
   printf -- '-- %s (%s): %s\n' "$cpu" "$label" "$counts"
@@ -69,17 +87,15 @@ check_cpu x86-64-v3 Haswell ok
 check_cpu "v3 without AVX2" Haswell,-avx2 skip
 check_cpu "v3 without FMA" Haswell,-fma skip
 
-model=$(compgen -G "models/*.gguf" | head -n 1)
 # Everything after the kernel's name must be equal.
 expected=$(node test/neon/logits.js . "$model" scalar | cut -d ' ' -f 2-)
 [ -n "$expected" ] || fail "logits of $model with this machine's scalar kernel"
 for cpu in Nehalem Haswell; do
-  actual=$(timeout 600 qemu-x86_64 -cpu "$cpu" "$(command -v node)" test/neon/logits.js . "$model" auto 2>"$logs/node" |
-    cut -d ' ' -f 2-)
+  actual=$(cut -d ' ' -f 2- "$logs/node:$cpu")
   if [ -n "$expected" ] && [ "$actual" = "$expected" ]; then
     ok "logits in Node on $cpu are the bits of scalar on this machine"
   else
-    fail "logits in Node on $cpu differ from scalar on this machine: $(tail -n 5 "$logs/node")"
+    fail "logits in Node on $cpu differ from scalar on this machine: $(tail -n 5 "$logs/node:$cpu.errors")"
     printf 'expected:\n%s\nactual:\n%s\n' "$expected" "$actual"
   fi
 done

@@ -34,8 +34,10 @@ void columns::pack(const uint8_t* codes, size_t row_begin, size_t count, size_t 
 }
 
 const ColumnKernel* column_kernel_for(const TernaryKernel& kernel) {
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(BITNET_HAVE_AVX512)
   if (!std::strncmp(kernel.isa, "avx512", 6) || !std::strncmp(kernel.isa, "amx", 3)) return &kAvx512Columns;
+#endif
+#if defined(BITNET_HAVE_AVX2)
   if (!std::strncmp(kernel.isa, "avx", 3)) return &kAvx2Columns;
 #endif
   if (!std::strcmp(kernel.isa, "scalar")) return &kScalarColumns;

@@ -38,10 +38,20 @@ struct Random {
 
 const std::vector<const GroupKernel*>& all_group_kernels() {
   static const std::vector<const GroupKernel*> kernels = {
-#if defined(__x86_64__) || defined(_M_X64)
-      &kAvx512VnniGroup, &kAvxVnniGroup, &kAvx2Group, &kAvx512VbmiTmacGroup, &kAvx2TmacGroup,
-#elif defined(__aarch64__) || defined(_M_ARM64)
-      &kNeonDotprodGroup, &kNeonGroup, &kNeonTmacGroup,
+#if defined(BITNET_HAVE_AVX512)
+      &kAvx512VnniGroup, &kAvx512VbmiTmacGroup,
+#endif
+#if defined(BITNET_HAVE_AVX_VNNI)
+      &kAvxVnniGroup,
+#endif
+#if defined(BITNET_HAVE_AVX2)
+      &kAvx2Group, &kAvx2TmacGroup,
+#endif
+#if defined(BITNET_HAVE_NEON_DOTPROD)
+      &kNeonDotprodGroup,
+#endif
+#if defined(BITNET_HAVE_NEON)
+      &kNeonGroup, &kNeonTmacGroup,
 #endif
       &kScalarGroup, &kScalarTmacGroup,
   };

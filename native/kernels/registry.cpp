@@ -45,17 +45,27 @@ constexpr const char* kDefaultFamily = "i2s";
 
 const std::vector<const TernaryKernel*>& all_kernels() {
   static const std::vector<const TernaryKernel*> kernels = {
-#if defined(__x86_64__) || defined(_M_X64)
+// By instruction set, the best first. A compiler may be too old for some: CMakeLists.txt then leaves their folders out.
 #if defined(BITNET_HAVE_AMX)
       &kAmxI2s, &kAmxT5,
 #endif
-      &kAvx512VnniI2s, &kAvxVnniI2s, &kAvx2I2s,
-      &kAvx512VbmiT5, &kAvxVnniT5, &kAvx2T5,
-      &kAvx512VbmiTl1, &kAvx2Tl1, &kAvx512VbmiTl2, &kAvx2Tl2, &kAvx512VbmiTmac2, &kAvx2Tmac2,
-#elif defined(__aarch64__) || defined(_M_ARM64)
-      &kNeonI8mmI2s, &kNeonDotprodI2s, &kNeonI2s,
-      &kNeonI8mmT5, &kNeonDotprodT5, &kNeonT5,
-      &kNeonTl1, &kNeonTl2, &kNeonTmac2,
+#if defined(BITNET_HAVE_AVX512)
+      &kAvx512VnniI2s, &kAvx512VbmiT5, &kAvx512VbmiTl1, &kAvx512VbmiTl2, &kAvx512VbmiTmac2,
+#endif
+#if defined(BITNET_HAVE_AVX_VNNI)
+      &kAvxVnniI2s, &kAvxVnniT5,
+#endif
+#if defined(BITNET_HAVE_AVX2)
+      &kAvx2I2s, &kAvx2T5, &kAvx2Tl1, &kAvx2Tl2, &kAvx2Tmac2,
+#endif
+#if defined(BITNET_HAVE_NEON_I8MM)
+      &kNeonI8mmI2s, &kNeonI8mmT5,
+#endif
+#if defined(BITNET_HAVE_NEON_DOTPROD)
+      &kNeonDotprodI2s, &kNeonDotprodT5,
+#endif
+#if defined(BITNET_HAVE_NEON)
+      &kNeonI2s, &kNeonT5, &kNeonTl1, &kNeonTl2, &kNeonTmac2,
 #endif
       &kScalarI2s, &kScalarT5, &kScalarTl1, &kScalarTl2, &kScalarTmac2,
   };
