@@ -1,5 +1,6 @@
 /**
- * Total decode speed of 1, 8 and 16 streams, and the time between tokens while long prompts come in.
+ * Total decode speed of 1, 8 and 16 streams in turns (medians of three), the time between tokens while long prompts come
+ * in, and what a prompt of 1,000 tokens costs when it comes again.
  *
  *   node -r @swc-node/register bench/concurrency.ts [model.gguf] [tokens]
  */
@@ -7,6 +8,11 @@ import { Model } from "../lib";
 
 const [path, tokens = "64"] = process.argv.slice(2);
 const maxTokens = Number(tokens);
+const ROUNDS = 3;
+
+function median(list: readonly number[]): number {
+  return [...list].sort((a, b) => a - b)[list.length >> 1] ?? NaN;
+}
 
 /** Tokens per second of all streams together, from the first token of the last one on to the first end. */
 async function decodeSpeed(model: Model, streams: number): Promise<number> {
@@ -53,23 +59,45 @@ async function gapsUnderLoad(model: Model): Promise<number[]> {
   return gaps.sort((a, b) => a - b);
 }
 
+/** Time to the first token behind a system prompt of 1,000 tokens: new, and again with another question behind it. */
+async function repeatedPrompt(model: Model): Promise<{ first: number; again: number }> {
+  const length = Math.min(1000, model.info.contextLength - 64);
+  const times = { first: [] as number[], again: [] as number[] };
+  for (let round = 0; round < ROUNDS; round++) {
+    const system = Array.from({ length }, (_, i) => 200 + ((i * 11 + round * 37) % 700));
+    for (const kind of ["first", "again"] as const) {
+      const question = [150 + round, kind === "first" ? 160 : 161, 170];
+      const started = performance.now();
+      await model.generate([...system, ...question], { maxTokens: 1, speculation: "off" });
+      times[kind].push(performance.now() - started);
+    }
+  }
+  return { first: median(times.first), again: median(times.again) };
+}
+
 async function main(): Promise<void> {
   await using model = await Model.load(path);
   console.log(`${model.info.path}: kernel ${model.info.kernel}, ${model.info.threads} threads`);
   await decodeSpeed(model, 1);
-  let one = 0;
-  for (const streams of [1, 8, 16]) {
-    const speed = await decodeSpeed(model, streams);
-    if (streams === 1) one = speed;
+  const speeds = new Map<number, number[]>([1, 8, 16].map((streams) => [streams, []]));
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [streams, list] of speeds) list.push(await decodeSpeed(model, streams));
+  }
+  const one = median(speeds.get(1) ?? []);
+  for (const [streams, list] of speeds) {
+    const speed = median(list);
     console.log(
       `${String(streams).padStart(2)} streams: ${speed.toFixed(1)} tokens/s, ${(speed / one).toFixed(2)} x one`,
     );
   }
   const gaps = await gapsUnderLoad(model);
-  const [median = NaN, p99 = NaN] = [gaps[Math.floor(gaps.length / 2)], gaps[Math.floor(gaps.length * 0.99)]];
+  const [middle = NaN, p99 = NaN] = [gaps[Math.floor(gaps.length / 2)], gaps[Math.floor(gaps.length * 0.99)]];
   console.log(
-    `between tokens under mixed load: median ${median.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms, ${(p99 / median).toFixed(2)} x`,
+    `between tokens under mixed load: median ${middle.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms, ${(p99 / middle).toFixed(2)} x`,
   );
+  const { first, again } = await repeatedPrompt(model);
+  const share = `${((100 * again) / first).toFixed(1)} %`;
+  console.log(`a prompt of 1,000 tokens: ${first.toFixed(0)} ms, ${again.toFixed(0)} ms when it comes again, ${share}`);
 }
 
 void main();
