@@ -80,10 +80,15 @@ export class Fields {
     throw this.wrongType(name, "a boolean", value);
   }
 
-  string(name: string): string | undefined {
+  /** @param max most UTF-16 units */
+  string(name: string, max = Infinity): string | undefined {
     const value = this.any(name);
-    if (value === undefined || typeof value === "string") return value;
-    throw this.wrongType(name, "a string", value);
+    if (value === undefined) return undefined;
+    if (typeof value !== "string") throw this.wrongType(name, "a string", value);
+    if (value.length <= max) return value;
+    const path = this.pathOf(name);
+    const message = `Invalid '${path}': string too long. Expected at most ${max} characters, but got ${value.length}.`;
+    throw invalid(message, path, "string_above_max_length");
   }
 
   choice<const T extends string>(name: string, choices: readonly T[]): T | undefined {

@@ -1,5 +1,6 @@
 import { connect, type AddressInfo } from "node:net";
 import { Model } from "../../lib";
+import { checkLength } from "../../lib/server/length";
 import { BUNDLED, errorOf, metric, startServer, until, type RunningServer } from "./helpers";
 
 let running: RunningServer;
@@ -253,6 +254,45 @@ test.each([
   const response = await running.post(path, body);
   expect(response.status).toBe(400);
   expect(await errorOf(response)).toMatchObject({ code: "context_length_exceeded" });
+});
+
+test.each([
+  ["/v1/completions", (text: string) => ({ prompt: text })],
+  ["/v1/completions", (text: string) => ({ prompt: ["Once", text] })],
+  ["/v1/embeddings", (text: string) => ({ input: text })],
+  [CHAT, (text: string) => ({ messages: [{ role: "user", content: text }] })],
+  [
+    CHAT,
+    (text: string) => ({
+      messages: Array.from(text.match(/.{1,500}/gsu) ?? [], (content) => ({ role: "user", content })),
+    }),
+  ],
+  ["/v1/responses", (text: string) => ({ input: "x", instructions: text })],
+] as const)("%s does not read a text to its end that cannot fit: %#", async (path, body) => {
+  const encode = jest.spyOn(model.tokenizer, "encode");
+  const roomy = await startServer({ models: [{ model }] });
+  try {
+    const response = await roomy.post(path, body("a poor man had twelve children. ".repeat(30_000)));
+    expect(response.status).toBe(400);
+    expect(await errorOf(response)).toMatchObject({ code: "context_length_exceeded" });
+    const lengths = encode.mock.calls.map(([text]) => text.length);
+    expect(Math.max(...lengths)).toBeGreaterThan(1000);
+    expect(Math.max(...lengths)).toBeLessThan(10_000);
+  } finally {
+    encode.mockRestore();
+    await roomy.server.close();
+  }
+});
+
+test("a long text that takes few tokens is read", async () => {
+  const tokenizer = {
+    ...model.tokenizer,
+    encode: (text: string) => Promise.resolve(Int32Array.from(text.match(/x+|[^x]/g) ?? [], () => 5)),
+  };
+  await expect(checkLength({ tokenizer, contextLength: 10 }, "x".repeat(100_000))).resolves.toBeUndefined();
+  await expect(checkLength({ tokenizer, contextLength: 10 }, "xy".repeat(1000))).rejects.toThrow(
+    /more than \d+ tokens/,
+  );
 });
 
 test("a thousand clients that vanish leave nothing behind", async () => {

@@ -3,6 +3,7 @@ import type { Backend } from "../backend";
 import { readChatRequest, type ChatRequest } from "../chat_request";
 import { checkFeatures, checkMessages, offeredTools, withoutTools } from "../features";
 import { Job } from "../job";
+import { checkConversation } from "../length";
 import type { Service } from "../service";
 import { sendEvents, type ServerEvent } from "../sse";
 import { collectTexts, generateTexts, totalUsage, type TextEvent, type TextsRequest } from "../texts";
@@ -33,6 +34,7 @@ async function prepare(chat: ChatRequest, model: string, backend: Backend, signa
   checkFeatures(backend, options, { format: "response_format" });
   checkMessages(backend, messages, "messages");
   const offered = offeredTools(backend, options);
+  await checkConversation(backend, messages, offered);
   const prompt = await backend.encodeChat(messages, offered);
   return { model, backend, prompts: [prompt], n, options: offered ? options : withoutTools(options), signal };
 }

@@ -4,6 +4,7 @@ import type { Backend, BackendChunk, EncodedChat } from "../backend";
 import { checkFeatures } from "../features";
 import { Fields } from "../fields";
 import { Job } from "../job";
+import { checkLength } from "../length";
 import { checkTokenIds, MOST_TEXTS, readGeneration, tokenId, type GenerationPlan } from "../sampling_fields";
 import type { Service } from "../service";
 import { sendEvents, type ServerEvent } from "../sse";
@@ -91,6 +92,7 @@ function readPrompts(fields: Fields): Prompt[] {
 
 async function encode(backend: Backend, prompt: Prompt): Promise<EncodedChat> {
   if (typeof prompt !== "string") checkTokenIds(prompt, backend.vocabularySize, "prompt");
+  else await checkLength(backend, prompt);
   const tokens = typeof prompt === "string" ? await backend.tokenizer.encode(prompt) : prompt;
   if (tokens.length === 0) throw invalid("Invalid 'prompt': it has no tokens.", "prompt");
   return { tokens, stop: [], stopTokens: [] };

@@ -2,6 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { ApiError, invalid } from "../api_error";
 import { Fields } from "../fields";
 import { Job } from "../job";
+import { checkLength } from "../length";
 import { checkTokenIds, tokenId } from "../sampling_fields";
 import type { Service } from "../service";
 
@@ -32,7 +33,10 @@ export function addEmbeddings(app: FastifyInstance, service: Service): void {
       }
       const tokens = await Promise.all(
         inputs.map(async (input) => {
-          if (typeof input === "string") return backend.tokenizer.encode(input);
+          if (typeof input === "string") {
+            await checkLength(backend, input);
+            return backend.tokenizer.encode(input);
+          }
           checkTokenIds(input, backend.vocabularySize, "input");
           return input;
         }),

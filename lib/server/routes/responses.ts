@@ -3,6 +3,7 @@ import { toApiError } from "../api_error";
 import type { Backend, BackendChunk } from "../backend";
 import { checkFeatures, checkMessages, offeredTools, withoutTools } from "../features";
 import { Job } from "../job";
+import { checkConversation } from "../length";
 import { readResponseRequest, type ResponseRequest } from "../responses_request";
 import type { Service } from "../service";
 import { sendEvents, type ServerEvent } from "../sse";
@@ -19,6 +20,7 @@ export function addResponses(app: FastifyInstance, service: Service): void {
       checkFeatures(backend, wanted.options, { format: "text.format" });
       checkMessages(backend, wanted.messages, "input");
       const offered = offeredTools(backend, wanted.options);
+      await checkConversation(backend, wanted.messages, offered);
       const prompt = await backend.encodeChat(wanted.messages, offered);
       const options = offered ? wanted.options : withoutTools(wanted.options);
       logTexts(service, request.log, { messages: wanted.messages });

@@ -4,13 +4,16 @@ import { Fields } from "../fields";
 import { Job } from "../job";
 import type { Service } from "../service";
 
+/** Characters; all texts are turned into tokens by one thread, which others wait for. */
+const LONGEST_TEXT = 1_000_000;
+
 /** `POST /tokenize` and `POST /detokenize`: text to token ids and back. */
 export function addTokens(app: FastifyInstance, service: Service): void {
   app.post("/tokenize", (request, reply) =>
     Job.run(service, reply, async () => {
       const fields = new Fields(request.body);
       const model = fields.string("model");
-      const text = fields.required("text", fields.string("text"));
+      const text = fields.required("text", fields.string("text", LONGEST_TEXT));
       const addSpecial = fields.boolean("add_special") ?? true;
       fields.done();
       const { backend, release, id } = await service.models.acquire(model);
