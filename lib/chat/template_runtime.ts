@@ -27,12 +27,14 @@ const TIME_LIMIT_MS = 2000;
 const LONGEST_SOURCE = 1 << 20;
 /** Expressions and statements that a rendering may evaluate, a long text or list counting as many. */
 const MOST_STEPS = 5_000_000;
+/** Steps below which a rendering that took too long was not at work: the machine or the process stood still. */
+const FEW_STEPS = 20_000;
 const LONGEST_TEXT = 4 << 20;
 const LONGEST_LIST = 1 << 20;
 
 /** Evaluates within a budget: a template that doubles a list forty times must not take the process's memory. */
 class BoundedInterpreter extends Interpreter {
-  private steps = 0;
+  steps = 0;
 
   override evaluate(statement: unknown, environment: unknown): { value: unknown } {
     if (++this.steps > MOST_STEPS) throw new Error(`it takes more than ${MOST_STEPS} steps`);
@@ -61,10 +63,22 @@ export function parseTemplate(source: string): Program {
 
 /** Runs a template with these variables. Endless loops, huge texts and huge lists throw. */
 export function runTemplate(program: Program, variables: Readonly<Record<string, unknown>>): string {
-  const environment = new Environment();
-  for (const [name, value] of Object.entries({ ...globals, ...variables })) environment.set(name, value);
-  const run = (): unknown => new BoundedInterpreter(environment).run(program).value;
-  return String(runScript.runInContext(createContext({ run }), { timeout: TIME_LIMIT_MS }));
+  const all = Object.entries({ ...globals, ...variables });
+  const render = (tries: number): string => {
+    const environment = new Environment();
+    // It copies lists and objects, which templates may change: a second try begins with what the caller gave.
+    for (const [name, value] of all) environment.set(name, value);
+    const interpreter = new BoundedInterpreter(environment);
+    const run = (): unknown => interpreter.run(program).value;
+    try {
+      return String(runScript.runInContext(createContext({ run }), { timeout: TIME_LIMIT_MS }));
+    } catch (error) {
+      const late = (error as NodeJS.ErrnoException | null)?.code === "ERR_SCRIPT_EXECUTION_TIMEOUT";
+      if (late && tries > 1 && interpreter.steps < FEW_STEPS) return render(tries - 1);
+      throw error;
+    }
+  };
+  return render(2);
 }
 
 /** What every chat template may use, as in the transformers library. */

@@ -111,6 +111,22 @@ describe("a model's own template", () => {
     expect(() => render(loops)).toThrow(UnsupportedModelError);
   }, 60_000);
 
+  // As a process that was suspended, or a machine that slept.
+  test("is rendered again where time passed, but not by its own work", () => {
+    const stops = new Int32Array(new SharedArrayBuffer(4));
+    const original = Intl.DateTimeFormat;
+    const spy = jest.spyOn(Intl, "DateTimeFormat").mockImplementationOnce((...given) => {
+      Atomics.wait(stops, 0, 0, 2500);
+      return original(...given);
+    });
+    try {
+      expect(render("{{ strftime_now('%b') | length }}")).toBe("3");
+      expect(spy).toHaveBeenCalledTimes(2);
+    } finally {
+      spy.mockRestore();
+    }
+  }, 60_000);
+
   test("cannot change the caller's messages", () => {
     const messages: Message[] = [{ role: "user", content: "a" }];
     ChatTemplate.compile("{% set x = messages[0].update({'content': 'b'}) if false else 1 %}").render(messages);
