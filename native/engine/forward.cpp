@@ -195,6 +195,11 @@ void Forward::attend(size_t layer, size_t token, size_t kv_head, unsigned thread
 }
 
 // h += Wo * sub_norm(attention(rope(Wq n), rope(Wk n), Wv n)), n = RMSNorm(h)
+// For one token, whose products wait for memory: what the loop after the next streams.
+void Forward::announce(const Linear& next) {
+  if (tokens_ == 1) pool_.announce(next.packed.data(), next.packed.bytes());
+}
+
 void Forward::attention_block(size_t layer) {
   const Layer& l = model_.layers()[layer];
   const size_t d = spec_.embedding_length, ldh = round_up(d, 16), dim = spec_.head_dim;
@@ -225,6 +230,7 @@ void Forward::attention_block(size_t layer) {
     }
   }
 
+  announce(l.attn_output);
   if (single_) {
     // Each token only sees its own sequence, so its key and value can be stored just before they are used.
     pool_.parallel(tokens_ * kv_heads, [&](size_t item, unsigned thread) {
@@ -242,6 +248,7 @@ void Forward::attention_block(size_t layer) {
   }
 
   x = quantize_rows(attended_.data(), ld_attended, l.attn_sub_norm, l.attn_output);
+  announce(l.gate);
   if (l.attn_post_norm.empty()) {
     multiply(l.attn_output, x, [&](size_t t, size_t row, size_t count, const float* values) {
       ops_.add(values, count, hidden_.data() + t * ldh + row);
@@ -312,6 +319,7 @@ void Forward::ffn_block(size_t layer) {
   }
 
   x = quantize_rows(ffn_.data(), ldf, l.ffn_sub_norm, l.down);
+  if (layer + 1 < model_.layers().size()) announce(model_.layers()[layer + 1].qkv);
   if (l.ffn_post_norm.empty()) {
     if (skips_inputs(l.down) && multiply_nonzero(l.down, x, hidden_.data(), true)) return;
     multiply(l.down, x, [&](size_t t, size_t row, size_t count, const float* values) {

@@ -48,6 +48,7 @@ class Forward {
   };
 
   void embed(const Batch& batch);
+  void announce(const Linear& next);
   void attention_block(size_t layer);
   void attend(size_t layer, size_t token, size_t kv_head, unsigned thread);
   void rotate_and_store(size_t layer, size_t token, size_t kv_head);

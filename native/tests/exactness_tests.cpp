@@ -82,7 +82,7 @@ void test_exactness(bool quick, TestResult& result) {
   std::mt19937 random(quick ? 1 : 2);
   const int models = quick ? 1 : 4, plans = quick ? 2 : 6;
   for (int m = 0; m < models; m++) {
-    const TinyModel tiny(random(), 1 + random() % 3);
+    const TinyModel tiny(static_cast<unsigned>(random()), 1 + random() % 3);
     std::vector<Tokens> texts(3);
     for (auto& text : texts) {
       text.resize(1 + random() % 80);
