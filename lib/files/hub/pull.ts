@@ -55,6 +55,7 @@ const FOLDER_FILES = new Set([
   "tokenizer.model",
   "tokenizer_config.json",
   "special_tokens_map.json",
+  "added_tokens.json",
   "chat_template.jinja",
   "model.safetensors.index.json",
   "1_Pooling/config.json",
