@@ -1,3 +1,4 @@
+import { getMaxListeners, setMaxListeners } from "node:events";
 import { AbortError } from "../errors";
 
 /** The error of work that a signal stopped; what was given to `abort()` is its cause. */
@@ -14,7 +15,24 @@ export function throwIfAborted(what: string, signal: AbortSignal | undefined): v
 export function onAbort(signal: AbortSignal | undefined, action: () => void): () => void {
   if (!signal) return () => undefined;
   signal.addEventListener("abort", action, { once: true });
+  // One signal for many requests is no leak, and shall not be warned of.
+  expectListeners(signal, 1);
+  let listening = true;
   return () => {
+    if (!listening) return;
+    listening = false;
     signal.removeEventListener("abort", action);
+    expectListeners(signal, -1);
   };
+}
+
+function expectListeners(signal: AbortSignal, change: number): void {
+  let most: number;
+  try {
+    most = getMaxListeners(signal);
+  } catch {
+    // Node.js says this of signals with any number of listeners, and of those of another library.
+    return;
+  }
+  if (most > 0) setMaxListeners(most + change, signal);
 }

@@ -96,6 +96,9 @@ export class Scheduler {
   private waiting: Task[] = [];
   /** In the order of admission. */
   private running: Task[] = [];
+  private readonly tasks = new Map<Request, Task>();
+  /** Whether dropped tasks may stand among those. */
+  private stale = false;
   private step: Step | undefined;
   /** Resolves when the step under way is over, or soon after. */
   private stepEnd: Promise<unknown> = Promise.resolve();
@@ -122,6 +125,7 @@ export class Scheduler {
   submit(request: Request): void {
     if (this.stopped) throw this.stopped;
     const { maxConcurrent, maxQueue = Infinity } = this.limits;
+    this.forgetDropped();
     if (this.waiting.length + this.running.length >= maxConcurrent + maxQueue) {
       throw new QueueFullError(
         `${maxQueue} requests wait already. Try again later, or load the model with a larger maxQueue.`,
@@ -131,10 +135,12 @@ export class Scheduler {
     // Behind all others of the same priority.
     const behind = this.waiting.findIndex((other) => priorityOf(other) < priorityOf(task));
     this.waiting.splice(behind < 0 ? this.waiting.length : behind, 0, task);
+    this.tasks.set(request, task);
     this.wake();
   }
 
   get stats(): SchedulerStats {
+    this.forgetDropped();
     const { pool } = this;
     const kvBlocks = this.stopped
       ? { total: 0, free: 0, cached: 0 }
@@ -147,8 +153,9 @@ export class Scheduler {
    * Harmless after the request ended.
    */
   cancel(request: Request): void {
-    for (const task of [...this.waiting, ...this.running]) if (task.request === request) task.dropped = true;
-    this.forgetDropped();
+    const task = this.tasks.get(request);
+    if (!task) return;
+    this.drop(task);
     const { step } = this;
     if (step && !step.cancelled && step.shares.every(({ task }) => task.dropped)) {
       step.cancelled = true;
@@ -172,6 +179,7 @@ export class Scheduler {
   /** Frees a block of the cache that idles, for a sequence that is not computed; false if there is none. */
   makeRoom(sequence: Sequence): boolean {
     sequence.lastUsed = ++this.uses;
+    this.forgetDropped();
     return this.pool.freeBlocks > 0 || this.pool.releaseIdle(this.busySequences(sequence));
   }
 
@@ -221,6 +229,7 @@ export class Scheduler {
 
   /** Moves waiting requests into the running ones while there is room for them. */
   private admit(): void {
+    this.forgetDropped();
     let slots = this.limits.maxConcurrent - this.running.filter(({ request }) => request.ready).length;
     for (const task of [...this.waiting]) {
       if (slots <= 0) break;
@@ -387,11 +396,11 @@ export class Scheduler {
       if (task.dropped || wrong) continue;
       task.nextOutput++;
       try {
-        task.dropped = !request.receive(output);
+        if (!request.receive(output)) this.drop(task);
       } catch (error) {
         this.fail(task, fromNative(error));
       }
-      if (task.dropped) continue;
+      if (this.isOver(task)) continue;
       const tokens = request.replaced?.();
       if (tokens) {
         task.nextOutput = tokens.length - 1;
@@ -427,11 +436,24 @@ export class Scheduler {
 
   private fail(task: Task, error: Error): void {
     if (task.dropped) return;
-    task.dropped = true;
+    this.drop(task);
     task.request.fail(error);
   }
 
+  private isOver(task: Task): boolean {
+    return task.dropped;
+  }
+
+  /** The task is taken out of the lists later: many may be dropped at once. */
+  private drop(task: Task): void {
+    task.dropped = true;
+    this.tasks.delete(task.request);
+    this.stale = true;
+  }
+
   private forgetDropped(): void {
+    if (!this.stale) return;
+    this.stale = false;
     this.waiting = this.waiting.filter(({ dropped }) => !dropped);
     this.running = this.running.filter(({ dropped }) => !dropped);
   }
