@@ -26,7 +26,10 @@ export function describeModel(file: GgufFile): ModelSpec {
   refuseForeignFeatures(file, view);
   const name = view.string("general.architecture");
   const architecture = ARCHITECTURES.find((candidate) => candidate.names.includes(name));
-  if (architecture) return architecture.fromGguf(file);
+  if (architecture) {
+    refuseForeignKeys(file, name);
+    return architecture.fromGguf(file);
+  }
   throw new UnsupportedModelError(
     `"${file.path}" has the architecture ${JSON.stringify(name)}; supported are ${architectureNames().join(", ")}. Use a ` +
       `model of one of these architectures.`,
@@ -72,10 +75,13 @@ function refuseForeignFeatures(file: GgufFile, view: MetadataView): void {
         `implemented; without it the results would be wrong.`,
     );
   }
-  const architecture = view.optionalString("general.architecture");
+}
+
+/** What makers put under names of their own. */
+function refuseForeignKeys(file: GgufFile, architecture: string): void {
   const foreign = [...file.metadata.keys()].find((key) => {
     const [first = ""] = key.split(".");
-    return !NEUTRAL_KEYS.has(first) && !(architecture !== undefined && key.startsWith(`${architecture}.`));
+    return !NEUTRAL_KEYS.has(first) && !key.startsWith(`${architecture}.`);
   });
   if (foreign !== undefined) {
     throw new UnsupportedModelError(

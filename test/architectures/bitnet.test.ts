@@ -16,6 +16,9 @@ import {
   type TinyModelOptions,
 } from "../helpers/tiny_model";
 
+// A busy machine is slow.
+jest.setTimeout(60_000);
+
 const folder = temporaryFolder();
 let files = 0;
 

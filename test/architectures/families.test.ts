@@ -9,7 +9,7 @@ import { loadReference } from "../reference/model";
 import { tieFreePrompt } from "../reference/ties";
 
 // The reference is slow, and a busy machine slower.
-jest.setTimeout(120_000);
+jest.setTimeout(300_000);
 
 const folder = temporaryFolder();
 
