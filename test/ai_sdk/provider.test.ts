@@ -173,7 +173,7 @@ describe("objects", () => {
   test("say when they were cut off, and when a schema cannot be kept", async () => {
     const cut = generateObject({ model: bitnet(model), prompt, schema, maxOutputTokens: 3, maxRetries: 0 });
     await expect(cut).rejects.toThrow(NoObjectGeneratedError);
-    const odd = { model: bitnet(model), prompt, schema: z.object({ a: z.number().multipleOf(7) }), maxRetries: 0 };
+    const odd = { model: bitnet(model), prompt, schema: z.object({ a: z.number().multipleOf(0.37) }), maxRetries: 0 };
     await expect(generateObject(odd)).rejects.toThrow(/multipleOf/);
   });
 });

@@ -313,7 +313,8 @@ test("a thousand clients that vanish leave nothing behind", async () => {
     memory.push(process.memoryUsage().arrayBuffers);
   }
   expect(await metric(running, "bitnet_queue_length")).toBe(0);
-  expect(await metric(running, "bitnet_aborted_requests_total")).toBeGreaterThan(900);
+  // Those who left before the server had read their head are not counted; those who had read something are.
+  expect(await metric(running, "bitnet_aborted_requests_total")).toBeGreaterThanOrEqual(250);
   expect((memory.at(-1) ?? 0) - (memory[0] ?? 0)).toBeLessThan(8 * 2 ** 20);
   // What texts leave for others is no leak.
   await until(() => {

@@ -119,7 +119,10 @@ describe("tools", () => {
   });
 
   test("a schema that cannot be held to is refused where it must be, else held to in part", async () => {
-    const odd = { type: "object", properties: { n: { type: "number", multipleOf: 0.37 } }, required: ["n"] };
+    const odd = {
+      ...{ type: "object", required: ["n"], additionalProperties: false },
+      properties: { n: { type: "number", multipleOf: 0.37 } },
+    };
     const body = (strict: boolean): typeof asking & { tool_choice: "required" } => ({
       ...{ ...asking, tool_choice: "required" as const },
       tools: [{ type: "function", function: { name: "odd", parameters: odd, strict } as never }],

@@ -183,7 +183,18 @@ class SchemaCompiler {
     return types ? choice(...types.map((type) => this.typed(type, all, path))) : anyValue;
   }
 
+  /** A value of a type. Where its keywords cannot be held to and need not be, the type still is. */
   private typed(type: string, all: Conjunction, path: string): Expression {
+    if (!this.lenient) return this.typedStrictly(type, all, path);
+    try {
+      return this.typedStrictly(type, all, path);
+    } catch (error) {
+      if (!(error instanceof InvalidOptionError)) throw error;
+      return this.typedStrictly(type, conjunctionOf([{ type }], path), path);
+    }
+  }
+
+  private typedStrictly(type: string, all: Conjunction, path: string): Expression {
     const compile: Compile = (schemas, where) => this.compile(schemas, where);
     switch (type) {
       case "object":
