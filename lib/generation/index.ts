@@ -1,6 +1,7 @@
 export { toReadableStream, toResponse, type ChunkStream } from "./adapters";
 export { embedTexts, type EmbedOptions } from "./embed";
 export type { GenerationMessage } from "./diagnostics";
+export type { GenerationTrace, TraceAttributes } from "./tracing";
 export { streamOnce, streamText, type Prompt } from "./generate";
 export { generationChecks, resolveGenerationOptions } from "./options";
 export type { GenerationOptions, ResolvedGenerationOptions } from "./options";

@@ -6,6 +6,7 @@ import { GenerationRequest, type ChunkSink } from "./generation_request";
 import type { ResolvedGenerationOptions } from "./options";
 import { keptTokens, slide } from "./sliding";
 import { ToolCallList } from "./tool_calls";
+import { GenerationSpan } from "./tracing";
 import type { Chunk, GenerationResult, TokenLogprobs } from "./types";
 
 /** Chunks that the engine may be ahead of the reader before the text pauses. */
@@ -46,6 +47,7 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
   private begun = false;
   private over = false;
   private removeListener: () => void = () => undefined;
+  private span: GenerationSpan | undefined;
 
   /** Made by `model.stream` and `chat.send`. */
   constructor(private readonly source: StreamSource) {
@@ -58,12 +60,14 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
     const result = await this.channel.read();
     if (result.done || this.over) return result;
     if (result.value.finishReason === "context" && this.source.options.overflow === "error") {
-      this.settle(false);
-      throw new ContextLengthError(`${this.source.what}: the answer does not fit into what is left of the context.`);
+      const what = `${this.source.what}: the answer does not fit into what is left of the context.`;
+      const error = new ContextLengthError(what);
+      this.settle(false, { error });
+      throw error;
     }
     // Complete is what was read to its end, not what was computed: that does not depend on how fast the machine is.
     if (result.value.finishReason !== undefined) {
-      this.settle(true);
+      this.settle(true, { last: result.value });
       publishResult(this.source.what, this.source.engine.info, result.value);
     }
     return result;
@@ -89,7 +93,9 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
 
   private begin(): void {
     this.begun = true;
-    const { signal } = this.source.options;
+    const { engine, what, options } = this.source;
+    const { signal } = options;
+    this.span = GenerationSpan.begin(what, engine.info, options);
     if (signal?.aborted) {
       this.stop(abortError(this.source.what, signal));
       return;
@@ -157,26 +163,27 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
   stop(error: Error): void {
     this.begun = true;
     this.channel.fail(error);
-    this.giveUp();
+    this.giveUp(error);
   }
 
   private fail(error: Error): void {
     if (this.over) return;
     this.channel.fail(error);
-    this.settle(false);
+    this.settle(false, { error });
   }
 
-  private giveUp(): void {
+  private giveUp(error?: Error): void {
     if (this.over) return;
     if (this.request) this.source.engine.cancel(this.request);
-    this.settle(false);
+    this.settle(false, error ? { error } : {});
   }
 
-  private settle(complete: boolean): void {
+  private settle(complete: boolean, how: { last?: Chunk; error?: Error }): void {
     if (this.over) return;
     this.over = true;
     this.removeListener();
     this.source.ended(complete);
+    this.span?.end(how);
   }
 }
 
