@@ -1,5 +1,4 @@
-// Look-up tables with AVX2: 16 entries of a group are one register of int16, summed with vpsignw, those of fours with
-// vpmaddubsw. Used by AVX-512 too.
+// Look-up tables with AVX2: 16 entries of a group are one register of int16, summed by vpmaddubsw. Used by AVX-512 too.
 #pragma once
 
 #include <immintrin.h>
@@ -18,34 +17,46 @@ struct LutTableAvx2 {
   // Words (x[0], x[1]) in every lane.
   static BITNET_INLINE __m256i pair(const int8_t* x) {
     int16_t two;
-    __builtin_memcpy(&two, x, 2);
+    memcpy(&two, x, 2);
     return _mm256_set1_epi16(two);
   }
 
-  // Fours: sums of the chosen activations, less half of all four's.
-  static BITNET_INLINE __m256i four(const int8_t* x) {
-    const __m256i chosen0 = _mm256_setr_epi16(0, 1, 256, 257, 0, 1, 256, 257, 0, 1, 256, 257, 0, 1, 256, 257);
-    const __m256i chosen2 = _mm256_setr_epi16(0, 0, 0, 0, 1, 1, 1, 1, 256, 256, 256, 256, 257, 257, 257, 257);
-    const __m256i a = pair(x), b = pair(x + 2), ones = _mm256_set1_epi8(1);
-    const __m256i all = _mm256_add_epi16(_mm256_maddubs_epi16(ones, a), _mm256_maddubs_epi16(ones, b));
-    const __m256i sum = _mm256_add_epi16(_mm256_maddubs_epi16(chosen0, a), _mm256_maddubs_epi16(chosen2, b));
-    return _mm256_sub_epi16(sum, _mm256_srai_epi16(all, 1));
+  // Activations i and i + 1 of a group times what they count in each entry, plus 1: vpmaddubsw wants unsigned factors.
+  template <class G, size_t I>
+  static BITNET_INLINE __m256i raised(__m256i both) {
+    return _mm256_maddubs_epi16(
+        _mm256_setr_epi16(factors<G, I>(0), factors<G, I>(1), factors<G, I>(2), factors<G, I>(3), factors<G, I>(4),
+                          factors<G, I>(5), factors<G, I>(6), factors<G, I>(7), factors<G, I>(8), factors<G, I>(9),
+                          factors<G, I>(10), factors<G, I>(11), factors<G, I>(12), factors<G, I>(13), factors<G, I>(14),
+                          factors<G, I>(15)),
+        both);
+  }
+  // 0, 1 or 2 for -1, 0 or 1. Of fours, whose coefficients are -1 and 1, half of that: their entries are halved.
+  template <class G, size_t I>
+  static constexpr int16_t factors(int e) {
+    constexpr int by = G::kCentred ? 2 : 1;
+    return static_cast<int16_t>((G::coefficient(I, e) + 1) / by | (G::coefficient(I + 1, e) + 1) / by << 8);
   }
 
+  // A group's entries.
   template <class G>
   static BITNET_INLINE __m256i group(const int8_t* x) {
-    if constexpr (G::kCentred) return four(x);
-    __m256i sum = _mm256_setzero_si256();
-    unroll<static_cast<int>(G::kGroup)>([&](auto i) BITNET_INLINE_LAMBDA {
-      constexpr size_t n = decltype(i)::value;
+    const __m256i ones = _mm256_set1_epi8(1), a = pair(x);
+    const __m256i sum = raised<G, 0>(a), all = _mm256_maddubs_epi16(ones, a);
+    if constexpr (G::kGroup == 2) {
+      return _mm256_sub_epi16(sum, all);
+    } else if constexpr (G::kGroup == 3) {
       const __m256i c = _mm256_setr_epi16(
-          G::coefficient(n, 0), G::coefficient(n, 1), G::coefficient(n, 2), G::coefficient(n, 3), G::coefficient(n, 4),
-          G::coefficient(n, 5), G::coefficient(n, 6), G::coefficient(n, 7), G::coefficient(n, 8), G::coefficient(n, 9),
-          G::coefficient(n, 10), G::coefficient(n, 11), G::coefficient(n, 12), G::coefficient(n, 13),
-          G::coefficient(n, 14), G::coefficient(n, 15));
-      sum = _mm256_add_epi16(sum, _mm256_sign_epi16(_mm256_set1_epi16(x[n]), c));
-    });
-    return sum;
+          G::coefficient(2, 0), G::coefficient(2, 1), G::coefficient(2, 2), G::coefficient(2, 3), G::coefficient(2, 4),
+          G::coefficient(2, 5), G::coefficient(2, 6), G::coefficient(2, 7), G::coefficient(2, 8), G::coefficient(2, 9),
+          G::coefficient(2, 10), G::coefficient(2, 11), G::coefficient(2, 12), G::coefficient(2, 13),
+          G::coefficient(2, 14), G::coefficient(2, 15));
+      return _mm256_add_epi16(_mm256_sub_epi16(sum, all), _mm256_sign_epi16(_mm256_set1_epi16(x[2]), c));
+    } else {
+      const __m256i b = pair(x + 2);
+      const __m256i four = _mm256_add_epi16(all, _mm256_maddubs_epi16(ones, b));
+      return _mm256_sub_epi16(_mm256_add_epi16(sum, raised<G, 2>(b)), _mm256_srai_epi16(four, 1));
+    }
   }
 
   static BITNET_INLINE LutSums sums(const int8_t* x) {
