@@ -354,6 +354,8 @@ BatchResult Forward::run(const Batch& batch, const std::atomic<bool>& cancelled)
   check();
   embed(batch);
   for (size_t layer = 0; layer < spec_.layer_count; layer++) {
+    // The layer after the next, as the next is under way; behind the last, those that the next token begins with.
+    model_.read_ahead((layer + 2) % spec_.layer_count);
     attention_block(layer);
     check();
     ffn_block(layer);

@@ -1,5 +1,6 @@
 #include "engine/mapped_file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -153,8 +154,11 @@ constexpr uint64_t kPage = 4096;
 }
 
 void MappedFile::will_need(uint64_t offset, uint64_t length) const {
-  const uint64_t begin = offset / kPage * kPage;
-  madvise(const_cast<uint8_t*>(data_) + begin, offset + length - begin, MADV_WILLNEED);
+  // In pieces: Linux starts reading no more than the device's largest request for one call.
+  constexpr uint64_t kPiece = uint64_t{256} << 10;
+  for (uint64_t begin = offset / kPage * kPage; begin < offset + length; begin += kPiece) {
+    madvise(const_cast<uint8_t*>(data_) + begin, std::min(kPiece, offset + length - begin), MADV_WILLNEED);
+  }
 }
 
 void MappedFile::release(uint64_t offset, uint64_t length) const {

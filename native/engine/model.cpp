@@ -13,6 +13,18 @@ std::shared_ptr<const Model> Model::load(ModelSpec spec, const std::string& kern
 
 void Model::require_whole_files() const {
   for (const auto& file : files_) file.require_whole();
+  if (packed_) packed_->file().require_whole();
+}
+
+void Model::read_ahead(size_t layer) const {
+  if (!packed_) return;
+  const MappedFile& file = packed_->file();
+  for (const auto* linear : {&layers_[layer].qkv, &layers_[layer].attn_output, &layers_[layer].gate, &layers_[layer].up, &layers_[layer].down}) {
+    const uint8_t* data = linear->packed.data();
+    if (data >= file.data() && data < file.data() + file.size()) {
+      file.will_need(static_cast<uint64_t>(data - file.data()), linear->packed.bytes());
+    }
+  }
 }
 
 size_t Model::packed_bytes() const {

@@ -111,6 +111,9 @@ class Model {
   const HeadSketch& head_sketch() const { return head_sketch_; }
   const std::vector<float>& output_norm() const { return output_norm_; }
 
+  // Starts reading what of a layer's weights is not in memory (CacheControl::mapped); returns at once.
+  void read_ahead(size_t layer) const;
+
   // Throws Error(kFileError) where a page of a mapped file was lost: the results since then are worth nothing.
   void require_whole_files() const;
 
