@@ -14,6 +14,9 @@ namespace {
 // Below this many tokens a loop over tokens is not worth handing out.
 constexpr size_t kParallelTokens = 4;
 
+// From this position on, a decoded token's attention is worth an equal share of heads for each thread.
+constexpr size_t kShareHeadsFrom = 128;
+
 }  // namespace
 
 Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t max_batch, size_t max_positions)
@@ -47,6 +50,15 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
   size_t products = round_up(spec_.embedding_length, kColumnBlockRows);  // multiply_nonzero's whole blocks
   for (size_t tokens = 1; tokens <= max_batch; tokens++) {
     products = std::max(products, tokens * std::min(chunk_rows(rows, tokens), round_up(rows, kRowTile)));
+  }
+  if (spec_.head_count_kv % threads) {
+    // Cut where a thread's share ends, and where a group does: the queries of one group share keys and values.
+    size_t begin = 0;
+    for (size_t h = 1; h <= spec_.head_count; h++) {
+      if (h % group && h * threads / spec_.head_count == (h - 1) * threads / spec_.head_count) continue;
+      head_shares_.emplace_back(begin, h - begin);
+      begin = h;
+    }
   }
   scratch_.resize(threads);
   live_inputs_.resize(spec_.ffn_length + 64);
@@ -174,10 +186,10 @@ void Forward::rotate_and_store(size_t layer, size_t token, size_t kv_head) {
   ops_.store_kv(value, dim, head_stride_, cache_.type(), cache_.values(block, layer, kv_head), place);
 }
 
-void Forward::attend(size_t layer, size_t token, size_t kv_head, unsigned thread) {
+void Forward::attend(size_t layer, size_t token, size_t first_head, size_t count, unsigned thread) {
   Scratch& s = scratch_[thread];
   const auto [run, position] = places_[token];
-  const size_t heads = spec_.head_count, group = heads / spec_.head_count_kv, dim = spec_.head_dim;
+  const size_t heads = spec_.head_count, kv_head = first_head * spec_.head_count_kv / heads, dim = spec_.head_dim;
   // A local layer sees the last `sliding_window` positions: whole blocks before them are left out.
   const size_t window = model_.layers()[layer].local ? spec_.sliding_window : position + 1;
   const size_t first = position + 1 > window ? position + 1 - window : 0;
@@ -186,12 +198,12 @@ void Forward::attend(size_t layer, size_t token, size_t kv_head, unsigned thread
     s.keys[b] = cache_.keys(run->blocks[first_block + b], layer, kv_head);
     s.values[b] = cache_.values(run->blocks[first_block + b], layer, kv_head);
   }
-  const float* q = qkv_.data() + token * (heads + 2 * spec_.head_count_kv) * head_stride_ + kv_head * group * head_stride_;
-  ops_.attention({q, group, head_stride_, s.keys.data(), s.values.data(), positions, cache_.type(),
+  const float* q = qkv_.data() + (token * (heads + 2 * spec_.head_count_kv) + first_head) * head_stride_;
+  ops_.attention({q, count, head_stride_, s.keys.data(), s.values.data(), positions, cache_.type(),
                   1.0f / std::sqrt(static_cast<float>(dim)), s.scores.data(), round_up(positions, 16), s.gathered.data(),
                   first % kKvBlock});
-  float* out = attended_.data() + token * round_up(std::max(q_rows_, spec_.embedding_length), 16) + kv_head * group * dim;
-  for (size_t h = 0; h < group; h++) std::memcpy(out + h * dim, s.gathered.data() + h * head_stride_, dim * sizeof(float));
+  float* out = attended_.data() + token * round_up(std::max(q_rows_, spec_.embedding_length), 16) + first_head * dim;
+  for (size_t h = 0; h < count; h++) std::memcpy(out + h * dim, s.gathered.data() + h * head_stride_, dim * sizeof(float));
 }
 
 // h += Wo * sub_norm(attention(rope(Wq n), rope(Wk n), Wv n)), n = RMSNorm(h)
@@ -231,11 +243,17 @@ void Forward::attention_block(size_t layer) {
   }
 
   announce(l.attn_output);
-  if (single_) {
+  const size_t group = spec_.head_count / kv_heads;
+  if (tokens_ == 1 && !head_shares_.empty() && places_[0].position >= kShareHeadsFrom) {
+    for (size_t h = 0; h < kv_heads; h++) rotate_and_store(layer, 0, h);
+    pool_.parallel(head_shares_.size(), [&](size_t item, unsigned thread) {
+      attend(layer, 0, head_shares_[item].first, head_shares_[item].second, thread);
+    });
+  } else if (single_) {
     // Each token only sees its own sequence, so its key and value can be stored just before they are used.
     pool_.parallel(tokens_ * kv_heads, [&](size_t item, unsigned thread) {
       rotate_and_store(layer, item / kv_heads, item % kv_heads);
-      attend(layer, item / kv_heads, item % kv_heads, thread);
+      attend(layer, item / kv_heads, item % kv_heads * group, group, thread);
     });
   } else {
     pool_.parallel(tokens_, [&](size_t token, unsigned) {
@@ -243,7 +261,7 @@ void Forward::attention_block(size_t layer) {
     });
     pool_.parallel(tokens_ * kv_heads, [&](size_t item, unsigned thread) {
       // By head, so that the tokens a thread takes in a row share keys and values.
-      attend(layer, item % tokens_, item / tokens_, thread);
+      attend(layer, item % tokens_, item / tokens_ * group, group, thread);
     });
   }
 

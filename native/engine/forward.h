@@ -50,7 +50,8 @@ class Forward {
   void embed(const Batch& batch);
   void announce(const Linear& next);
   void attention_block(size_t layer);
-  void attend(size_t layer, size_t token, size_t kv_head, unsigned thread);
+  // Query heads first_head .. first_head + count of a token, which share a KV head.
+  void attend(size_t layer, size_t token, size_t first_head, size_t count, unsigned thread);
   void rotate_and_store(size_t layer, size_t token, size_t kv_head);
   void ffn_block(size_t layer);
   // Squared ReLU's zeros, exactly (forward_sparse.cpp).
@@ -88,6 +89,7 @@ class Forward {
   const size_t head_stride_, q_rows_, kv_rows_;
 
   size_t tokens_ = 0;  // of the current batch
+  std::vector<std::pair<size_t, size_t>> head_shares_;  // first query head, how many; empty: KV heads go evenly
   bool single_ = true;  // every run has one token
   std::vector<Place> places_;
   std::vector<uint8_t> embedded_;    // a row of a large embedding, as it is in the file

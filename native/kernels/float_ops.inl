@@ -251,7 +251,11 @@ BITNET_INLINE void weighted_values(const AttentionArgs& a, const float* scores, 
   for (size_t p0 = 0; p0 < a.positions; p0 += kKvBlock) {
     const uint8_t* v = a.values[p0 / kKvBlock];
     const size_t end = a.positions - p0 < kKvBlock ? a.positions - p0 : kKvBlock;
+    const uint8_t* ahead = p0 + kKvBlock < a.positions ? a.values[p0 / kKvBlock + 1] + d * kv_bytes(T) : nullptr;
     for (size_t p = 0; p < end; p++, v += row) {
+      if (ahead) {
+        for (size_t b = 0; b < 16 * J * kv_bytes(T); b += 64) __builtin_prefetch(ahead + p * row + b);
+      }
       V x[J];
       unroll<J>([&](auto j) BITNET_INLINE_LAMBDA { x[j] = load_kv<T>(v, d + 16 * j); });
       unroll<H>([&](auto h) BITNET_INLINE_LAMBDA {
@@ -268,12 +272,22 @@ BITNET_INLINE void weighted_values(const AttentionArgs& a, const float* scores, 
   });
 }
 
+// Asks for rows of a plane that will be needed soon.
+BITNET_INLINE void fetch_rows(const uint8_t* plane, size_t position, size_t count, size_t row) {
+  const uint8_t* begin = plane + position * row;
+  for (size_t b = 0; b < count * row; b += 64) __builtin_prefetch(begin + b);
+}
+
 template <KvType T, int H>
 BITNET_INLINE void attend(const AttentionArgs& a, size_t head) {
   const float* q = a.q + head * a.head_stride;
   float* scores = a.scores + head * a.scores_stride;
+  const size_t row = a.head_stride * kv_bytes(T), blocks = (a.positions + kKvBlock - 1) / kKvBlock;
   // Whole groups of four: blocks hold 32 positions, what lies beyond `positions` is masked below.
   for (size_t p = 0; p < a.positions; p += 4) {
+    // The planes of one head lie megabytes apart: the CPU's own prefetching ends with each. The values follow the last keys.
+    const size_t next = p / kKvBlock + 1;
+    fetch_rows(next < blocks ? a.keys[next] : a.values[0], p % kKvBlock, 4, row);
     scores4<T, H>(q, a.head_stride, a.keys[p / kKvBlock], p % kKvBlock, a.scale, scores + p, a.scores_stride);
   }
   float inverse_sums[H];

@@ -46,6 +46,19 @@ describe("Model.load", () => {
     }
   });
 
+  test("long contexts give the same bits with every number of threads", async () => {
+    const run = async (threads: number, kvType: "f16" | "int8"): Promise<unknown> => {
+      await using model = await Model.load(path, { threads, kvType, kernel: "scalar" });
+      const prompt = Array.from({ length: 120 }, (_, i) => (i * 31) % TINY_VOCABULARY);
+      const { tokens, logprobs } = await model.generate(prompt, { maxTokens: 60, temperature: 0, logprobs: 3, ignoreEos: true });
+      return { tokens, logprobs };
+    };
+    for (const kvType of ["f16", "int8"] as const) {
+      const expected = await run(1, kvType);
+      for (const threads of [2, 3, 5]) expect(await run(threads, kvType)).toEqual(expected);
+    }
+  });
+
   test.each<[string, unknown, RegExp]>([
     ["a misspelt option", { thread: 2 }, /unknown option "thread".*"threads"/],
     ["no threads", { threads: 0 }, /"threads"/],
