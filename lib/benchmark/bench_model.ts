@@ -3,6 +3,7 @@ import type { ModelOptions } from "../engine";
 import { InvalidOptionError } from "../errors";
 import { Model } from "../model";
 import { Random } from "../sampling";
+import { median as medianOf } from "./compare_builds";
 
 /** What is measured. */
 export interface BenchOptions {
@@ -163,10 +164,7 @@ async function median(
     const value = await measure(round);
     if (round > 0) values.push(value);
   }
-  values.sort((a, b) => a - b);
-  const middle = values.length >> 1;
-  const upper = values[middle] ?? NaN;
-  return values.length % 2 === 1 ? upper : ((values[middle - 1] ?? NaN) + upper) / 2;
+  return medianOf(values);
 }
 
 function randomTokens(model: Model, count: number, seed: number): number[] {

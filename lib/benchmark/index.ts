@@ -1,4 +1,5 @@
 export { benchModel, type BandwidthResult, type BenchOptions, type BenchReport, type BenchResult } from "./bench_model";
+export { compareBuilds, type BuildComparison, type CompareBuildsOptions } from "./compare_builds";
 export {
   benchKernels,
   SHAPES_2B4T,

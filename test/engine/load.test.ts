@@ -50,7 +50,12 @@ describe("Model.load", () => {
     const run = async (threads: number, kvType: "f16" | "int8"): Promise<unknown> => {
       await using model = await Model.load(path, { threads, kvType, kernel: "scalar" });
       const prompt = Array.from({ length: 120 }, (_, i) => (i * 31) % TINY_VOCABULARY);
-      const { tokens, logprobs } = await model.generate(prompt, { maxTokens: 60, temperature: 0, logprobs: 3, ignoreEos: true });
+      const { tokens, logprobs } = await model.generate(prompt, {
+        maxTokens: 60,
+        temperature: 0,
+        logprobs: 3,
+        ignoreEos: true,
+      });
       return { tokens, logprobs };
     };
     for (const kvType of ["f16", "int8"] as const) {

@@ -6,6 +6,7 @@ import { addModelOptions, modelOptions, type ModelFlags } from "../model_options
 import { countArgument, countsArgument } from "../numbers";
 import { print, printJson, table } from "../output";
 import { Progress } from "../progress";
+import { addBenchCompare } from "./bench_compare";
 import { addBenchKernels } from "./bench_kernels";
 
 interface Flags extends Omit<ModelFlags, "threads"> {
@@ -33,6 +34,7 @@ export function addBench(program: Command): void {
     .option("--json", "print { model, cpu, peakMemoryMiB, results, bandwidth }");
   addModelOptions(command, { threads: false }).action(run);
   addBenchKernels(bench);
+  addBenchCompare(bench);
 }
 
 async function run(flags: Flags): Promise<void> {
