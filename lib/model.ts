@@ -90,7 +90,7 @@ export class Model {
    * `InvalidOptionError` for a schema with unsupported keywords, and with `BitnetError` when the text could not be
    * completed, saying why.
    */
-  generate<S extends SchemaLike>(
+  generate<const S extends SchemaLike>(
     prompt: Prompt,
     options: GenerationOptions & { schema: S },
   ): Promise<GenerationResult & { value: ValueOf<S> }>;

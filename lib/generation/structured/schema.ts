@@ -1,6 +1,7 @@
 import { BitnetError, InvalidOptionError } from "../../errors";
 import { describe } from "../../validate";
 import type { GenerationResult } from "../types";
+import type { FromSchema } from "./schema_type";
 
 /** A schema of zod, as far as it is used here. */
 interface ZodLike<T> {
@@ -11,8 +12,8 @@ interface ZodLike<T> {
 /** A JSON schema as plain data, or one of zod 4. */
 export type SchemaLike<T = unknown> = Readonly<Record<string, unknown>> | ZodLike<T>;
 
-/** The type of the values that a schema describes: known for zod, unknown for plain JSON schemas. */
-export type ValueOf<S> = S extends ZodLike<infer T> ? T : unknown;
+/** The type of the values that a schema describes: zod's own, or what a JSON schema that is written as a constant says. */
+export type ValueOf<S> = S extends ZodLike<infer T> ? T : FromSchema<S>;
 
 /**
  * The JSON schema of a schema.
