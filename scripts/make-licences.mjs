@@ -30,9 +30,11 @@ for (const [path, { dev, optional, peer }] of Object.entries(packages).sort()) {
   groups.set(text, [...(groups.get(text) ?? []), title]);
 }
 
-const parts = [...groups].map(
-  ([text, titles]) => `${[...new Set(titles)].join("  \n")}\n\n\`\`\`text\n${text}\n\`\`\`\n`,
-);
+// By name: where npm lays a package out changes with others that are installed.
+const sections = [...groups].map(([text, titles]) => ({ text, title: [...new Set(titles)].sort().join("  \n") }));
+sections.sort((a, b) => (a.title < b.title ? -1 : 1));
+const parts = sections.map(({ title, text }) => `${title}\n\n\`\`\`text\n${text}\n\`\`\`\n`);
+
 const whole = `# Licences of others
 
 node-bitnet itself is under the MIT licence (LICENSE). An installation brings these packages, or holds parts of them in its own
