@@ -7,6 +7,8 @@
 //   any target with --zig COMMAND   zig's C++ compiler, which brings every C library: `--zig zig`
 //   linux-arm64 on Linux x64        without --zig: Debian's aarch64-linux-gnu-g++
 //
+// The script is not called "prebuild", which npm would run before every "build".
+//
 // Binaries for glibc must be made by zig, or on a system as old as glibc 2.28 (scripts/check-symbols.mjs looks, and also
 // whether the linker left something out).
 import { execFileSync } from "node:child_process";
