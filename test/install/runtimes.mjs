@@ -15,12 +15,9 @@ const ARM64_NODE = fileURLToPath(new URL("../../build-arm64/node/package/bin/nod
 
 /** [kind, name, npm package, program below the package's folder] */
 function wanted() {
-  const list = ["20", "22", "24"].map((major) => [
-    "node",
-    `Node ${major}`,
-    `node-${system}-${arch}@${major}`,
-    `bin/node${exe}`,
-  ]);
+  // This Node is one of them, as a rule.
+  const majors = ["20", "22", "24"].filter((major) => major !== process.versions.node.split(".")[0]);
+  const list = majors.map((major) => ["node", `Node ${major}`, `node-${system}-${arch}@${major}`, `bin/node${exe}`]);
   if (platform === "linux") {
     list.push(["bun", "Bun", `@oven/bun-linux-${arch === "arm64" ? "aarch64" : "x64"}`, "bin/bun"]);
     list.push(["deno", "Deno", `@deno/linux-${arch}-glibc`, "deno"]);
