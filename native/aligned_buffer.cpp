@@ -1,6 +1,8 @@
 #include "aligned_buffer.h"
 
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <string>
 
 #if defined(_WIN32)
@@ -21,6 +23,15 @@ constexpr size_t kHugePage = size_t{2} << 20;
                                 " MiB. Use a smaller contextLength or model, or free memory.");
 }
 
+// BITNET_HUGE_PAGES=0 leaves memory in small pages, for systems where finding huge ones takes long.
+bool huge_pages_wanted() {
+  static const bool wanted = [] {
+    const char* value = std::getenv("BITNET_HUGE_PAGES");
+    return !value || std::strcmp(value, "0") != 0;
+  }();
+  return wanted;
+}
+
 }  // namespace
 
 void* allocate_pages(size_t bytes) {
@@ -29,7 +40,7 @@ void* allocate_pages(size_t bytes) {
   if (!p) out_of_memory(bytes);
   return p;
 #else
-  const size_t slack = bytes >= 2 * kHugePage ? kHugePage : 0;
+  const size_t slack = bytes >= 2 * kHugePage && huge_pages_wanted() ? kHugePage : 0;
   void* raw = mmap(nullptr, bytes + slack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (raw == MAP_FAILED) out_of_memory(bytes);
   if (!slack) return raw;
