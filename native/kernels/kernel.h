@@ -43,8 +43,8 @@ struct PackedMatrix {
   const uint8_t* data;  // 64-byte aligned
   size_t rows;
   size_t columns;
-  // How many bytes ahead a streaming kernel prefetches. The best distance is a property of the machine (measured: 1-2 KiB
-  // on one CPU, 8 KiB on another, 40 % apart), so the tuner measures it.
+  // How many bytes ahead a streaming kernel prefetches, in each of its streams. The best distance is a property of the
+  // machine (one stream: 1-2 KiB on one CPU, 8 KiB on another, 40 % apart), so the tuner measures it.
   size_t prefetch = kDefaultPrefetch;
 };
 
