@@ -125,6 +125,8 @@ class Model {
   size_t group_scratch_bytes() const;
   // Bytes of a token's table for their widest input; 0 without look-ups.
   size_t group_table_bytes() const;
+  // Whether weights are used where a file is mapped, so that memory is left to those.
+  bool maps_weights() const { return packed_ != nullptr; }
   // Whether the weights came from the packed cache.
   bool from_cache() const { return from_cache_; }
   // Writes the packed cache, where the load had one to write and did not. Throws Error(kFileError), and kAborted once

@@ -67,6 +67,7 @@ class OutputHead {
   std::vector<char> known_;  // per row; all false between calls
   size_t outputs_ = 0;
   bool ran_whole_ = false;  // the last run needed the whole head
+  bool left_rows_ = false;  // rows read in place may still be resident
   size_t whole_runs_ = 0;   // runs in a row that did
   std::vector<bool> complete_;  // per output: logits_ holds all of them
   SketchStats stats_;
