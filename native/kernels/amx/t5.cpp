@@ -15,7 +15,7 @@ struct T5Tiles {
   using Layout = t5::Layout;
   static constexpr const TernaryKernel& kVector = kAvx512VbmiT5;
 
-  static BITNET_INLINE void unpack16(const uint8_t* block, size_t row_bytes, const uint8_t* next, uint8_t* tiles,
+  static BITNET_INLINE void unpack16(const uint8_t* block, size_t row_bytes, NextLines next, uint8_t* tiles,
                                      size_t step) {
     Zmm v[16];
     load_block16(block, row_bytes, next, v);

@@ -7,8 +7,7 @@
 // Family provides:
 //   Layout                                       i2s::Layout or t5::Layout
 //   kVector                                      the kernel of the same layout for small batches
-//   unpack16(block, row_bytes, next, tiles, step) a block each of 16 rows to its tiles, `step` bytes apart, while the 16
-//                                                blocks at `next` are fetched
+//   unpack16(block, row_bytes, next, tiles, step) a block each of 16 rows to its tiles, `step` bytes apart
 #pragma once
 
 #include "kernels/amx/tiles.h"
@@ -56,10 +55,16 @@ BITNET_INLINE void transpose_dwords(Zmm v[16]) {
   });
 }
 
-// A block each of 16 rows, transposed. `next`: the first of 16 blocks to fetch meanwhile.
-BITNET_INLINE void load_block16(const uint8_t* block, size_t row_bytes, const uint8_t* next, Zmm v[16]) {
+// 16 lines to be fetched while a block of 16 rows is unpacked.
+struct NextLines {
+  const uint8_t* first;
+  size_t apart;
+};
+
+// A block each of 16 rows, transposed.
+BITNET_INLINE void load_block16(const uint8_t* block, size_t row_bytes, NextLines next, Zmm v[16]) {
   unroll<16>([&](auto r) BITNET_INLINE_LAMBDA {
-    prefetch(next + r * row_bytes);
+    prefetch(next.first + r * next.apart);
     v[r] = load(block + r * row_bytes);
   });
   transpose_dwords(v);
@@ -77,7 +82,7 @@ BITNET_INLINE void unpack_tiles(const PackedMatrix& w, size_t row, size_t rows, 
     uint8_t* out = tiles + r / kTileRows * kTileRows * columns + r % kTileRows / 16 * kTileBytes;
     const uint8_t* block = w.data + (row + r) * row_bytes + column / Layout::kBlockColumns * kBlockBytes;
     for (size_t b = 0; b < blocks; b++, block += kBlockBytes, out += Layout::kBlockColumns / 64 * step) {
-      Family::unpack16(block, row_bytes, block + 16 * row_bytes, out, step);
+      Family::unpack16(block, row_bytes, {block + 16 * row_bytes, row_bytes}, out, step);
     }
   }
 }
@@ -100,18 +105,20 @@ template <class Family, bool TwoTokens, bool TwoRows>
 BITNET_INLINE void tile_stream(const uint8_t* row, size_t blocks, size_t row_bytes, const int8_t* x, size_t stride,
                                const int32_t* start, int32_t* y, size_t ldy) {
   constexpr size_t kColumns = Family::Layout::kBlockColumns, kRows = TwoRows ? 32 : 16, kStep = kRows / 16 * kTileBytes;
-  // Blocks fetched ahead: 4 KiB. Past a row's end they are those of the rows that come next.
-  constexpr size_t kAhead = 64 / kRows;
+  // Meanwhile the rows that come next are fetched, in the order in which they lie: 32 rows read abreast are more streams
+  // than the hardware's prefetchers follow.
+  const uint8_t* next = row + kRows * row_bytes;
   alignas(64) uint8_t tiles[2][kColumns / 64 * kStep];  // two, so that a block need not wait for the last one's reads
   const TileTarget c{start, 16, 0, y, ldy};
   load_sums<TwoTokens, TwoRows>(c);
   for (size_t b = 0; b < blocks; b++, x += kColumns) {
     uint8_t* out = tiles[b % 2];
     const uint8_t* block = row + b * kBlockBytes;
-    const uint8_t* next = block + kAhead * kBlockBytes + (b + kAhead < blocks ? 0 : (kRows - 1) * row_bytes);
-    Family::unpack16(block, row_bytes, next, out, kStep);
+    Family::unpack16(block, row_bytes, {next, kBlockBytes}, out, kStep);
+    next += 16 * kBlockBytes;
     if constexpr (TwoRows) {
-      Family::unpack16(block + 16 * row_bytes, row_bytes, next + 16 * row_bytes, out + kTileBytes, kStep);
+      Family::unpack16(block + 16 * row_bytes, row_bytes, {next, kBlockBytes}, out + kTileBytes, kStep);
+      next += 16 * kBlockBytes;
     }
     settle_memory();
     multiply_tiles<TwoTokens, TwoRows>(x, stride, out, kColumns / 64);
