@@ -17,13 +17,13 @@ const target = TARGETS[name];
 /**
  * Lines of shell that turn flags into what zig takes for them. It names every feature that its baseline lacks, and so switches
  * off the one that LLVM 18 to 20 split off AVX-512, which has to be asked for by its own name; and it knows no levels of ARM
- * in -march, but their features in -mcpu.
+ * in -march, but their features in -mcpu. Its headers for macOS take a CPU of Apple's for granted.
  */
 const ZIG_FLAGS = `case " $* " in *" -mavx512f "*) set -- "$@" -mevex512 ;; esac
 for flag do
   shift
   case $flag in
-    -march=armv8.2-a+*) set -- "$@" "-mcpu=generic+v8_2a+\${flag#-march=armv8.2-a+}" ;;
+    -march=armv8.2-a+*) set -- "$@" "-mcpu=${target?.platform === "darwin" ? "apple_m1" : "generic+v8_2a"}+\${flag#-march=armv8.2-a+}" ;;
     *) set -- "$@" "$flag" ;;
   esac
 done`;

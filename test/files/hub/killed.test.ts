@@ -68,7 +68,8 @@ test("a killed download goes on where it was, for the parts that are missing onl
   const options = optionsFor("killed");
   await pullAndKill(options);
   // Nothing stands under a final name, and the dead process's lock is still there.
-  const left = partsIn(options.cache);
+  // (The kill may come while the state is being replaced.)
+  const left = partsIn(options.cache).filter((name) => !name.endsWith(".bitnet-state.tmp"));
   expect(left.map((name) => name.replace(/^[0-9a-f]+/, ""))).toEqual([".bitnet-lock", ".bitnet-part", ".bitnet-state"]);
   expect(existsSync(join(options.cache, "models--owner--one", "snapshots"))).toBe(false);
   const model = await pull("hf:owner/one", options);
