@@ -84,13 +84,21 @@ function checkShell(where, code) {
       .split(/\s+(?:\||&&|>|<)\s+/)[0]
       .replace(/"[^"]*"|'[^']*'/g, "TEXT")
       .split(/\s+/);
-    const help = helpOf(words);
-    verdict(help !== undefined, `${where}: no command "${words[0]}"`);
-    for (const option of words.filter((word) => /^-/.test(word)).map((word) => word.replace(/=.*/, ""))) {
-      const known = new RegExp(`(^|[\\s,])${option}([\\s,=]|$)`, "m").test(help ?? "");
-      verdict(known, `${where}: "${words[0]}" has no option ${option}`);
-    }
+    // What stands behind "--" is for `bench model`, which `bench compare` runs.
+    const end = words.includes("--") ? words.indexOf("--") : words.length;
+    checkOptions(where, words.slice(0, end));
+    if (end < words.length) checkOptions(where, ["bench", "model", ...words.slice(end + 1)]);
     if (RUNNABLE.includes(words[0])) runCommand(where, line);
+  }
+}
+
+/** Whether a command has all options that a line of the docs gives it. */
+function checkOptions(where, words) {
+  const help = helpOf(words);
+  verdict(help !== undefined, `${where}: no command "${words[0]}"`);
+  for (const option of words.filter((word) => /^-/.test(word)).map((word) => word.replace(/=.*/, ""))) {
+    const known = new RegExp(`(^|[\\s,])${option}([\\s,=]|$)`, "m").test(help ?? "");
+    verdict(known, `${where}: "${words[0]}" has no option ${option}`);
   }
 }
 
