@@ -7,8 +7,8 @@
 
 namespace bitnet {
 
-// `batch_rows`: TernaryKernel::batch_rows. A decoded token wants a few chunks per thread, so that an interrupted one can be helped out; a long batch wants what the
-// kernel unpacks at a time, but no fewer chunks than keep all threads busy.
+// `batch_rows`: TernaryKernel::batch_rows. A decoded token wants a few chunks per thread, so that an interrupted one can be
+// helped out; a long batch wants what the kernel unpacks at a time, but no fewer chunks than keep all threads busy.
 inline size_t product_chunk_rows(size_t batch_rows, size_t rows, size_t tokens, unsigned threads) {
   const size_t all = round_up(rows, kRowTile);
   if (threads == 1 && tokens < 8) return std::min<size_t>(all, 4096);

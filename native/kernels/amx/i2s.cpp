@@ -13,10 +13,7 @@ struct I2sTiles {
   using Layout = i2s::Layout;
   static constexpr const TernaryKernel& kVector = kAvx512VnniI2s;
 
-  static BITNET_INLINE void unpack16(const uint8_t* block, size_t row_bytes, NextLines next, uint8_t* tiles,
-                                     size_t step) {
-    Zmm v[16];
-    load_block16(block, row_bytes, next, v);
+  static BITNET_INLINE void unpack16(const Zmm v[16], uint8_t* tiles, size_t step) {
     const Zmm low = _mm512_set1_epi8(3);
     unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
       unroll<16>([&](auto i) BITNET_INLINE_LAMBDA {
@@ -31,7 +28,8 @@ struct I2sTiles {
 extern const TernaryKernel kAmxI2s = {
     "amx-int8-i2s", "i2s", "amx-int8",
     "2-bit codes; batches as tiles of 16 x 16 x 64 on the matrix unit, single tokens as avx512-vnni-i2s.",
-    kAmxLevel, i2s::packed_bytes, i2s::pack, amx_scratch_bytes<I2sTiles>, amx_gemm<I2sTiles>, nullptr, nullptr, true, amx_gemv_rows<I2sTiles>, kPanelRows,
+    kAmxLevel, i2s::packed_bytes, i2s::pack, amx_scratch_bytes<I2sTiles>, amx_gemm<I2sTiles>, nullptr, nullptr,
+    true, amx_gemv_rows<I2sTiles>, kPanelRows,
 };
 
 }  // namespace bitnet

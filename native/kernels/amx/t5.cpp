@@ -15,10 +15,7 @@ struct T5Tiles {
   using Layout = t5::Layout;
   static constexpr const TernaryKernel& kVector = kAvx512VbmiT5;
 
-  static BITNET_INLINE void unpack16(const uint8_t* block, size_t row_bytes, NextLines next, uint8_t* tiles,
-                                     size_t step) {
-    Zmm v[16];
-    load_block16(block, row_bytes, next, v);
+  static BITNET_INLINE void unpack16(const Zmm v[16], uint8_t* tiles, size_t step) {
     const T5Decoder decoder;
     unroll<16>([&](auto i) BITNET_INLINE_LAMBDA {
       Zmm t[5];
@@ -34,7 +31,8 @@ struct T5Tiles {
 extern const TernaryKernel kAmxT5 = {
     "amx-int8-t5", "t5", "amx-int8",
     "Five weights a byte (1.6 bits); batches as tiles on the matrix unit, single tokens as avx512-vbmi-t5.",
-    kAmxLevel, t5::packed_bytes, t5::pack, amx_scratch_bytes<T5Tiles>, amx_gemm<T5Tiles>, nullptr, nullptr, false, amx_gemv_rows<T5Tiles>, kPanelRows,
+    kAmxLevel, t5::packed_bytes, t5::pack, amx_scratch_bytes<T5Tiles>, amx_gemm<T5Tiles>, nullptr, nullptr,
+    false, amx_gemv_rows<T5Tiles>, kPanelRows,
 };
 
 }  // namespace bitnet

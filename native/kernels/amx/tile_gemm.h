@@ -7,7 +7,7 @@
 // Family provides:
 //   Layout                                       i2s::Layout or t5::Layout
 //   kVector                                      the kernel of the same layout for small batches
-//   unpack16(block, row_bytes, next, tiles, step) a block each of 16 rows to its tiles, `step` bytes apart
+//   unpack16(v, tiles, step)                     a block each of 16 rows, transposed, to its tiles, `step` bytes apart
 #pragma once
 
 #include "kernels/amx/tiles.h"
@@ -62,13 +62,16 @@ struct NextLines {
   size_t apart;
 };
 
-// A block each of 16 rows, transposed.
-BITNET_INLINE void load_block16(const uint8_t* block, size_t row_bytes, NextLines next, Zmm v[16]) {
+// A block each of 16 rows to its tiles, `step` bytes apart.
+template <class Family>
+BITNET_INLINE void unpack_block16(const uint8_t* block, size_t row_bytes, NextLines next, uint8_t* tiles, size_t step) {
+  Zmm v[16];
   unroll<16>([&](auto r) BITNET_INLINE_LAMBDA {
     _mm_prefetch(reinterpret_cast<const char*>(next.first + r * next.apart), _MM_HINT_T1);
     v[r] = load(block + r * row_bytes);
   });
   transpose_dwords(v);
+  Family::unpack16(v, tiles, step);
 }
 
 // `rows` (a multiple of 16) of the matrix from `row` on, `columns` (whole blocks) from `column` on, to tiles: 32 rows
@@ -83,12 +86,11 @@ BITNET_INLINE void unpack_tiles(const PackedMatrix& w, size_t row, size_t rows, 
     uint8_t* out = tiles + r / kTileRows * kTileRows * columns + r % kTileRows / 16 * kTileBytes;
     const uint8_t* block = w.data + (row + r) * row_bytes + column / Layout::kBlockColumns * kBlockBytes;
     // Of whole rows, those that come next are fetched in the order in which they lie.
-    const uint8_t* lines = block + 16 * row_bytes;
     const bool whole = blocks * kBlockBytes == row_bytes;
-    for (size_t b = 0; b < blocks; b++, block += kBlockBytes, lines += 16 * kBlockBytes) {
-      Family::unpack16(block, row_bytes, whole ? NextLines{lines, kBlockBytes} : NextLines{block + 16 * row_bytes, row_bytes},
-                       out, step);
-      out += Layout::kBlockColumns / 64 * step;
+    NextLines next{block + 16 * row_bytes, whole ? kBlockBytes : row_bytes};
+    for (size_t b = 0; b < blocks; b++, block += kBlockBytes, out += Layout::kBlockColumns / 64 * step) {
+      unpack_block16<Family>(block, row_bytes, next, out, step);
+      next.first += whole ? 16 * kBlockBytes : kBlockBytes;
     }
   }
 }
@@ -120,10 +122,10 @@ BITNET_INLINE void tile_stream(const uint8_t* row, size_t blocks, size_t row_byt
   for (size_t b = 0; b < blocks; b++, x += kColumns) {
     uint8_t* out = tiles[b % 2];
     const uint8_t* block = row + b * kBlockBytes;
-    Family::unpack16(block, row_bytes, {next, kBlockBytes}, out, kStep);
+    unpack_block16<Family>(block, row_bytes, {next, kBlockBytes}, out, kStep);
     next += 16 * kBlockBytes;
     if constexpr (TwoRows) {
-      Family::unpack16(block + 16 * row_bytes, row_bytes, {next, kBlockBytes}, out + kTileBytes, kStep);
+      unpack_block16<Family>(block + 16 * row_bytes, row_bytes, {next, kBlockBytes}, out + kTileBytes, kStep);
       next += 16 * kBlockBytes;
     }
     settle_memory();
