@@ -206,12 +206,12 @@ void Forward::attend(size_t layer, size_t token, size_t first_head, size_t count
   for (size_t h = 0; h < count; h++) std::memcpy(out + h * dim, s.gathered.data() + h * head_stride_, dim * sizeof(float));
 }
 
-// h += Wo * sub_norm(attention(rope(Wq n), rope(Wk n), Wv n)), n = RMSNorm(h)
 // For one token, whose products wait for memory: what the loop after the next streams.
 void Forward::announce(const Linear& next) {
   if (tokens_ == 1) pool_.announce(next.packed.data(), next.packed.bytes());
 }
 
+// h += Wo * sub_norm(attention(rope(Wq n), rope(Wk n), Wv n)), n = RMSNorm(h)
 void Forward::attention_block(size_t layer) {
   const Layer& l = model_.layers()[layer];
   const size_t d = spec_.embedding_length, ldh = round_up(d, 16), dim = spec_.head_dim;

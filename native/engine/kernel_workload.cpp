@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "engine/product_chunks.h"
+#include "engine/seeded_random.h"
 
 namespace bitnet {
 namespace {
@@ -13,13 +14,6 @@ namespace {
 constexpr size_t kCopyPiece = size_t{1} << 20;
 
 }  // namespace
-
-uint64_t next_random(uint64_t& state) {
-  uint64_t z = state += 0x9e3779b97f4a7c15ull;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-  return z ^ (z >> 31);
-}
 
 RandomActivations::RandomActivations(size_t columns, size_t tokens)
     : columns_(columns), tokens_(tokens), stride_(round_up(columns, kActivationPad)), values_(tokens * stride_), sums_(tokens), scales_(tokens) {

@@ -12,9 +12,6 @@
 
 namespace bitnet {
 
-// splitmix64: seeded, the same on every platform.
-uint64_t next_random(uint64_t& state);
-
 // Activations of `tokens` tokens of random int8 values, for every kernel.
 class RandomActivations {
  public:

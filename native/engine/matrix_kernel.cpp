@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "engine/kernel_workload.h"
+#include "engine/seeded_random.h"
 #include "error.h"
 
 namespace bitnet {

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "engine/seeded_random.h"
+
 namespace bitnet {
 namespace {
 
@@ -14,23 +16,14 @@ void each_matrix(Spec& spec, F&& use) {
   }
 }
 
-// A sequence that does not depend on any library.
-struct Numbers {
-  uint64_t state = 0x1234567;
-  uint32_t next() {
-    state = state * 6364136223846793005ull + 1442695040888963407ull;
-    return static_cast<uint32_t>(state >> 33);
-  }
-};
-
 }  // namespace
 
 std::string layout_fingerprint(const TernaryKernel& kernel, const FloatOps& ops) {
   // Whole tiles and a rest, in rows and columns.
   constexpr size_t kRows = 300, kColumns = 2 * kActivationPad + 77;
-  Numbers numbers;
+  uint64_t random = 1;
   std::vector<uint8_t> codes(kRows * kColumns);
-  for (auto& c : codes) c = static_cast<uint8_t>(numbers.next() % 3);
+  for (auto& c : codes) c = static_cast<uint8_t>(next_random(random) % 3);
   uint64_t sum = 0;
   auto add = [&](const void* data, size_t bytes) { sum = checksum(data, bytes, sum); };
   std::vector<const TernaryKernel*> kernels = {&kernel};
@@ -60,7 +53,7 @@ std::string layout_fingerprint(const TernaryKernel& kernel, const FloatOps& ops)
     }
   }
   std::vector<float> row(round_up(kColumns, 16));
-  for (size_t i = 0; i < kColumns; i++) row[i] = static_cast<float>(numbers.next() % 2001) / 1000.0f - 1.0f;
+  for (size_t i = 0; i < kColumns; i++) row[i] = static_cast<float>(next_random(random) % 2001) / 1000.0f - 1.0f;
   float sketched[2];
   sketched[0] = ops.sketch_row(row.data(), kColumns, codes.data(), &sketched[1], nullptr);
   add(sketched, sizeof sketched);
