@@ -143,12 +143,17 @@ interface Pending {
 
 const LIBRARIES = { native: "tokenizers", javascript: "@huggingface/tokenizers" } as const;
 
-/** What the thread tries in turn; the environment variable BITNET_TOKENIZERS names one of them. */
-function librariesToTry(): { kind: string; path?: string; missing?: string }[] {
+/** The library that the environment variable BITNET_TOKENIZERS names. */
+export function libraryWanted(): string | undefined {
   const wanted = process.env.BITNET_TOKENIZERS;
-  if (wanted !== undefined && wanted !== "" && !(wanted in LIBRARIES)) {
-    throw new InvalidOptionError(`BITNET_TOKENIZERS is "${wanted}"; it must be "native" or "javascript".`);
-  }
+  if (wanted === undefined || wanted === "") return undefined;
+  if (wanted in LIBRARIES) return wanted;
+  throw new InvalidOptionError(`BITNET_TOKENIZERS is "${wanted}"; it must be "native" or "javascript".`);
+}
+
+/** What the thread tries in turn. */
+function librariesToTry(): { kind: string; path?: string; missing?: string }[] {
+  const wanted = libraryWanted();
   const kinds = Object.entries(LIBRARIES).filter(([kind]) => !wanted || kind === wanted);
   return kinds.map(([kind, name]) => {
     try {

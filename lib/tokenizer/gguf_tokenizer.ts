@@ -1,18 +1,22 @@
 import { ModelFormatError, UnsupportedModelError } from "../errors";
+import { StringTable } from "../files/gguf/string_table";
 import { type GgufVocabulary, TokenType } from "../files/gguf/vocabulary";
-import { bytesOfPiece } from "./byte_alphabet";
-import { Encoder } from "./encoder";
+import { writePiece } from "./byte_alphabet";
+import { ByteLevelEncoder } from "./byte_level/byte_level_encoder";
+import { Encoder, libraryWanted } from "./encoder";
 import { JsonWriter } from "./json_writer";
 import { type PreTokenizer, preTokenizer } from "./pre_tokenizers";
 import { mergesFromScores } from "./sentencepiece_merges";
 import { Slicer } from "./slices";
 import type { AddedToken } from "./special_splitter";
-import { TableTokenizer } from "./table_tokenizer";
+import { type PlainEncoder, TableTokenizer } from "./table_tokenizer";
 import { TokenClass, TokenTable } from "./token_table";
 import type { Tokenizer } from "./types";
 
 /** U+2581, which stands for a space in SentencePiece vocabularies. */
 const SPACE_MARK = "\u2581";
+/** A byte-level piece that is longer is decoded as a string. */
+const MOST_PIECE_BYTES = 1024;
 const BYTE_PIECE = /^<0x([0-9A-Fa-f]{2})>$/;
 
 /**
@@ -25,16 +29,10 @@ export async function tokenizerFromGguf(vocabulary: GgufVocabulary): Promise<Tok
   const split = vocabulary.model === "gpt2" ? preTokenizer(vocabulary.pre ?? "(none)") : undefined;
   const slicer = new Slicer();
   const { table, addedTokens } = await readTokens(vocabulary, slicer);
-  const encoder = new Encoder();
-  try {
-    const json = new JsonWriter(slicer);
-    if (split) await writeByteLevel(vocabulary, split, json, slicer);
-    else await writeSentencePiece(vocabulary, json, slicer);
-    await encoder.load(json.chunks);
-  } catch (error) {
-    encoder.close();
-    throw error;
-  }
+  const encoder =
+    split && !libraryWanted()
+      ? await ownEncoder(vocabulary, split, slicer)
+      : await libraryEncoder(vocabulary, split, slicer);
   const { bosId, eosId } = vocabulary;
   return new TableTokenizer({
     table,
@@ -46,6 +44,35 @@ export async function tokenizerFromGguf(vocabulary: GgufVocabulary): Promise<Tok
     suffixIds: vocabulary.addEos === true && eosId !== undefined ? [eosId] : [],
     stripLeadingSpace: !split && hasSpacePrefix(vocabulary),
   });
+}
+
+/** Whether a text can become a token of this type: control tokens stay outside, so that none can reach them. */
+function isText(type: number | undefined): boolean {
+  return type !== TokenType.Control && type !== TokenType.Unknown;
+}
+
+function ownEncoder(vocabulary: GgufVocabulary, split: PreTokenizer, slicer: Slicer): Promise<PlainEncoder> {
+  const { tokens, tokenTypes, merges } = vocabulary;
+  const tables = { tokens: StringTable.from(tokens), merges: StringTable.from(merges ?? []) };
+  return ByteLevelEncoder.make({ ...tables, split, isText: (id) => isText(tokenTypes[id]) }, slicer);
+}
+
+async function libraryEncoder(
+  vocabulary: GgufVocabulary,
+  split: PreTokenizer | undefined,
+  slicer: Slicer,
+): Promise<PlainEncoder> {
+  const encoder = new Encoder();
+  try {
+    const json = new JsonWriter(slicer);
+    if (split) await writeByteLevel(vocabulary, split, json, slicer);
+    else await writeSentencePiece(vocabulary, json, slicer);
+    await encoder.load(json.chunks);
+    return encoder;
+  } catch (error) {
+    encoder.close();
+    throw error;
+  }
 }
 
 function checkShape(vocabulary: GgufVocabulary): void {
@@ -74,9 +101,19 @@ async function readTokens(
 ): Promise<{ table: TokenTable; addedTokens: AddedToken[] }> {
   const table = new TokenTable(tokens.length);
   const addedTokens: AddedToken[] = [];
-  for (const [id, content] of tokens.entries()) {
+  const strings = StringTable.from(tokens);
+  const piece = new Uint8Array(MOST_PIECE_BYTES);
+  for (let id = 0; id < tokens.length; id++) {
     if ((id & 255) === 0) await slicer.pause();
     const type = tokenTypes[id];
+    if (model === "gpt2" && isNormal(type)) {
+      const size = writePiece(strings.bytes, strings.start(id), strings.end(id), piece);
+      if (size >= 0) {
+        table.set(id, piece.subarray(0, size));
+        continue;
+      }
+    }
+    const content = strings.at(id) ?? "";
     if (type === TokenType.Control || type === TokenType.Unknown) {
       table.set(id, content, TokenClass.Control);
       addedTokens.push({ id, content, special: true });
@@ -88,7 +125,8 @@ async function readTokens(
     } else if (type === TokenType.Unused) {
       table.set(id, content);
     } else if (isNormal(type)) {
-      table.set(id, model === "gpt2" ? (bytesOfPiece(content) ?? content) : content.replaceAll(SPACE_MARK, " "));
+      // A byte-level piece with characters outside of its alphabet reads as it stands.
+      table.set(id, model === "gpt2" ? content : content.replaceAll(SPACE_MARK, " "));
     } else {
       throw new ModelFormatError(`Token ${id} has the unknown type ${type} (tokenizer.ggml.token_type)`);
     }
@@ -116,8 +154,6 @@ async function writeByteLevel(
   steps.push({ type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false });
   json.write(head(split.normalForm ? { type: split.normalForm } : null, { type: "Sequence", pretokenizers: steps }));
   json.write(`"ignore_merges":${split.ignoreMerges === true},"byte_fallback":false,"vocab":{`);
-  // Control tokens stay outside, so that no text can reach them.
-  const isText = (type: number): boolean => type !== TokenType.Control && type !== TokenType.Unknown;
   await writeEntries(vocabulary, isText, json, slicer);
   json.write('},"merges":[');
   await json.writeAll(vocabulary.merges ?? [], (merge) => JSON.stringify(merge));

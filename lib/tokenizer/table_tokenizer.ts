@@ -1,15 +1,21 @@
 import { InvalidOptionError } from "../errors";
 import { TableDetokenizer } from "./detokenizer";
-import type { Encoder } from "./encoder";
 import { SpecialSplitter, type AddedToken } from "./special_splitter";
 import type { TokenTable } from "./token_table";
 import type { DecodeOptions, Detokenizer, EncodeOptions, Tokenizer } from "./types";
 
+/** What turns plain text into ids; it knows no added tokens. */
+export interface PlainEncoder {
+  /** Ids of each text, with nothing added. Rejects with `ClosedError` once closed. */
+  encode(texts: string[]): Promise<Int32Array[]>;
+  /** Idempotent; calls under way reject. */
+  close(): void;
+}
+
 /** Everything a tokenizer consists of, however its file was written. */
 export interface TokenizerParts {
   table: TokenTable;
-  /** Encodes plain text; knows no added tokens. */
-  encoder: Encoder;
+  encoder: PlainEncoder;
   addedTokens: AddedToken[];
   bosId?: number | undefined;
   eosIds: number[];
@@ -22,7 +28,7 @@ export interface TokenizerParts {
   spaceAtStart?: boolean;
 }
 
-/** The `Tokenizer` over a table of bytes and an encoder's thread. */
+/** The `Tokenizer` over a table of bytes and an encoder. */
 export class TableTokenizer implements Tokenizer {
   readonly vocabularySize: number;
   readonly bosId?: number;

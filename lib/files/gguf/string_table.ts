@@ -16,9 +16,30 @@ export interface StringList extends Iterable<string> {
 export class StringTable implements StringList {
   /** @param bytes the strings one after another. @param ends where each ends. */
   constructor(
-    private readonly bytes: Buffer,
+    readonly bytes: Buffer,
     private readonly ends: Uint32Array,
   ) {}
+
+  /** A list as a table: itself, where it is one. */
+  static from(list: StringList): StringTable {
+    if (list instanceof StringTable) return list;
+    const builder = new StringTableBuilder(list.length);
+    for (const text of list) {
+      const bytes = Buffer.from(text);
+      builder.add(bytes, 0, bytes.length);
+    }
+    return builder.build();
+  }
+
+  /** Where string i starts in `bytes`. */
+  start(i: number): number {
+    return i === 0 ? 0 : (this.ends[i - 1] ?? 0);
+  }
+
+  /** Where it ends. */
+  end(i: number): number {
+    return this.ends[i] ?? 0;
+  }
 
   get length(): number {
     return this.ends.length;
@@ -44,9 +65,12 @@ export class StringTable implements StringList {
   }
 
   private decode(i: number): string {
-    return this.bytes.toString("utf8", i === 0 ? 0 : this.ends[i - 1], this.ends[i]);
+    return this.bytes.toString("utf8", this.start(i), this.end(i));
   }
 }
+
+/** Up to this many bytes are copied one by one. */
+const SHORT_BYTES = 24;
 
 /** Gathers the bytes of a `StringTable`, growing by doubling: nothing is allocated for strings that don't come. */
 export class StringTableBuilder {
@@ -73,7 +97,9 @@ export class StringTableBuilder {
       this.bytes.copy(larger, 0, 0, this.used);
       this.bytes = larger;
     }
-    source.copy(this.bytes, this.used, start, end);
+    // Most strings of a vocabulary are shorter than what calling out of JavaScript takes.
+    if (end - start > SHORT_BYTES) source.copy(this.bytes, this.used, start, end);
+    else for (let to = this.used, from = start; from < end;) this.bytes[to++] = source[from++] ?? 0;
     this.used = needed;
     this.ends[this.count++] = needed;
   }
