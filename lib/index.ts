@@ -53,6 +53,7 @@ export {
   type GenerationTrace,
   type JsonSchema,
   type Prompt,
+  type SampledScore,
   type SchemaLike,
   type TextFormat,
   type Timings,

@@ -1,6 +1,6 @@
 import type { LanguageModelV3FinishReason, LanguageModelV3Usage, SharedV3ProviderMetadata } from "@ai-sdk/provider";
-import type { Timings, TokenLogprobs, Usage } from "../generation";
-import type { BackendChunk } from "../server/backend";
+import type { Timings, Usage } from "../generation";
+import type { BackendChunk, TokenLogprobs } from "../server/backend";
 
 type Reason = NonNullable<BackendChunk["finishReason"]>;
 
@@ -37,7 +37,7 @@ export function metadataOf(timings: Timings | undefined, logprobs: readonly Toke
   };
 }
 
-function jsonOf({ token, logprob, sampledLogprob, top }: TokenLogprobs): SharedV3ProviderMetadata[string] {
-  const scores = top.map((each) => ({ token: each.token, logprob: each.logprob }));
-  return { token, logprob, ...(sampledLogprob === undefined ? {} : { sampledLogprob }), top: scores };
+/** -Infinity, of tokens that a sampler left out, becomes null: providers' metadata is JSON. */
+function jsonOf(logprobs: TokenLogprobs): SharedV3ProviderMetadata[string] {
+  return JSON.parse(JSON.stringify(logprobs)) as SharedV3ProviderMetadata[string];
 }

@@ -1,6 +1,5 @@
 import type { LanguageModelV3StreamPart, SharedV3Warning } from "@ai-sdk/provider";
-import type { TokenLogprobs } from "../generation";
-import type { BackendChunk, ToolCall } from "../server/backend";
+import type { BackendChunk, TokenLogprobs, ToolCall } from "../server/backend";
 import { finishReasonOf, metadataOf, usageOf } from "./result";
 
 const TEXT_ID = "0";

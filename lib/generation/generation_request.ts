@@ -1,6 +1,7 @@
 import type { Engine, Output, Query, Request, Sequence } from "../engine";
-import { logSoftmax, logprobOf, SamplerChain, type Sampled } from "../sampling";
+import { SamplerChain, type Sampled } from "../sampling";
 import type { Detokenizer } from "../tokenizer";
+import { tokenLogprobs } from "./logprobs";
 import type { ResolvedGenerationOptions } from "./options";
 import { slide } from "./sliding";
 import { PromptLookup } from "./prompt_lookup";
@@ -124,12 +125,13 @@ export class GenerationRequest implements Request {
     const { token } = sampled;
     if (this.completionTokens++ === 0) this.firstTokenAt = performance.now();
     if (this.ends.has(token)) return this.finish("stop");
+    const { logprobs } = this.options;
+    if (logprobs !== undefined) {
+      this.unsentLogprobs.push(tokenLogprobs(sampled, output, this.chain.requirements(), logprobs));
+    }
     this.chain.accept(token);
     this.lookup?.push(token);
     this.unsent.push(token);
-    if (this.options.logprobs !== undefined) {
-      this.unsentLogprobs.push(this.logprobs(sampled, output, this.options.logprobs));
-    }
     const { text, found } = this.stops.push(this.textOf(token));
     if (found !== undefined) return this.finish("stop_string", text);
     if (this.constraint) this.constraint.accept(token);
@@ -192,24 +194,6 @@ export class GenerationRequest implements Request {
     return "needAll" in sampled ? this.chain.sampleAll(output.allLogits()) : sampled;
   }
 
-  /** Log-probabilities under the model: from the candidates where they suffice, which gives the same numbers or nearly. */
-  private logprobs({ token, probability }: Sampled, output: Output, count: number): TokenLogprobs {
-    const sampledLogprob = Math.log(probability);
-    const { candidateIds, candidateLogits, logSumExp } = output;
-    const place = candidateIds.indexOf(token);
-    const { logSumExp: needsSum, temperature } = this.chain.requirements();
-    if (place >= 0 && !Number.isNaN(logSumExp) && (!needsSum || temperature === 1)) {
-      const at = (i: number): number => (candidateLogits[i] ?? NaN) - logSumExp;
-      const top = Array.from(candidateIds.subarray(0, count), (id, i) => ({ token: id, logprob: at(i) }));
-      return { token, logprob: at(place), sampledLogprob, top };
-    }
-    const logits = output.allLogits();
-    const ids = candidateIds.length > 0 ? [...candidateIds.subarray(0, count)] : best(logits, count);
-    const all = logSoftmax(logits);
-    const top = ids.map((id) => ({ token: id, logprob: all[id] ?? NaN }));
-    return { token, logprob: logprobOf(logits, token), sampledLogprob, top };
-  }
-
   private send(text: string, end: Omit<Chunk, "text" | "tokens" | "logprobs"> = {}): void {
     const tokens = this.unsent;
     const logprobs = this.unsentLogprobs;
@@ -257,10 +241,4 @@ export class GenerationRequest implements Request {
 /** Tokens per second; 0 where nothing was measured. */
 function rate(tokens: number, milliseconds: number): number {
   return tokens > 0 && milliseconds > 0 ? (tokens * 1000) / milliseconds : 0;
-}
-
-/** The ids of the greatest logits, greatest first; of equal ones the lower first. */
-function best(logits: Float32Array, count: number): number[] {
-  const ids = [...logits.keys()].sort((a, b) => (logits[b] ?? 0) - (logits[a] ?? 0) || a - b);
-  return ids.slice(0, count);
 }

@@ -9,7 +9,8 @@ export { generateSamples } from "./samples";
 export { scoreContinuation, type ContinuationScore } from "./score";
 export { collectText, TextStream, type PreparedPrompt, type StreamSource } from "./stream";
 export { ToolCallList } from "./tool_calls";
-export type { Chunk, FinishReason, GenerationResult, Timings, TokenLogprobs, TokenScore, Usage } from "./types";
+export type { Chunk, FinishReason, GenerationResult, SampledScore, Timings } from "./types";
+export type { TokenLogprobs, TokenScore, Usage } from "./types";
 export type { ToolCall, ToolCallDelta, ToolResult } from "./types";
 export {
   colon,

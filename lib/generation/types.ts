@@ -56,12 +56,21 @@ export interface TokenScore {
   logprob: number;
 }
 
+/** A token's log-probability before and after sampling. */
+export interface SampledScore extends TokenScore {
+  /**
+   * The natural logarithm of its probability after all samplers, in what was drawn from: 0 for the greedy choice,
+   * -Infinity (in JSON null) where a sampler, a bias or the text's form left the token out.
+   */
+  sampledLogprob: number;
+}
+
 /** A generated token with the likeliest alternatives. */
-export interface TokenLogprobs extends TokenScore {
-  /** The natural logarithm of the token's probability after all samplers, in what it was drawn from; 0 for greedy. */
-  sampledLogprob?: number;
-  /** Likeliest first; as many as were asked for. */
-  top: readonly TokenScore[];
+export interface TokenLogprobs extends SampledScore {
+  /** Likeliest first under the model, before any sampler; as many as were asked for. */
+  top: readonly SampledScore[];
+  /** Likeliest first after all samplers; as many as were asked for, if so many were left. */
+  sampledTop: readonly SampledScore[];
 }
 
 /** How long it took. */

@@ -1,4 +1,5 @@
 import { InvalidOptionError } from "../errors";
+import { certain, type Distribution, distributionOf } from "./distribution";
 import { type Drawn, draw } from "./draw";
 import { greatest, logprobOf, massOf } from "./full";
 import { allowedIds, filterRanked, isAllowed, MOST_LISTED, rank, type TokenMask } from "./mask";
@@ -32,6 +33,8 @@ export interface Sampled {
   probability: number;
   /** Its log-probability under the model itself, before any sampler; absent when that is not known from candidates. */
   logprob?: number;
+  /** What it was drawn from. */
+  from: Distribution;
 }
 
 /** The candidates do not decide: call `sampleAll` with all logits. */
@@ -228,7 +231,7 @@ export class SamplerChain {
   }
 
   private choose(pool: Pool): Sampled | undefined {
-    if (this.greedy) return { token: pool.ids[0]!, probability: 1 };
+    if (this.greedy) return { token: pool.ids[0]!, probability: 1, from: certain(pool.ids[0]!) };
     this.unit ??= this.random.nextUnit();
     // A stage that draws a number of its own takes it behind the choice's, whether it comes to need it or not.
     const unit = (): number => (this.stageUnit ??= this.random.nextUnit());
@@ -238,7 +241,14 @@ export class SamplerChain {
     this.unit = undefined;
     this.stageUnit = undefined;
     for (const stage of this.stages) stage.drawn?.(drawn.probability);
-    return { token: pool.ids[drawn.index]!, probability: drawn.probability };
+    const from = distributionOf(pool, (token, logit) => this.changed(token, logit));
+    return { token: pool.ids[drawn.index]!, probability: drawn.probability, from };
+  }
+
+  /** A token's logit after penalties, bias and mask. */
+  private changed(token: number, logit: number): number {
+    if (this.mask && !isAllowed(this.mask, token)) return -Infinity;
+    return this.changes.ids().includes(token) ? this.changes.apply(token, logit) : logit;
   }
 
   /** The temperature at which the mass of the whole vocabulary will be asked for, undefined if it will not be. */

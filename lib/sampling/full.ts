@@ -22,15 +22,19 @@ export function massOf(logits: Float32Array, top: number, temperature: number): 
   return sum;
 }
 
+/** log(sum(exp(logits))): what is taken from a logit to make it a log-probability. */
+export function logSumExp(logits: Float32Array): number {
+  const top = greatest(logits);
+  return top + Math.log(massOf(logits, top, 1));
+}
+
 /** log(softmax(logits)[token]): natural logarithm of the token's probability. */
 export function logprobOf(logits: Float32Array, token: number): number {
-  const top = greatest(logits);
-  return logits[token]! - top - Math.log(massOf(logits, top, 1));
+  return logits[token]! - logSumExp(logits);
 }
 
 /** log(softmax(logits)) of every token. */
 export function logSoftmax(logits: Float32Array): Float32Array {
-  const top = greatest(logits);
-  const shift = top + Math.log(massOf(logits, top, 1));
+  const shift = logSumExp(logits);
   return logits.map((logit) => logit - shift);
 }

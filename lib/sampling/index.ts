@@ -1,5 +1,6 @@
 export { SamplerChain, type NeedAll, type Requirements, type Sampled } from "./chain";
-export { logprobOf, logSoftmax } from "./full";
+export type { Distribution } from "./distribution";
+export { logSumExp, logSoftmax } from "./full";
 export {
   resolveSamplingOptions,
   samplingChecks,
@@ -11,3 +12,4 @@ export { allow, type TokenMask } from "./mask";
 export { defaultOrder, samplerNames, type SamplerName } from "./order";
 export type { Candidates } from "./pool";
 export { Random, randomSeed } from "./random";
+export { selectTop } from "./select_top";

@@ -1,6 +1,9 @@
 import type { Stage } from "./stage";
 
-/** Keeps tokens with at least `p` times the probability of the likeliest (Nguyen et al., 2024). */
+/**
+ * Min-p (Nguyen et al., "Turning Up the Heat: Min-p Sampling for Creative and Coherent LLM Outputs", 2024): keeps tokens
+ * with at least `p` times the probability of the likeliest.
+ */
 export function minP(p: number): Stage {
   return {
     name: "minP",

@@ -83,12 +83,17 @@ export class Pool {
   }
 
   weight(index: number): number {
-    return this.weightOf(this.logits[index]!);
+    return Math.exp(this.logWeight(this.logits[index]!));
+  }
+
+  /** The logarithm of the weight of a token with this logit. */
+  logWeight(logit: number): number {
+    return (logit - this.logits[0]!) / this.temperature;
   }
 
   /** The greatest weight an unlisted token can have; 0 when there are none. */
   floorWeight(): number {
-    return this.floor === undefined ? 0 : this.weightOf(this.floor);
+    return this.floor === undefined ? 0 : Math.exp(this.logWeight(this.floor));
   }
 
   /** The sum of all weights; undefined when it is not known. */
@@ -98,9 +103,5 @@ export class Pool {
     let sum = 0;
     for (let i = 0; i < this.length; i++) sum += this.weight(i);
     return { low: sum, high: sum };
-  }
-
-  private weightOf(logit: number): number {
-    return Math.exp((logit - this.logits[0]!) / this.temperature);
   }
 }

@@ -15,11 +15,7 @@ const ID_RANGE = 2 ** 21;
  */
 export function selectTop(logits: Float32Array, count: number): Ranked {
   const bits = new Uint32Array(logits.buffer, logits.byteOffset, logits.length);
-  const histogram = new Uint32Array(1 << 16);
-  for (const value of bits) histogram[rankBits(value) >>> 16]!++;
-  let bucket = 0;
-  let reached = histogram[0]!;
-  while (reached < count && bucket < 0xffff) reached += histogram[++bucket]!;
+  const { bucket, reached } = lastBucket(bits, count);
   const keys = new Float64Array(reached);
   let next = 0;
   for (let id = 0; id < bits.length; id++) {
@@ -31,6 +27,20 @@ export function selectTop(logits: Float32Array, count: number): Ranked {
   const ids = new Int32Array(length);
   for (let i = 0; i < length; i++) ids[i] = keys[i]! % ID_RANGE;
   return { ids, logits: Float32Array.from(ids, (id) => logits[id]!) };
+}
+
+/** Lists up to this long are sorted whole, which takes less than to count them. */
+const SORTED_WHOLE = 2048;
+
+/** The bucket (upper 16 bits of `rankBits`) in which the last of the `count` greatest is, and how many there are up to it. */
+function lastBucket(bits: Uint32Array, count: number): { bucket: number; reached: number } {
+  if (bits.length <= SORTED_WHOLE) return { bucket: 0xffff, reached: bits.length };
+  const histogram = new Uint32Array(1 << 16);
+  for (const value of bits) histogram[rankBits(value) >>> 16]!++;
+  let bucket = 0;
+  let reached = histogram[0]!;
+  while (reached < count && bucket < 0xffff) reached += histogram[++bucket]!;
+  return { bucket, reached };
 }
 
 /** Bits of a float as an integer that rises as the float falls; both zeros are one number. */

@@ -1,6 +1,9 @@
 import type { Stage } from "./stage";
 
-/** Divides the logits by `value` > 0: below 1 the likely become likelier, above 1 all become more alike. */
+/**
+ * Temperature (Ackley, Hinton and Sejnowski, "A Learning Algorithm for Boltzmann Machines", 1985): divides the logits by
+ * `value` > 0; below 1 the likely become likelier, above 1 all become more alike.
+ */
 export function temperature(value: number): Stage {
   return {
     name: "temperature",

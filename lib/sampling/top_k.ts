@@ -1,6 +1,9 @@
 import type { Stage } from "./stage";
 
-/** Keeps the `k` likeliest tokens; of equal ones, those with lower ids. */
+/**
+ * Top-k (Fan, Lewis and Dauphin, "Hierarchical Neural Story Generation", 2018): keeps the `k` likeliest tokens; of equal
+ * ones, those with lower ids.
+ */
 export function topK(k: number): Stage {
   return {
     name: "topK",

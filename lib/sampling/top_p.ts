@@ -1,8 +1,8 @@
 import type { Stage } from "./stage";
 
 /**
- * Nucleus sampling (Holtzman et al., 2019): keeps the fewest of the likeliest tokens whose probabilities sum to at least
- * `p`, and at least one.
+ * Nucleus sampling, top-p (Holtzman et al., "The Curious Case of Neural Text Degeneration", 2019): keeps the fewest of the
+ * likeliest tokens whose probabilities sum to at least `p`, and at least one.
  */
 export function topP(p: number): Stage {
   return {

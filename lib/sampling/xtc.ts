@@ -1,8 +1,9 @@
 import type { Stage } from "./stage";
 
 /**
- * Exclude Top Choices (p-e-w, text-generation-webui pull request 6335, 2024): with the given probability, drops all
- * tokens of at least `threshold` but the least likely of these. Nothing is dropped where fewer than two reach it.
+ * XTC, "Exclude Top Choices" (p-e-w, pull request 6335 of text-generation-webui, 2024; there is no paper): with the given
+ * probability, drops all tokens of at least `threshold` but the least likely of these. Nothing is dropped where fewer than
+ * two reach it.
  */
 export function xtc(probability: number, threshold: number): Stage {
   return {

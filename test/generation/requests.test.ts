@@ -6,11 +6,14 @@ import {
   Model,
   QueueFullError,
   type GenerationMessage,
+  type GenerationOptions,
   type GenerationTrace,
+  type TokenLogprobs,
   type TraceAttributes,
 } from "../../lib";
-import { logSoftmax } from "../../lib/sampling";
+import { logSoftmax, resolveSamplingOptions, type SamplingOptions } from "../../lib/sampling";
 import { temporaryFolder, writeTinyModel } from "../helpers/tiny_model";
+import { referenceDistribution } from "../sampling/reference";
 
 jest.setTimeout(60_000);
 
@@ -23,34 +26,65 @@ beforeAll(async () => {
 afterAll(() => model.close());
 
 describe("log-probabilities", () => {
-  test.each([
+  test.each<GenerationOptions>([
     { temperature: 0 },
     { seed: 1 },
     { seed: 2, temperature: 1.5, topK: 0, topP: 1, minP: 0 },
     { seed: 3, topK: 0, topP: 0.9, repetitionPenalty: 1.2 },
     { seed: 4, topNSigma: 2 },
-  ])("are those of the logits for %j", async (options) => {
+    { seed: 5, temperature: 2, topK: 0, topP: 1, minP: 0, logitBias: { 65: 12, 300: -Infinity } },
+    { seed: 6, topK: 0, typicalP: 0.5, samplers: ["temperature", "typicalP"] },
+  ])("before and after sampling are those of the definitions for %j", async (options) => {
     const prompt = [...(await model.tokenizer.encode(PROMPT))];
-    const { tokens, logprobs = [] } = await model.generate(PROMPT, { ...options, logprobs: 3, maxTokens: 12 });
+    const result = await model.generate(PROMPT, { ...options, logprobs: 3, maxTokens: 12 });
+    const { tokens, logprobs = [] } = result;
     expect(logprobs.map(({ token }) => token)).toEqual(tokens);
     const { vocabularySize } = model.info;
     const logits = await model.evaluate([...prompt, ...tokens.slice(0, -1)]);
-    for (const [i, { token, logprob, top, sampledLogprob = NaN }] of logprobs.entries()) {
+    for (const [i, scored] of logprobs.entries()) {
       const row = logits.subarray((prompt.length - 1 + i) * vocabularySize, (prompt.length + i) * vocabularySize);
-      const expected = logSoftmax(row);
-      expect(logprob).toBeCloseTo(expected[token]!, 4);
+      const before = logSoftmax(row);
+      const after = referenceDistribution(row, resolveSamplingOptions(options as SamplingOptions), {
+        prompt,
+        generated: tokens.slice(0, i),
+      });
+      const chances = new Map(after.map(({ id, probability }) => [id, probability]));
       const best = [...row.keys()].sort((a, b) => row[b]! - row[a]! || a - b).slice(0, 3);
-      expect(top.map((each) => each.token)).toEqual(best);
-      for (const each of top) expect(each.logprob).toBeCloseTo(expected[each.token]!, 4);
-      expect(sampledLogprob).toBeLessThanOrEqual(0);
-      if (options.temperature === 0) expect(sampledLogprob).toBe(0);
+      expect(scored.top.map(({ token }) => token)).toEqual(best);
+      expect(scored.sampledTop.map(({ token }) => token)).toEqual(after.slice(0, 3).map(({ id }) => id));
+      for (const { token, logprob, sampledLogprob } of [scored, ...scored.top, ...scored.sampledTop]) {
+        expect(logprob).toBeCloseTo(before[token]!, 4);
+        const chance = chances.get(token);
+        if (chance === undefined) expect(sampledLogprob).toBe(-Infinity);
+        else expect(sampledLogprob).toBeCloseTo(Math.log(chance), 4);
+      }
+    }
+    // A stream says the same.
+    const streamed: TokenLogprobs[] = [];
+    for await (const chunk of model.stream(PROMPT, { ...options, logprobs: 3, maxTokens: 12 })) {
+      streamed.push(...(chunk.logprobs ?? []));
+    }
+    expect(streamed).toEqual(logprobs);
+  });
+
+  test("of a text in a form say which tokens the form left out", async () => {
+    const format = { type: "regex", pattern: "[0-9]{4}" } as const;
+    const { logprobs = [] } = await model.generate(PROMPT, { format, seed: 3, logprobs: 5, topK: 0, topP: 1, minP: 0 });
+    for (const { token, top, sampledLogprob, sampledTop } of logprobs) {
+      expect(sampledLogprob).toBeGreaterThan(-Infinity);
+      for (const each of sampledTop) expect(model.tokenizer.decode([each.token])).toMatch(/^[0-9]+$/);
+      for (const each of top) {
+        const fits = /^[0-9]+$/.test(model.tokenizer.decode([each.token]));
+        if (!fits) expect(each.sampledLogprob).toBe(-Infinity);
+      }
+      expect(sampledTop.some((each) => each.token === token) || sampledTop.length === 5).toBe(true);
     }
   });
 
   test("come with each chunk's tokens, and only when they were asked for", async () => {
     for await (const { tokens, logprobs } of model.stream(PROMPT, { seed: 1, maxTokens: 8, logprobs: 0 })) {
       expect(logprobs?.map(({ token }) => token)).toEqual(tokens);
-      for (const { top } of logprobs ?? []) expect(top).toEqual([]);
+      for (const { top, sampledTop } of logprobs ?? []) expect([top, sampledTop]).toEqual([[], []]);
     }
     expect(await model.generate(PROMPT, { maxTokens: 2 })).not.toHaveProperty("logprobs");
   });

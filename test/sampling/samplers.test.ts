@@ -1,88 +1,131 @@
-import { Random, resolveSamplingOptions, SamplerChain, type SamplingOptions } from "../../lib/sampling";
-import { DryHistory } from "../../lib/sampling/dry";
+/** Each sampler by its paper's definition (`referenceDistribution`), and by the frequencies of what is really drawn. */
+import { Random, resolveSamplingOptions, SamplerChain, type Sampled, type SamplingOptions } from "../../lib/sampling";
 import { InvalidOptionError } from "../../lib/errors";
-import { below, candidatesOf, normals, softmax } from "./reference";
+import { below, candidatesOf, normals, referenceDistribution, type History } from "./reference";
 
 const OFF = { topK: 0, topP: 1, minP: 0, temperature: 1 } as const;
 
-interface Entry {
-  id: number;
-  logit: number;
-}
-
-/** Ranked tokens with their logits divided by a temperature, cut by plain definitions of the papers. */
-const cuts: Record<string, (tokens: Entry[], unit: number) => Entry[]> = {
-  typicalP(tokens) {
-    const shares = softmax(tokens.map(({ logit }) => logit));
-    const entropy = -shares.reduce((sum, p) => sum + (p > 0 ? p * Math.log(p) : 0), 0);
-    const byDistance = [...tokens.keys()].sort(
-      (a, b) => Math.abs(-Math.log(shares[a]!) - entropy) - Math.abs(-Math.log(shares[b]!) - entropy) || a - b,
-    );
-    const kept = new Set<number>();
-    let sum = 0;
-    for (const i of byDistance) {
-      kept.add(i);
-      sum += shares[i]!;
-      if (sum >= 0.6) break;
-    }
-    return tokens.filter((_, i) => kept.has(i));
-  },
-  topNSigma(tokens) {
-    const logits = tokens.map(({ logit }) => logit);
-    const mean = logits.reduce((a, b) => a + b) / logits.length;
-    const sigma = Math.sqrt(logits.reduce((sum, x) => sum + (x - mean) ** 2, 0) / logits.length);
-    return tokens.filter(({ logit }) => logit >= logits[0]! - 1.2 * sigma);
-  },
-  xtc(tokens, unit) {
-    if (unit >= 0.5) return tokens;
-    const shares = softmax(tokens.map(({ logit }) => logit));
-    const reaching = shares.filter((share) => share >= 0.08).length;
-    return reaching < 2 ? tokens : tokens.slice(reaching - 1);
-  },
-};
-
-const settings: Record<string, SamplingOptions> = {
+/** Every sampler with settings at which it really does something. */
+const SAMPLERS: Record<string, SamplingOptions> = {
+  temperature: { temperature: 1.5 },
+  "temperature below 1": { temperature: 0.5 },
+  topK: { topK: 5 },
+  topP: { topP: 0.7 },
+  minP: { minP: 0.2 },
   typicalP: { typicalP: 0.6 },
   topNSigma: { topNSigma: 1.2 },
   xtc: { xtcProbability: 0.5, xtcThreshold: 0.08 },
+  dynamicTemperature: { dynamicTemperatureRange: 0.7, dynamicTemperatureExponent: 2 },
+  mirostat: { mirostat: true, mirostatTau: 2.5, mirostatEta: 0.2 },
+  repetitionPenalty: { repetitionPenalty: 1.6, repetitionLastN: 6 },
+  frequencyPenalty: { frequencyPenalty: 0.6 },
+  presencePenalty: { presencePenalty: 1.2 },
+  dry: { dryMultiplier: 0.8, dryAllowedLength: 1, dryLastN: 30, dryBreakers: [2] },
+  logitBias: { logitBias: { 1: 2, 3: -Infinity } },
+  "all at once, in an order of their own": {
+    ...{ temperature: 1.2, minP: 0.02, topP: 0.95, topK: 12, typicalP: 0.95, topNSigma: 2.5 },
+    ...{ xtcProbability: 0.3, dynamicTemperatureRange: 0.3, repetitionPenalty: 1.1, dryMultiplier: 0.5 },
+    samplers: ["temperature", "typicalP", "minP", "topNSigma", "xtc", "topP", "topK"],
+  },
 };
 
-test.each(Object.keys(settings))("%s draws from what its definition keeps, from candidates as from all", (name) => {
-  const random = new Random(5);
-  for (let round = 0; round < 400; round++) {
-    const size = 2 + below(random, 80);
-    const seed = below(random, 1e6);
-    const options = { ...OFF, ...settings[name], seed };
-    const logits = normals(random, size, 2);
-    const units = new Random(seed);
-    const unit = units.nextUnit();
-    const ranked = [...logits.keys()].sort((a, b) => logits[b]! - logits[a]! || a - b);
-    const kept = cuts[name]!(
-      ranked.map((id) => ({ id, logit: logits[id]! })),
-      units.nextUnit(),
-    );
-    const shares = softmax(kept.map(({ logit }) => logit));
-    let sum = 0;
-    const drawn = kept.find((_, i) => (sum += shares[i]!) > unit) ?? kept.at(-1)!;
-    const all = new SamplerChain(resolveSamplingOptions(options), size).sampleAll(logits);
-    expect(all.token).toBe(drawn.id);
-    expect(all.probability).toBeCloseTo(shares[kept.indexOf(drawn)]!, 9);
-    const few = new SamplerChain(resolveSamplingOptions(options), size);
-    const sampled = few.sample(candidatesOf(logits, few.requirements(), Math.min(size, 5)));
-    expect("needAll" in sampled ? few.sampleAll(logits).token : sampled.token).toBe(drawn.id);
-  }
-});
+const chainOf = (options: SamplingOptions, size: number): SamplerChain =>
+  new SamplerChain(resolveSamplingOptions({ ...OFF, ...options }), size);
 
-test("dynamic temperature lies between its bounds by the entropy", () => {
-  const logits = Float32Array.of(2, 1, 0, -1);
-  const shares = softmax([...logits]);
-  const entropy = -shares.reduce((sum, p) => sum + p * Math.log(p), 0) / Math.log(4);
-  const expected = softmax([...logits].map((logit) => logit / (0.5 + 1 * entropy ** 2)));
-  const options = { ...OFF, dynamicTemperatureRange: 0.5, dynamicTemperatureExponent: 2 };
-  for (let seed = 0; seed < 30; seed++) {
-    const { token, probability } = new SamplerChain(resolveSamplingOptions({ ...options, seed }), 4).sampleAll(logits);
-    expect(probability).toBeCloseTo(expected[token]!, 9);
-  }
+/** As the engine does: from candidates where they suffice, else from all logits. */
+function sample(chain: SamplerChain, logits: Float32Array, count?: number): Sampled {
+  const need = chain.requirements();
+  const sampled = chain.sample(candidatesOf(logits, need, Math.min(count ?? need.candidates, logits.length)));
+  return "needAll" in sampled ? chain.sampleAll(logits) : sampled;
+}
+
+/** The chi-squared statistic of counts, and the value that it exceeds once in 10,000 (Wilson and Hilferty, 1931). */
+function chiSquared(counts: readonly number[], expected: readonly number[]): { found: number; limit: number } {
+  const found = counts.reduce((sum, count, i) => sum + (count - expected[i]!) ** 2 / expected[i]!, 0);
+  const degrees = counts.length - 1;
+  const part = 2 / (9 * degrees);
+  return { found, limit: degrees * (1 - part + 3.719 * Math.sqrt(part)) ** 3 };
+}
+
+describe.each(Object.entries(SAMPLERS))("%s", (_, options) => {
+  const resolved = resolveSamplingOptions({ ...OFF, ...options });
+
+  test("draws each token as often as its definition says (chi-squared)", () => {
+    const size = 24;
+    const draws = 4000;
+    const random = new Random(3);
+    const logits = normals(random, size, 1.5);
+    // A history in which there is something to penalise: every token that came up to nine times.
+    const prompt = Array.from({ length: 40 }, () => below(random, size));
+    const history: History = { prompt, generated: [] };
+    const beginning = chainOf(options, size);
+    beginning.acceptPrompt(prompt);
+    for (let i = 0; i < 12; i++) {
+      const id = below(random, 6);
+      beginning.accept(id);
+      history.generated.push(id);
+    }
+    const expected = referenceDistribution(logits, resolved, history);
+    expect(expected.reduce((sum, { probability }) => sum + probability, 0)).toBeCloseTo(1, 9);
+    const counts = new Map<number, number>();
+    // Every draw is of a chain of its own: some samplers learn from what they drew.
+    for (let seed = 0; seed < draws; seed++) {
+      const chain = new SamplerChain({ ...resolved, seed }, size);
+      chain.acceptPrompt(prompt);
+      for (const id of history.generated) chain.accept(id);
+      const { token } = sample(chain, logits);
+      counts.set(token, (counts.get(token) ?? 0) + 1);
+    }
+    const { found, limit } = chiSquared(
+      expected.map(({ id }) => counts.get(id) ?? 0),
+      expected.map(({ probability }) => draws * probability),
+    );
+    expect(found).toBeLessThan(limit);
+    const allowed = new Set(expected.map(({ id }) => id));
+    expect([...counts.keys()].filter((id) => !allowed.has(id))).toEqual([]);
+  });
+
+  test("draws along a text what its definition says (chi-squared over the tokens' places in it)", () => {
+    const size = 40;
+    const steps = 800;
+    const random = new Random(8);
+    const chain = chainOf({ ...options, seed: 5 }, size);
+    const history: History = { prompt: [], generated: [] };
+    const bins = new Array<number>(16).fill(0);
+    let bound = 2 * resolved.mirostatTau;
+    for (let step = 0; step < steps; step++) {
+      const logits = normals(random, size, 1.5);
+      const expected = referenceDistribution(logits, resolved, history, { bound });
+      const { token, probability } = sample(chain, logits, 8);
+      let below = 0;
+      const drawn = expected.find((each) => {
+        if (each.id === token) return true;
+        below += each.probability;
+        return false;
+      });
+      // A token that may not be drawn at all would show here.
+      expect(drawn).toBeDefined();
+      if (resolved.xtcProbability === 0) expect(probability).toBeCloseTo(drawn!.probability, 3);
+      // A uniform place within the token's share of the sum: all places together are uniform.
+      bins[Math.min(Math.floor(16 * (below + random.nextUnit() * drawn!.probability)), 15)]!++;
+      if (resolved.mirostat) bound -= resolved.mirostatEta * (-Math.log2(drawn!.probability) - resolved.mirostatTau);
+      chain.accept(token);
+      history.generated.push(token);
+    }
+    const { found, limit } = chiSquared(
+      bins,
+      bins.map(() => steps / bins.length),
+    );
+    expect(found).toBeLessThan(limit);
+  });
+
+  test("changes what is drawn", () => {
+    const size = 24;
+    const logits = normals(new Random(3), size, 1.5);
+    const history: History = { prompt: [], generated: [1, 2, 3, 1, 4, 5, 1] };
+    const plain = resolveSamplingOptions(OFF);
+    expect(referenceDistribution(logits, resolved, history)).not.toEqual(referenceDistribution(logits, plain, history));
+  });
 });
 
 test("mirostat holds the surprise of a flat and of a steep model near its target", () => {
@@ -100,47 +143,13 @@ test("mirostat holds the surprise of a flat and of a steep model near its target
   }
 });
 
-test("DRY finds what a plain search for repetitions finds", () => {
-  const random = new Random(4);
-  for (let round = 0; round < 300; round++) {
-    const options = {
-      dryMultiplier: 0.8,
-      dryBase: 1.75,
-      dryAllowedLength: 2,
-      dryLastN: [-1, 12][round % 2]!,
-      dryBreakers: [3],
-    };
-    const history = new DryHistory(options);
-    const tokens = Array.from({ length: below(random, 40) }, () => below(random, 4));
-    for (const token of tokens) history.accept(token);
-    const seen = options.dryLastN < 0 ? tokens : tokens.slice(-options.dryLastN);
-    const expected = new Map<number, number>();
-    for (let next = 1; next < seen.length; next++) {
-      let length = 0;
-      while (next - length - 1 >= 0 && seen[next - length - 1] === seen.at(-1 - length) && seen.at(-1 - length) !== 3)
-        length++;
-      if (length < 2) continue;
-      expected.set(seen[next]!, Math.max(expected.get(seen[next]!) ?? 0, 0.8 * 1.75 ** (Math.min(length, 50) - 2)));
-    }
-    expect(new Map([...history.penalties()].sort())).toEqual(new Map([...expected].sort()));
-  }
-});
-
-test("draws have the probabilities that are reported (chi-squared)", () => {
-  const logits = Float32Array.of(1.2, 0.7, 0.1, -0.4, -1);
-  const counts = new Map<number, number>();
-  const shares = new Map<number, number>();
-  for (let seed = 0; seed < 4000; seed++) {
-    const chain = new SamplerChain(resolveSamplingOptions({ ...OFF, typicalP: 0.9, seed }), 5);
-    const { token, probability } = chain.sampleAll(logits);
-    counts.set(token, (counts.get(token) ?? 0) + 1);
-    shares.set(token, probability);
-  }
-  let chi = 0;
-  for (const [token, share] of shares) chi += ((counts.get(token) ?? 0) - 4000 * share) ** 2 / (4000 * share);
-  expect([...shares.values()].reduce((a, b) => a + b)).toBeCloseTo(1, 9);
-  // The 99.9 % quantile with four degrees of freedom.
-  expect(chi).toBeLessThan(18.47);
+test("a bias that forbids tokens does not change the dynamic temperature of the others", () => {
+  const logits = normals(new Random(2), 40, 2);
+  const forbidden = Object.fromEntries(Array.from({ length: 30 }, (_, i) => [i + 10, -Infinity]));
+  const dynamic = { ...OFF, dynamicTemperatureRange: 0.9, seed: 4 };
+  const some = chainOf({ ...dynamic, logitBias: forbidden }, 40).sampleAll(logits);
+  const few = chainOf(dynamic, 10).sampleAll(logits.slice(0, 10));
+  expect([some.token, some.probability]).toEqual([few.token, few.probability]);
 });
 
 test("the log-sum-exp is asked for only where a decision may depend on it", () => {
