@@ -30,7 +30,7 @@ export class LogitChanges {
 
   constructor(options: ResolvedSamplingOptions, from?: LogitChanges) {
     this.penalties = from?.penalties.map((penalty) => penalty.clone?.() ?? penalty) ?? makePenalties(options);
-    this.dependsOnHistory = this.penalties.some(({ accept }) => accept !== undefined);
+    this.dependsOnHistory = this.penalties.some((penalty) => penalty.accept !== undefined);
   }
 
   /** Notes a token of the prompt or, with `isGenerated`, of the answer. */

@@ -11,7 +11,7 @@ import {
   type TokenLogprobs,
   type TraceAttributes,
 } from "../../lib";
-import { logSoftmax, resolveSamplingOptions, type SamplingOptions } from "../../lib/sampling";
+import { logSoftmax, resolveSamplingOptions } from "../../lib/sampling";
 import { temporaryFolder, writeTinyModel } from "../helpers/tiny_model";
 import { referenceDistribution } from "../sampling/reference";
 
@@ -44,7 +44,7 @@ describe("log-probabilities", () => {
     for (const [i, scored] of logprobs.entries()) {
       const row = logits.subarray((prompt.length - 1 + i) * vocabularySize, (prompt.length + i) * vocabularySize);
       const before = logSoftmax(row);
-      const after = referenceDistribution(row, resolveSamplingOptions(options as SamplingOptions), {
+      const after = referenceDistribution(row, resolveSamplingOptions(options), {
         prompt,
         generated: tokens.slice(0, i),
       });
