@@ -50,7 +50,7 @@ export {
   type GenerationMessage,
   type GenerationOptions,
   type GenerationResult,
-  type GenerationTrace,
+  type Trace,
   type JsonSchema,
   type Prompt,
   type SampledScore,

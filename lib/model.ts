@@ -16,6 +16,7 @@ import {
   resolveSchema,
   scoreContinuation,
   streamText,
+  tracedScore,
 } from "./generation";
 import type {
   ContinuationScore,
@@ -177,7 +178,7 @@ export class Model {
    */
   async evaluate(tokens: ArrayLike<number>, options?: EvaluateOptions): Promise<Float32Array> {
     const { signal } = checkOptions("model.evaluate", options, evaluateChecks);
-    return this.engine.evaluate(tokens, signal);
+    return tracedScore(this.engine, "model.evaluate", tokens, () => this.engine.evaluate(tokens, signal));
   }
 
   /**
@@ -202,7 +203,9 @@ export class Model {
       return scoreContinuation(this.engine, first, second, signal);
     }
     const { signal } = checkOptions("model.score", second, evaluateChecks);
-    if (typeof first !== "string") return this.engine.score(first, signal);
+    if (typeof first !== "string") {
+      return tracedScore(this.engine, "model.score", first, () => this.engine.score(first, signal));
+    }
     throw new InvalidOptionError("model.score: a text needs a continuation to be scored; or give token ids.");
   }
 

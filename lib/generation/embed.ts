@@ -3,6 +3,8 @@ import type { Engine, Pooling } from "../engine";
 import { InvalidOptionError } from "../errors";
 import { abortSignal, boolean, checkOptions, choice, describe, integer } from "../validate";
 import type { Prompt } from "./generate";
+import { tracedModel } from "./generation_span";
+import { traced, type TraceAttributes } from "./tracing";
 
 /** How texts become vectors. All optional. */
 export interface EmbedOptions {
@@ -52,29 +54,49 @@ export async function embedTexts(
   }
   engine.checkOpen();
   const list = isList(texts) ? texts : [texts];
+  const attributes = (): TraceAttributes => ({
+    "gen_ai.operation.name": "embeddings",
+    ...tracedModel(engine.info),
+    "gen_ai.embeddings.dimension.count": dimensions,
+  });
+  return traced("embedding", what, attributes, async (add) => {
+    let inputTokens = 0;
+    const vectors = await together(list, signal, async (text, i, both) => {
+      const tokens = await tokensOf(engine, text, i, truncate);
+      inputTokens += tokens.length;
+      const vector = await pool(engine, tokens, given.pooling ?? own ?? "mean", both);
+      const cut = vector.subarray(0, dimensions);
+      return Float32Array.from(normalize ? unit(cut) : cut);
+    });
+    add({ "gen_ai.usage.input_tokens": inputTokens });
+    return vectors;
+  });
+}
+
+/** What `work` gives for each text, in their order; some texts are worked on at a time, and one that fails ends all. */
+async function together<T>(
+  list: readonly Prompt[],
+  signal: AbortSignal | undefined,
+  work: (text: Prompt, index: number, signal: AbortSignal) => Promise<T>,
+): Promise<T[]> {
   const stop = new AbortController();
   const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   // One listener a text is no leak.
   setMaxListeners(0, both);
-  const vectors: Float32Array[] = [];
+  const results: T[] = [];
   const next = list.entries();
   // Each worker takes the next text: a long list neither fills the queue nor keeps others out of it.
   const worker = async (): Promise<void> => {
-    for (const [i, text] of next) {
-      const tokens = await tokensOf(engine, text, i, truncate);
-      const vector = await pool(engine, tokens, given.pooling ?? own ?? "mean", both);
-      const cut = vector.subarray(0, dimensions);
-      vectors[i] = Float32Array.from(normalize ? unit(cut) : cut);
-    }
+    for (const [i, text] of next) results[i] = await work(text, i, both);
   };
-  const work = Array.from({ length: Math.min(list.length, MOST_AT_A_TIME) }, worker);
+  const workers = Array.from({ length: Math.min(list.length, MOST_AT_A_TIME) }, worker);
   try {
-    await Promise.all(work);
-    return vectors;
+    await Promise.all(workers);
+    return results;
   } catch (error) {
     // One text failed: nobody waits for the others.
     stop.abort();
-    await Promise.allSettled(work);
+    await Promise.allSettled(workers);
     throw error;
   }
 }

@@ -1,12 +1,13 @@
 export { toReadableStream, toResponse, type ChunkStream } from "./adapters";
 export { embedTexts, type EmbedOptions } from "./embed";
 export type { GenerationMessage } from "./diagnostics";
-export type { GenerationTrace, TraceAttributes } from "./tracing";
+export { tracedModel } from "./generation_span";
+export { traced, type Trace, type TraceAttributes } from "./tracing";
 export { streamOnce, streamText, type Prompt } from "./generate";
 export { generationChecks, resolveGenerationOptions } from "./options";
 export type { GenerationOptions, ResolvedGenerationOptions } from "./options";
 export { generateSamples } from "./samples";
-export { scoreContinuation, type ContinuationScore } from "./score";
+export { scoreContinuation, tracedScore, type ContinuationScore } from "./score";
 export { collectText, TextStream, type PreparedPrompt, type StreamSource } from "./stream";
 export { ToolCallList } from "./tool_calls";
 export type { Chunk, FinishReason, GenerationResult, SampledScore, Timings } from "./types";

@@ -1,6 +1,8 @@
 import type { Engine } from "../engine";
 import { InvalidOptionError } from "../errors";
 import type { Prompt } from "./generate";
+import { tracedModel } from "./generation_span";
+import { traced, type TraceAttributes } from "./tracing";
 import type { TokenScore } from "./types";
 
 /** How likely a text is after another. */
@@ -31,7 +33,22 @@ export async function scoreContinuation(
   if (before.length === 0) throw new InvalidOptionError("model.score: the prompt has no tokens; give at least one.");
   if (after.length === 0) throw new InvalidOptionError("model.score: the continuation has no tokens.");
   const all = [...Array.from(before), ...Array.from(after)];
-  const logprobs = await engine.score(all, signal, before.length);
+  const logprobs = await tracedScore(engine, "model.score", all, () => engine.score(all, signal, before.length));
   const tokens = Array.from(logprobs, (logprob, i) => ({ token: after[i] ?? 0, logprob }));
   return { logprob: logprobs.reduce((sum, each) => sum + each, 0), tokens };
+}
+
+/** Computes over given tokens within a span of the area "score". */
+export function tracedScore<T>(
+  { info }: Engine,
+  operation: string,
+  tokens: ArrayLike<number>,
+  work: () => Promise<T>,
+): Promise<T> {
+  const attributes = (): TraceAttributes => ({
+    "gen_ai.operation.name": "score",
+    ...tracedModel(info),
+    "gen_ai.usage.input_tokens": tokens.length,
+  });
+  return traced("score", operation, attributes, work);
 }

@@ -3,10 +3,11 @@ import { AbortError, ContextLengthError, fromNative } from "../errors";
 import { publishResult } from "./diagnostics";
 import { Channel } from "./channel";
 import { GenerationRequest, type ChunkSink } from "./generation_request";
+import { beginGenerationSpan, resultAttributes } from "./generation_span";
 import type { ResolvedGenerationOptions } from "./options";
 import { keptTokens, slide } from "./sliding";
 import { ToolCallList } from "./tool_calls";
-import { GenerationSpan } from "./tracing";
+import type { Span } from "./tracing";
 import type { Chunk, GenerationResult, TokenLogprobs } from "./types";
 
 /** Chunks that the engine may be ahead of the reader before the text pauses. */
@@ -47,7 +48,7 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
   private begun = false;
   private over = false;
   private removeListener: () => void = () => undefined;
-  private span: GenerationSpan | undefined;
+  private span: Span | undefined;
 
   /** Made by `model.stream` and `chat.send`. */
   constructor(private readonly source: StreamSource) {
@@ -95,7 +96,7 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
     this.begun = true;
     const { engine, what, options } = this.source;
     const { signal } = options;
-    this.span = GenerationSpan.begin(what, engine.info, options);
+    this.span = beginGenerationSpan(what, engine.info, options);
     if (signal?.aborted) {
       this.stop(abortError(this.source.what, signal));
       return;
@@ -178,12 +179,13 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
     this.settle(false, error ? { error } : {});
   }
 
-  private settle(complete: boolean, how: { last?: Chunk; error?: Error }): void {
+  /** @param last the last chunk, where the text was read to its end */
+  private settle(complete: boolean, { last, error }: { last?: Chunk; error?: Error }): void {
     if (this.over) return;
     this.over = true;
     this.removeListener();
     this.source.ended(complete);
-    this.span?.end(how);
+    this.span?.end(resultAttributes(last ?? {}), error);
   }
 }
 

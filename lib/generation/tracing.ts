@@ -1,17 +1,17 @@
-import { channel } from "node:diagnostics_channel";
-import type { ModelInfo } from "../engine";
-import type { ResolvedGenerationOptions } from "./options";
-import type { Chunk } from "./types";
+import { channel, type Channel } from "node:diagnostics_channel";
 
-/** What a span says of a text, by OpenTelemetry's conventions for generative AI ("gen_ai.…"). */
+/** What a span says, by OpenTelemetry's conventions for generative AI ("gen_ai.…") as far as these go. */
 export type TraceAttributes = Readonly<Record<string, string | number | readonly string[]>>;
 
 /**
- * The message of the channels "tracing:node-bitnet.generation:…", one object from a text's first read to its end:
- * `start` and `end` when it is begun, `asyncStart` and `asyncEnd` when it is over, however it ended, and `error` before these
- * when it failed. `tracingChannel("node-bitnet.generation")` of `node:diagnostics_channel` subscribes to all.
+ * The message of the channels "tracing:node-bitnet.<area>:<event>", one object from the beginning to the end of a piece of
+ * work: `start` and `end` when it is begun, `asyncStart` and `asyncEnd` when it is over, however it ended, and `error`
+ * before these when it failed. `tracingChannel("node-bitnet.<area>")` of `node:diagnostics_channel` subscribes to all.
+ *
+ * Areas: "generation" (a text, from its first read on), "embedding" (`model.embed`), "score" (`model.score` and
+ * `model.evaluate`), "tool" (a function that a chat session calls).
  */
-export interface GenerationTrace {
+export interface Trace {
   /** What was called: "model.stream" for example. */
   readonly operation: string;
   /** At `asyncEnd` those of the result too. */
@@ -20,60 +20,83 @@ export interface GenerationTrace {
   error?: Error;
 }
 
-const name = (event: string): string => `tracing:node-bitnet.generation:${event}`;
-const [start, end, asyncStart, asyncEnd, failed] = [
-  channel(name("start")),
-  channel(name("end")),
-  channel(name("asyncStart")),
-  channel(name("asyncEnd")),
-  channel(name("error")),
-];
+const EVENTS = ["start", "end", "asyncStart", "asyncEnd", "error"] as const;
+type Channels = Readonly<Record<(typeof EVENTS)[number], Channel>>;
 
-/** Tells subscribers of the beginning and the end of a text; costs nothing without any. */
-export class GenerationSpan {
-  private constructor(private readonly trace: GenerationTrace) {}
+/** The channels of one area. */
+function channelsOf(area: string): Channels {
+  const entries = EVENTS.map((event) => [event, channel(`tracing:node-bitnet.${area}:${event}`)]);
+  return Object.fromEntries(entries) as Channels;
+}
 
-  /** Undefined where nobody listens. */
-  static begin(operation: string, info: ModelInfo, options: ResolvedGenerationOptions): GenerationSpan | undefined {
-    if (![start, end, asyncStart, asyncEnd, failed].some(({ hasSubscribers }) => hasSubscribers)) return undefined;
-    const { temperature, seed } = options.sampling;
-    const attributes = {
-      "gen_ai.operation.name":
-        operation.startsWith("chat.") || operation === "model.reply" ? "chat" : "text_completion",
-      "gen_ai.provider.name": "node-bitnet",
-      "gen_ai.request.model": info.name ?? info.path,
-      "gen_ai.request.temperature": temperature,
-      ...(Number.isFinite(options.maxTokens) ? { "gen_ai.request.max_tokens": options.maxTokens } : {}),
-      ...(seed === undefined ? {} : { "gen_ai.request.seed": seed }),
-    };
-    const span = new GenerationSpan({ operation, attributes });
-    start.publish(span.trace);
-    end.publish(span.trace);
-    return span;
+const areas = {
+  generation: channelsOf("generation"),
+  embedding: channelsOf("embedding"),
+  score: channelsOf("score"),
+  tool: channelsOf("tool"),
+};
+
+/** A piece of work that subscribers are told of. */
+export class Span {
+  private constructor(
+    private readonly channels: Channels,
+    private readonly trace: Trace,
+  ) {}
+
+  /** Begins one and calls `first` within it; the span is undefined, and nothing is told, where nobody listens. */
+  static begin<T>(
+    area: keyof typeof areas,
+    operation: string,
+    attributes: () => TraceAttributes,
+    first: (span: Span | undefined) => T,
+  ): T {
+    const channels = areas[area];
+    if (!EVENTS.some((event) => channels[event].hasSubscribers)) return first(undefined);
+    const trace: Trace = { operation, attributes: { ...attributes(), "gen_ai.provider.name": "node-bitnet" } };
+    const span = new Span(channels, trace);
+    // Stores that are bound to the channel (AsyncLocalStorage) hold for the work.
+    return channels.start.runStores(trace, () => {
+      try {
+        return first(span);
+      } finally {
+        channels.end.publish(trace);
+      }
+    });
   }
 
-  /** @param last the last chunk, where the text was read to its end */
-  end({ last, error }: { last?: Chunk; error?: Error }): void {
-    const { trace } = this;
-    const { usage, timings, finishReason } = last ?? {};
-    trace.attributes = {
-      ...trace.attributes,
-      ...(finishReason ? { "gen_ai.response.finish_reasons": [finishReason] } : {}),
-      ...(usage
-        ? {
-            "gen_ai.usage.input_tokens": usage.promptTokens,
-            "gen_ai.usage.output_tokens": usage.completionTokens,
-            "gen_ai.usage.cache_read.input_tokens": usage.cachedTokens,
-          }
-        : {}),
-      ...(timings ? { "gen_ai.server.time_to_first_token": timings.timeToFirstTokenMs / 1000 } : {}),
-    };
+  /** Tells that it is over. */
+  end(attributes: TraceAttributes, error?: Error): void {
+    const { trace, channels } = this;
+    trace.attributes = { ...trace.attributes, ...attributes };
     if (error) {
       trace.error = error;
       trace.attributes = { ...trace.attributes, "error.type": (error as { code?: string }).code ?? error.name };
-      failed.publish(trace);
+      channels.error.publish(trace);
     }
-    asyncStart.publish(trace);
-    asyncEnd.publish(trace);
+    channels.asyncStart.publish(trace);
+    channels.asyncEnd.publish(trace);
   }
+}
+
+/**
+ * Does work within a span.
+ * @param work gets a function that adds attributes of the result
+ */
+export function traced<T>(
+  area: keyof typeof areas,
+  operation: string,
+  attributes: () => TraceAttributes,
+  work: (add: (attributes: TraceAttributes) => void) => Promise<T>,
+): Promise<T> {
+  return Span.begin(area, operation, attributes, async (span) => {
+    let added: TraceAttributes = {};
+    try {
+      const result = await work((more) => (added = { ...added, ...more }));
+      span?.end(added);
+      return result;
+    } catch (error) {
+      span?.end(added, error instanceof Error ? error : new Error(String(error)));
+      throw error;
+    }
+  });
 }

@@ -7,9 +7,7 @@ import {
   QueueFullError,
   type GenerationMessage,
   type GenerationOptions,
-  type GenerationTrace,
   type TokenLogprobs,
-  type TraceAttributes,
 } from "../../lib";
 import { logSoftmax, resolveSamplingOptions } from "../../lib/sampling";
 import { temporaryFolder, writeTinyModel } from "../helpers/tiny_model";
@@ -169,52 +167,6 @@ describe("limits", () => {
     expect({ running, waiting, free: kvBlocks.free }).toEqual({ running: 0, waiting: 0, free: kvBlocks.total });
     await own.close();
   });
-});
-
-test("a tracing channel has one span for each text, however it ends", async () => {
-  const events: [string, GenerationTrace, TraceAttributes][] = [];
-  const listener = (event: string) => (trace: unknown) => {
-    events.push([event, trace as GenerationTrace, (trace as GenerationTrace).attributes]);
-  };
-  const names = ["start", "end", "asyncStart", "asyncEnd", "error"] as const;
-  const listeners = names.map((event) => [`tracing:node-bitnet.generation:${event}`, listener(event)] as const);
-  for (const [channel, listen] of listeners) subscribe(channel, listen);
-
-  const { usage } = await model.generate(PROMPT, { maxTokens: 3, temperature: 0, seed: 5 });
-  expect(events.map(([event]) => event)).toEqual(["start", "end", "asyncStart", "asyncEnd"]);
-  expect(new Set(events.map(([, trace]) => trace)).size).toBe(1);
-  expect(events[0]![2]).toEqual({
-    "gen_ai.operation.name": "text_completion",
-    "gen_ai.provider.name": "node-bitnet",
-    "gen_ai.request.model": model.info.name ?? model.info.path,
-    "gen_ai.request.temperature": 0,
-    "gen_ai.request.max_tokens": 3,
-    "gen_ai.request.seed": 5,
-  });
-  expect(events.at(-1)![2]).toMatchObject({
-    "gen_ai.response.finish_reasons": ["length"],
-    "gen_ai.usage.input_tokens": usage.promptTokens,
-    "gen_ai.usage.output_tokens": 3,
-    "gen_ai.server.time_to_first_token": expect.any(Number) as number,
-  });
-
-  events.length = 0;
-  const failing = model.generate(PROMPT, { signal: AbortSignal.abort() });
-  await expect(failing).rejects.toBeInstanceOf(AbortError);
-  expect(events.map(([event]) => event)).toEqual(["start", "end", "error", "asyncStart", "asyncEnd"]);
-  expect(events.at(-1)![1].error).toBeInstanceOf(AbortError);
-  expect(events.at(-1)![2]).toMatchObject({ "error.type": "ERR_ABORTED" });
-
-  events.length = 0;
-  using chat = model.chat({ template: "story" });
-  for await (const chunk of chat.send("Once")) if (chunk.tokens.length > 0) break;
-  expect(events.map(([event]) => event)).toEqual(["start", "end", "asyncStart", "asyncEnd"]);
-  expect(events[0]![2]["gen_ai.operation.name"]).toBe("chat");
-
-  for (const [channel, listen] of listeners) unsubscribe(channel, listen);
-  events.length = 0;
-  await model.generate(PROMPT, { maxTokens: 1 });
-  expect(events).toEqual([]);
 });
 
 test("a subscriber of node-bitnet:generation hears of every text", async () => {

@@ -1,5 +1,5 @@
 import { ToolError } from "../../errors";
-import type { ToolCall, ToolResult } from "../../generation";
+import { traced, type ToolCall, type ToolResult, type TraceAttributes } from "../../generation";
 import { describe } from "../../validate";
 import { parseArguments, type Tools } from "./definition";
 
@@ -23,13 +23,23 @@ export function runTools(
     calls.map(async (call) => {
       const { id, name } = call;
       try {
-        return { id, name, content: await runTool(tools, call, signal) };
+        const content = await traced(
+          "tool",
+          "chat.send",
+          () => attributesOf(call),
+          () => runTool(tools, call, signal),
+        );
+        return { id, name, content };
       } catch (cause) {
         if (tellErrors) return { id, name, content: `Error: ${messageOf(cause)}` };
         throw new ToolError(`The tool "${name}" failed: ${messageOf(cause)}`, name, { cause });
       }
     }),
   );
+}
+
+function attributesOf({ id, name }: ToolCall): TraceAttributes {
+  return { "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": name, "gen_ai.tool.call.id": id };
 }
 
 async function runTool(tools: Tools, { id, name, arguments: json }: ToolCall, signal: AbortSignal): Promise<string> {
