@@ -19,6 +19,8 @@ export type TextFormat = { type: "json_object" } | { type: "json_schema"; schema
 
 /** How a backend generates; what it has no feature for is never given to it. */
 export interface BackendOptions extends GenerationOptions {
+  /** An answer in a chat, or a plain text; for messages and traces. Default "chat". */
+  kind?: "chat" | "completion";
   /** Alternatives to report for every token, 0 to 20; absent: no log-probabilities. */
   logprobs?: number;
   format?: TextFormat;
@@ -115,8 +117,7 @@ export function modelBackend(model: Model, template?: string): Backend {
       chosen ??= chooseTemplate(engine, template);
       return { tokens: await planOf(tools, undefined).encode(messages), ...endsOfTurn(chosen, tokenizer) };
     },
-    stream(prompt, { tools = [], toolChoice, parallelToolCalls, ...options }) {
-      const what = "chat";
+    stream(prompt, { kind: what = "chat", tools = [], toolChoice, parallelToolCalls, ...options }) {
       if (tools.length === 0 || typeof prompt === "string") return streamText(what, engine, prompt, options);
       const plan = planOf(tools, toolChoice, parallelToolCalls);
       const held = plan.hold(resolveGenerationOptions(what, options));

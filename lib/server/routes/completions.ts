@@ -36,7 +36,7 @@ export function addCompletions(app: FastifyInstance, service: Service): void {
         backend,
         prompts: await Promise.all(prompts.map((prompt) => encode(backend, prompt))),
         n,
-        options: completion.options,
+        options: { ...completion.options, kind: "completion" },
         signal: job.signal,
       };
       logTexts(service, request.log, { prompts });
