@@ -1,8 +1,9 @@
 import type { Engine } from "../engine";
 import { InvalidOptionError } from "../errors";
-import type { Chunk, PreparedPrompt } from "../generation";
+import { mostPromptTokens, type Chunk, type PreparedPrompt } from "../generation";
 import type { ResolvedAnswerOptions } from "./chat_options";
 import type { ChatTemplate, Message } from "./template";
+import type { TextCheck } from "./template_encode";
 import { defineTools, ToolPlan } from "./tools";
 
 /** How functions are offered with these options. @throws InvalidOptionError, UnsupportedModelError (`ToolPlan.make`) */
@@ -33,17 +34,20 @@ export interface PreparedAnswer extends PreparedPrompt {
  */
 export async function prepareAnswer(
   what: string,
-  { info }: Engine,
+  engine: Engine,
   plan: ToolPlan,
   messages: readonly Message[],
   { generation }: ResolvedAnswerOptions,
   forgotten = 0,
 ): Promise<PreparedAnswer> {
+  const { info } = engine;
   const options = plan.hold(generation);
   const reader = plan.reader();
   const transform = reader ? { transform: (chunk: Chunk) => reader.read(chunk) } : {};
   let left = forgotten;
-  let tokens = await plan.encode(without(messages, left));
+  const most = mostPromptTokens(engine, generation.overflow);
+  const check: TextCheck = (text, how) => engine.checkFits(`${what}: the prompt`, text, most, how);
+  let tokens = await plan.encode(without(messages, left), check);
   if (tokens.length === 0) throw new InvalidOptionError(`${what}: the conversation has no tokens; write something.`);
   if (generation.overflow !== "slide") return { tokens, options, forgotten, ...transform };
   const before = tokens.length;

@@ -1,20 +1,25 @@
 import { InvalidOptionError } from "../errors";
-import type { Tokenizer } from "../tokenizer";
+import type { EncodeOptions, Tokenizer } from "../tokenizer";
 import type { ChatTemplate, Message, RenderOptions } from "./template";
 
 /** Unicode's noncharacters U+FDD0 to U+FDEF: for internal use by definition, and not white space to any template. */
 const GUARDS = Array.from({ length: 32 }, (_, i) => String.fromCharCode(0xfdd0 + i));
 
+/** Rejects for a text that must not be encoded. */
+export type TextCheck = (text: string, options: EncodeOptions) => Promise<void>;
+
 /**
  * The ids of a conversation. Control tokens come from the template alone: "<|eot_id|>" inside a message, a function's
  * description or its result stays text, so that nobody can end their turn and speak as someone else. A
  * beginning-of-sequence token that the template writes is not added a second time.
+ * @param check called with the text before it is encoded; may refuse it
  */
 export async function encodeChat(
   template: ChatTemplate,
   tokenizer: Tokenizer,
   messages: readonly Message[],
   options: RenderOptions = {},
+  check?: TextCheck,
 ): Promise<Int32Array> {
   // A first rendering checks the messages, whose content is then known to be text.
   const plain = template.render(messages, options);
@@ -29,7 +34,9 @@ export async function encodeChat(
   const text = changed
     ? template.render(guarded.messages, { ...options, ...(guarded.tools ? { tools: guarded.tools } : {}) })
     : plain;
-  return tokenizer.encode(text, { parseSpecial: true, guard });
+  const how: EncodeOptions = { parseSpecial: true, guard };
+  await check?.(text, how);
+  return tokenizer.encode(text, how);
 }
 
 /** A copy in which no string, at whatever depth, reads like a control token. */

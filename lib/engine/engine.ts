@@ -1,7 +1,7 @@
 import type { ModelSpec, NativeContext, NativeModel } from "../../types/addon";
 import { AbortError, ClosedError, ContextLengthError, InvalidOptionError } from "../errors";
 import type { Pooling } from "../files/hf_settings";
-import type { Tokenizer } from "../tokenizer";
+import { tokensBeyond, type EncodeOptions, type Tokenizer } from "../tokenizer";
 import { describe } from "../validate";
 import { collect } from "./collect";
 import type { KvType } from "./memory";
@@ -156,8 +156,24 @@ export class Engine {
     }
   }
 
+  /**
+   * The tokens of a text that a user gave. One that cannot fit is refused before it is read to its end.
+   * @param most tokens that fit; Infinity: the text is cut later, or not computed at once
+   * @throws ContextLengthError
+   */
+  async encode(what: string, text: string, most: number, options?: EncodeOptions): Promise<Int32Array> {
+    await this.checkFits(what, text, most, options);
+    return this.tokenizer.encode(text, options);
+  }
+
+  /** Refuses a text that cannot fit, without reading it to its end: see `tokensBeyond`. @throws ContextLengthError */
+  async checkFits(what: string, text: string, most: number, options?: EncodeOptions): Promise<void> {
+    const beyond = await tokensBeyond(this.tokenizer, text, most, options);
+    if (beyond !== undefined) throw this.tooLong(what, `at least ${beyond}`, most);
+  }
+
   /** The error for a prompt or text that does not fit. */
-  tooLong(what: string, length: number, most: number): ContextLengthError {
+  tooLong(what: string, length: number | string, most: number): ContextLengthError {
     const { contextLength, modelContextLength } = this.info;
     const remedy =
       contextLength < modelContextLength

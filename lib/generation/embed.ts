@@ -110,7 +110,8 @@ async function tokensOf(engine: Engine, text: Prompt, index: number, truncate: b
   if (typeof text !== "string" && !(typeof text === "object" && "length" in text)) {
     throw new InvalidOptionError(`${what} must be a string or a list of token ids, not ${describe(text)}.`);
   }
-  const tokens = typeof text === "string" ? await engine.tokenizer.encode(text) : text;
+  const fits = truncate ? Infinity : engine.info.contextLength;
+  const tokens = typeof text === "string" ? await engine.encode(what, text, fits) : text;
   if (tokens.length === 0) throw new InvalidOptionError(`${what} has no tokens; there is nothing to make a vector of.`);
   const most = engine.info.contextLength;
   if (tokens.length <= most || !truncate) {

@@ -1,7 +1,8 @@
 import { Sequence, type Engine } from "../engine";
 import { InvalidOptionError } from "../errors";
 import { describe } from "../validate";
-import { resolveGenerationOptions, type GenerationOptions } from "./options";
+import { resolveGenerationOptions, type GenerationOptions, type ResolvedGenerationOptions } from "./options";
+import { mostPromptTokens } from "./sliding";
 import { TextStream, type PreparedPrompt, type StreamSource } from "./stream";
 
 /** What a text starts from: text, or token ids that are taken as they are (nothing is put in front). */
@@ -15,7 +16,7 @@ export function streamText(what: string, engine: Engine, prompt: Prompt, options
   engine.checkOpen();
   const resolved = resolveGenerationOptions(what, options);
   checkPrompt(what, prompt);
-  return streamOnce({ what, engine, options: resolved, prompt: () => prepare(what, engine, prompt) });
+  return streamOnce({ what, engine, options: resolved, prompt: () => prepare(what, engine, prompt, resolved) });
 }
 
 /** The same for options that were resolved already and a prompt that is made at the first read. */
@@ -30,8 +31,15 @@ function checkPrompt(what: string, prompt: unknown): void {
   throw new InvalidOptionError(`${what}: the prompt must be a string or token ids, not ${describe(prompt)}.`);
 }
 
-async function prepare(what: string, engine: Engine, prompt: Prompt): Promise<PreparedPrompt> {
-  const tokens = typeof prompt === "string" ? await engine.tokenizer.encode(prompt) : Array.from(prompt);
+async function prepare(
+  what: string,
+  engine: Engine,
+  prompt: Prompt,
+  { overflow }: ResolvedGenerationOptions,
+): Promise<PreparedPrompt> {
+  const most = mostPromptTokens(engine, overflow);
+  const tokens =
+    typeof prompt === "string" ? await engine.encode(`${what}: the prompt`, prompt, most) : Array.from(prompt);
   if (tokens.length > 0) return { tokens };
   throw new InvalidOptionError(`${what}: the prompt has no tokens; give at least one.`);
 }

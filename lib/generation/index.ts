@@ -8,6 +8,7 @@ export { generationChecks, resolveGenerationOptions } from "./options";
 export type { GenerationOptions, ResolvedGenerationOptions } from "./options";
 export { generateSamples } from "./samples";
 export { scoreContinuation, tracedScore, type ContinuationScore } from "./score";
+export { mostPromptTokens } from "./sliding";
 export { collectText, TextStream, type PreparedPrompt, type StreamSource } from "./stream";
 export { ToolCallList } from "./tool_calls";
 export type { Chunk, FinishReason, GenerationResult, SampledScore, Timings } from "./types";

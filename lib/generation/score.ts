@@ -25,10 +25,11 @@ export async function scoreContinuation(
   signal: AbortSignal | undefined,
 ): Promise<ContinuationScore> {
   engine.checkOpen();
-  const before = typeof prompt === "string" ? await engine.tokenizer.encode(prompt) : prompt;
+  const most = engine.info.contextLength + 1;
+  const before = typeof prompt === "string" ? await engine.encode("model.score: the prompt", prompt, most) : prompt;
   const after =
     typeof continuation === "string"
-      ? await engine.tokenizer.encode(continuation, { addSpecial: false })
+      ? await engine.encode("model.score: the continuation", continuation, most, { addSpecial: false })
       : continuation;
   if (before.length === 0) throw new InvalidOptionError("model.score: the prompt has no tokens; give at least one.");
   if (after.length === 0) throw new InvalidOptionError("model.score: the continuation has no tokens.");

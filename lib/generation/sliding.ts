@@ -23,3 +23,8 @@ export function slide(tokens: ArrayLike<number>, kept: number, contextLength: nu
   const all = Array.from(tokens);
   return [...all.slice(0, kept), ...all.slice(Math.max(all.length - room, kept))];
 }
+
+/** How many tokens a prompt may have at most: one position is left for an answer. Infinity where it is cut to fit. */
+export function mostPromptTokens({ info }: Engine, overflow: "stop" | "error" | "slide"): number {
+  return overflow === "slide" ? Infinity : info.contextLength - 1;
+}

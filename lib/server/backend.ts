@@ -75,7 +75,7 @@ export interface Backend {
   readonly contextLength: number;
   readonly vocabularySize: number;
   readonly memoryBytes: number;
-  readonly tokenizer: Pick<Tokenizer, "encode" | "decode" | "tokenBytes">;
+  readonly tokenizer: Pick<Tokenizer, "encode" | "decode" | "tokenBytes"> & Partial<Pick<Tokenizer, "fewestTokens">>;
   /** @throws InvalidOptionError, UnsupportedModelError when the template refuses the messages */
   encodeChat(messages: readonly ChatMessage[], tools?: readonly ToolDefinition[]): Promise<EncodedChat>;
   /** Work begins with the first read and ends when the reader leaves or the signal is aborted. */

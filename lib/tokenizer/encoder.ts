@@ -42,6 +42,20 @@ function checkSpace(text) {
     }
   }
 }
+// JavaScript's normal forms take time by the square of the combining marks in a row.
+const MOST_MARKS = 1 << 10;
+function checkMarks(text) {
+  if (text.length <= MOST_MARKS) return;
+  for (let i = 0, run = 0; i < text.length; i++) {
+    const code = text.codePointAt(i);
+    run = code >= 0x300 && /\\p{M}/u.test(String.fromCodePoint(code)) ? run + 1 : 0;
+    if (run > MOST_MARKS) {
+      const problem = "the text has more than " + MOST_MARKS + " combining marks in a row";
+      throw Object.assign(new Error(problem), { kind: "text" });
+    }
+    if (code > 0xffff) i++;
+  }
+}
 const libraries = {
   native(path) {
     const { Tokenizer } = require(path);
@@ -61,7 +75,10 @@ const libraries = {
       checkMerges(json.model);
       const tokenizer = new Tokenizer(json, {});
       // A lone surrogate is U+FFFD, as in UTF-8.
-      return (texts) => texts.map((text) => tokenizer.encode(text.toWellFormed(), { add_special_tokens: false }).ids);
+      return (texts) => {
+        texts.forEach(checkMarks);
+        return texts.map((text) => tokenizer.encode(text.toWellFormed(), { add_special_tokens: false }).ids);
+      };
     };
   },
 };

@@ -43,6 +43,7 @@ export async function tokenizerFromGguf(vocabulary: GgufVocabulary): Promise<Tok
     prefixIds: vocabulary.addBos && bosId !== undefined ? [bosId] : [],
     suffixIds: vocabulary.addEos === true && eosId !== undefined ? [eosId] : [],
     stripLeadingSpace: !split && hasSpacePrefix(vocabulary),
+    floor: { composed: split?.normalForm === "NFC", marksSpaces: !split },
   });
 }
 

@@ -1,7 +1,9 @@
+import { isDeepStrictEqual } from "node:util";
 import { ModelFormatError, UnsupportedModelError } from "../errors";
 import { describe } from "../validate";
 import { isSafeForNative } from "./native_safety";
 import type { AddedToken } from "./special_splitter";
+import type { FloorRules } from "./token_floor";
 
 /** What a tokenizer.json says apart from its vocabulary and merges. */
 export interface TokenizerHeader {
@@ -17,6 +19,8 @@ export interface TokenizerHeader {
   bare: string;
   /** Whether the native library may be given `bare`. */
   safe: boolean;
+  /** What bounds the tokens of a text from below; undefined where a step of the file may take text away. */
+  floor: FloorRules | undefined;
 }
 
 type Json = Record<string, unknown>;
@@ -44,6 +48,7 @@ export function readHeader(json: string): TokenizerHeader {
     spaceAtStart: start.spaceAtStart,
     bare: JSON.stringify(bare),
     safe: isSafeForNative(root.normalizer) && isSafeForNative(root.pre_tokenizer),
+    floor: readFloor(root, model, decoding.decoding),
   };
 }
 
@@ -134,6 +139,31 @@ function takeSpaceAtStart(value: unknown): { preTokenizer: unknown; spaceAtStart
   const step = value as Json;
   if (step.type !== "Metaspace" || step.prepend_scheme !== "first") return { preTokenizer: value, spaceAtStart: false };
   return { preTokenizer: { ...step, prepend_scheme: "never" }, spaceAtStart: true };
+}
+
+/** Steps that leave a text's bytes as they are, or add to them; with "NFC", "Replace" and "Split" it depends. */
+const KEEP_BYTES = new Set("Sequence NFC Prepend Replace Split ByteLevel Metaspace Digits Punctuation".split(" "));
+
+function readFloor(root: Json, model: Json, decoding: TokenizerHeader["decoding"]): FloorRules | undefined {
+  const steps = [...stepsOf(root.normalizer), ...stepsOf(root.pre_tokenizer)];
+  const marksSpaces = decoding === "sentencepiece";
+  // Unknown characters would become one token, however many they are.
+  if (marksSpaces && model.byte_fallback !== true) return undefined;
+  const keeps = steps.every((step) => {
+    const { type, pattern, content, behavior } = step as Json;
+    if (typeof type !== "string" || !KEEP_BYTES.has(type) || behavior === "Removed") return false;
+    // The space mark, which reads as one byte here and has three there.
+    return type !== "Replace" || (marksSpaces && content === "\u2581" && isDeepStrictEqual(pattern, { String: " " }));
+  });
+  return keeps ? { composed: steps.some((step) => (step as Json).type === "NFC"), marksSpaces } : undefined;
+}
+
+/** A step of tokenizer.json and all within it. */
+function stepsOf(value: unknown): unknown[] {
+  if (value === null || value === undefined) return [];
+  if (typeof value !== "object") return [{}];
+  const { normalizers, pretokenizers } = value as Json;
+  return [value, ...[normalizers, pretokenizers].flatMap((list) => (Array.isArray(list) ? list.flatMap(stepsOf) : []))];
 }
 
 function asObject(value: unknown, where: string): Json {

@@ -66,6 +66,7 @@ export async function tokenizerFromJson(
       suffixIds: header.suffixIds,
       stripLeadingSpace: header.stripLeadingSpace,
       spaceAtStart: header.spaceAtStart,
+      floor: header.floor,
     });
   } catch (error) {
     encoder.close();

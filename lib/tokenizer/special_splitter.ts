@@ -25,17 +25,17 @@ const ENDS_WITH_WORD = new RegExp(`${WORD_CLASS}$`, "u");
  * keeps control tokens out of the library, so that a user's "<|eot_id|>" cannot become one unless the caller asks.
  */
 export class SpecialSplitter {
-  private readonly byFirst = new Map<number, AddedToken[]>();
+  /** Sorted by content, then id: those that begin alike lie together, the shorter ones first. */
+  private readonly tokens: readonly AddedToken[];
+  /** Where the tokens with a first UTF-16 unit lie: from, to. */
+  private readonly byFirst = new Map<number, readonly [number, number]>();
 
   constructor(tokens: Iterable<AddedToken>) {
-    for (const token of tokens) {
-      if (token.content === "") continue;
-      const first = token.content.charCodeAt(0);
-      const list = this.byFirst.get(first);
-      if (list) list.push(token);
-      else this.byFirst.set(first, [token]);
+    this.tokens = [...tokens].filter(({ content }) => content !== "").sort(byContent);
+    for (const [i, { content }] of this.tokens.entries()) {
+      const first = content.charCodeAt(0);
+      this.byFirst.set(first, [this.byFirst.get(first)?.[0] ?? i, i + 1]);
     }
-    for (const list of this.byFirst.values()) list.sort((a, b) => b.content.length - a.content.length || a.id - b.id);
   }
 
   /**
@@ -76,11 +76,45 @@ export class SpecialSplitter {
     return guarded + text.slice(done);
   }
 
+  /**
+   * The longest token at a place. The tokens that may stand there are narrowed down unit by unit, so that a text of
+   * beginnings takes no longer than any other, however many tokens begin so.
+   */
   private match(text: string, at: number, wanted: (token: AddedToken) => boolean): AddedToken | undefined {
-    return this.byFirst
-      .get(text.charCodeAt(at))
-      ?.find((token) => wanted(token) && text.startsWith(token.content, at) && fits(token, text, at));
+    let found: AddedToken | undefined;
+    let [from, to] = this.byFirst.get(text.charCodeAt(at)) ?? NONE;
+    for (let depth = 1; from < to; depth++) {
+      let whole: AddedToken | undefined;
+      for (; from < to && this.tokens[from]?.content.length === depth; from++) {
+        const token = this.tokens[from];
+        if (token && !whole && wanted(token) && fits(token, text, at)) whole = token;
+      }
+      found = whole ?? found;
+      if (at + depth >= text.length) break;
+      const unit = text.charCodeAt(at + depth);
+      from = this.firstNotBelow(from, to, depth, unit);
+      to = this.firstNotBelow(from, to, depth, unit + 1);
+    }
+    return found;
   }
+
+  /** The first token in a range of those that begin alike whose UTF-16 unit at `depth` is `unit` or greater. */
+  private firstNotBelow(from: number, to: number, depth: number, unit: number): number {
+    let [low, high] = [from, to];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.tokens[middle]?.content.charCodeAt(depth) ?? 0) < unit) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+const NONE = [0, 0] as const;
+
+function byContent(a: AddedToken, b: AddedToken): number {
+  if (a.content === b.content) return a.id - b.id;
+  return a.content < b.content ? -1 : 1;
 }
 
 function fits(token: AddedToken, text: string, at: number): boolean {

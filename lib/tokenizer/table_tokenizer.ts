@@ -1,6 +1,7 @@
 import { InvalidOptionError } from "../errors";
 import { TableDetokenizer } from "./detokenizer";
-import { SpecialSplitter, type AddedToken } from "./special_splitter";
+import { SpecialSplitter, type AddedToken, type Segment } from "./special_splitter";
+import { TokenFloor, type FloorRules } from "./token_floor";
 import type { TokenTable } from "./token_table";
 import type { DecodeOptions, Detokenizer, EncodeOptions, Tokenizer } from "./types";
 
@@ -26,6 +27,8 @@ export interface TokenizerParts {
   stripLeadingSpace: boolean;
   /** Whether a space belongs in front of the text's very start (but not of what follows an added token). */
   spaceAtStart?: boolean;
+  /** What bounds the tokens of a text from below; absent: nothing is known to. */
+  floor?: FloorRules | undefined;
 }
 
 /** The `Tokenizer` over a table of bytes and an encoder. */
@@ -35,6 +38,7 @@ export class TableTokenizer implements Tokenizer {
   readonly eosIds: readonly number[];
   readonly addBos: boolean;
   private readonly splitter: SpecialSplitter;
+  private readonly floor: TokenFloor | undefined;
 
   constructor(private readonly parts: TokenizerParts) {
     this.vocabularySize = parts.table.size;
@@ -42,14 +46,13 @@ export class TableTokenizer implements Tokenizer {
     this.eosIds = [...new Set(parts.eosIds)];
     this.addBos = parts.bosId !== undefined && parts.prefixIds.includes(parts.bosId);
     this.splitter = new SpecialSplitter(parts.addedTokens);
+    this.floor = parts.floor && TokenFloor.of(parts.table, parts.floor);
   }
 
   async encode(text: string, options: EncodeOptions = {}): Promise<Int32Array> {
     if (typeof text !== "string") throw new InvalidOptionError(`encode needs a string, not ${typeof text}`);
-    const { addSpecial = true, parseSpecial = false, guard } = options;
-    const segments = this.splitter.split(text, parseSpecial, guard);
-    const texts: string[] = [];
-    for (const segment of segments) if ("text" in segment) texts.push(this.plain(segment.text, segment.start, guard));
+    const { addSpecial = true } = options;
+    const { segments, texts } = this.split(text, options);
     const encoded = texts.length > 0 ? await this.parts.encoder.encode(texts) : [];
     let next = 0;
     const ids: number[] = [];
@@ -58,6 +61,12 @@ export class TableTokenizer implements Tokenizer {
       else for (const id of encoded[next++] ?? []) ids.push(id);
     }
     return addSpecial ? this.withSpecial(ids) : Int32Array.from(ids);
+  }
+
+  fewestTokens(text: string, options: EncodeOptions = {}): number {
+    const { segments, texts } = this.split(text, options);
+    const { floor } = this;
+    return texts.reduce((sum, each) => sum + (floor?.fewest(each) ?? 0), segments.length - texts.length);
   }
 
   decode(ids: Iterable<number>, options?: DecodeOptions): string {
@@ -93,6 +102,15 @@ export class TableTokenizer implements Tokenizer {
 
   close(): void {
     this.parts.encoder.close();
+  }
+
+  /** The added tokens of a text, and the texts between them as they are encoded. */
+  private split(text: string, options: EncodeOptions): { segments: Segment[]; texts: string[] } {
+    const { parseSpecial = false, guard } = options;
+    const segments = this.splitter.split(text, parseSpecial, guard);
+    const texts: string[] = [];
+    for (const segment of segments) if ("text" in segment) texts.push(this.plain(segment.text, segment.start, guard));
+    return { segments, texts };
   }
 
   private plain(text: string, start: number, guard: string | undefined): string {

@@ -51,6 +51,11 @@ export interface Tokenizer {
   readonly addBos: boolean;
   /** Runs on a thread of its own. Lone surrogates become U+FFFD. */
   encode(text: string, options?: EncodeOptions): Promise<Int32Array>;
+  /**
+   * How many tokens `encode` gives at least, without encoding: in time linear in the text. 0 or little where the vocabulary
+   * lets nothing be said.
+   */
+  fewestTokens(text: string, options?: EncodeOptions): number;
   /** Ill-formed UTF-8 becomes U+FFFD, as with `TextDecoder`. */
   decode(ids: Iterable<number>, options?: DecodeOptions): string;
   createDetokenizer(options?: DecodeOptions): Detokenizer;

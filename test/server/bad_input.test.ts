@@ -275,9 +275,7 @@ test.each([
     const response = await roomy.post(path, body("a poor man had twelve children. ".repeat(30_000)));
     expect(response.status).toBe(400);
     expect(await errorOf(response)).toMatchObject({ code: "context_length_exceeded" });
-    const lengths = encode.mock.calls.map(([text]) => text.length);
-    expect(Math.max(...lengths)).toBeGreaterThan(1000);
-    expect(Math.max(...lengths)).toBeLessThan(10_000);
+    for (const [text] of encode.mock.calls) expect(text.length).toBeLessThan(10_000);
   } finally {
     encode.mockRestore();
     await roomy.server.close();

@@ -2,7 +2,7 @@ import { InvalidOptionError } from "../../errors";
 import type { ResolvedGenerationOptions } from "../../generation";
 import type { Tokenizer } from "../../tokenizer";
 import type { ChatTemplate, Message } from "../template";
-import { encodeChat } from "../template_encode";
+import { encodeChat, type TextCheck } from "../template_encode";
 import { CallReader } from "./call_reader";
 import { callsForm, eitherForm } from "./calls_form";
 import type { ToolChoice, ToolDefinition } from "./definition";
@@ -43,14 +43,15 @@ export class ToolPlan {
     return new ToolPlan(template, tokenizer, settings, used ? chooseToolFormat(template, format) : undefined);
   }
 
-  /** The ids of a conversation up to where the answer begins. */
-  encode(messages: readonly Message[]): Promise<Int32Array> {
+  /** The ids of a conversation up to where the answer begins. `check` may refuse its text. */
+  encode(messages: readonly Message[], check?: TextCheck): Promise<Int32Array> {
     const { template, tokenizer, settings } = this;
     const tools = settings.choice === "none" ? [] : settings.tools;
     if (template.knowsTools) {
-      return encodeChat(template, tokenizer, messages, tools.length > 0 ? { tools: templateTools(tools) } : {});
+      const options = tools.length > 0 ? { tools: templateTools(tools) } : {};
+      return encodeChat(template, tokenizer, messages, options, check);
     }
-    return encodeChat(template, tokenizer, withToolsAsText(messages, tools));
+    return encodeChat(template, tokenizer, withToolsAsText(messages, tools), {}, check);
   }
 
   /** How many tokens stand before the first question: those of the system message and of the functions. */
