@@ -70,6 +70,10 @@ export async function tokenizerFromJson(
     });
   } catch (error) {
     encoder.close();
+    // The stack's end.
+    if (error instanceof RangeError) {
+      throw new ModelFormatError("tokenizer.json is damaged: it is nested too deeply", { cause: error });
+    }
     throw error;
   }
 }

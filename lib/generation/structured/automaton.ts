@@ -129,7 +129,7 @@ export class Automaton {
       seen.add(rest);
       if (seen.size > MOST_ITEMS) throw tooLarge();
       if (!rest.head || rest.head.kind === "bytes") items.push(rest);
-      else open.push(...this.open(rest.head, rest.tail ?? this.end));
+      else for (const each of this.open(rest.head, rest.tail ?? this.end)) open.push(each);
     }
     this.work += seen.size;
     if (this.work > MOST_WORK) throw tooLarge();

@@ -9,7 +9,7 @@ export type Expression =
 
 /** Exactly this text, as UTF-8. */
 export function literal(text: string): Expression {
-  return sequence(...Array.from(Buffer.from(text), (byte) => bytes([byte])));
+  return { kind: "sequence", parts: Array.from(Buffer.from(text), (byte) => bytes([byte])) };
 }
 
 /** No text at all, not even the empty one. */
@@ -24,8 +24,13 @@ export function sequence(...parts: Expression[]): Expression {
   return { kind: "sequence", parts };
 }
 
-/** One of several; `nothing` where there are none. */
+/** One of several; `nothing` where there are none. Lists of any length are given to `choiceOf`. */
 export function choice(...options: Expression[]): Expression {
+  return choiceOf(options);
+}
+
+/** The same for a list, which may be longer than the arguments of a function. */
+export function choiceOf(options: readonly Expression[]): Expression {
   const [only] = options;
   return only && options.length === 1 ? only : { kind: "choice", options };
 }

@@ -1,3 +1,4 @@
+import { checkDepth } from "./depth";
 import { compileJsonSchema, anyJsonObject } from "./json_schema";
 import type { Expression } from "./expression";
 import type { TextFormat } from "./format";
@@ -29,6 +30,7 @@ export interface Trigger {
 
 /** The form of a format that users ask for. */
 export function formOf(format: TextFormat): Form {
+  checkDepth("The format", format);
   return {
     key: JSON.stringify(format),
     compile: () => {

@@ -1,6 +1,7 @@
 import { InvalidOptionError } from "../../errors";
+import { MOST_GROUPS } from "./depth";
 import { negated, normalized, plainCharacters, type CodeRange } from "./characters";
-import { choice, literal, repeat, sequence, type Expression } from "./expression";
+import { choiceOf, literal, repeat, type Expression } from "./expression";
 import { withoutLeftRecursion } from "./left_recursion";
 
 /** A rule's right side as it was written; rules are named by `reference`. */
@@ -13,7 +14,6 @@ export type GrammarNode =
 
 const MOST_REPEATS = 10_000;
 const MOST_CHARACTERS = 1_000_000;
-const MOST_DEPTH = 200;
 
 /**
  * Compiles a grammar in the notation of llama.cpp (GBNF), an EBNF: rules `name ::= ...`, of which `root` is the text;
@@ -36,9 +36,9 @@ export function compileGrammar(source: string): Expression {
       case "reference":
         return ruleOf(node.name);
       case "sequence":
-        return sequence(...node.parts.map(compile));
+        return { kind: "sequence", parts: node.parts.map(compile) };
       case "choice":
-        return choice(...node.options.map(compile));
+        return choiceOf(node.options.map(compile));
       case "repeat":
         return repeat(compile(node.inner), node.least, node.most);
     }
@@ -81,7 +81,7 @@ class GrammarParser {
   }
 
   private alternatives(): GrammarNode {
-    if (++this.depth > MOST_DEPTH) throw this.wrong(`groups are nested more than ${MOST_DEPTH} times`);
+    if (++this.depth > MOST_GROUPS) throw this.wrong(`groups are nested more than ${MOST_GROUPS} times`);
     const options = [this.parts()];
     while (this.match(/\|/y) !== undefined) options.push(this.parts());
     this.depth--;

@@ -1,6 +1,7 @@
 import { choice, literal, nothing, sequence, type Expression } from "./expression";
 import { allOf, conjunctionOf, countOf, type Conjunction } from "./json_conjunction";
-import { isSame, matches, type Resolve } from "./json_matches";
+import type { Definitions } from "./definitions";
+import { keyOf, matches } from "./json_matches";
 import type { Compile } from "./json_schema";
 import { comma, isRecord, jsonText, list, wrong } from "./json_values";
 
@@ -8,16 +9,16 @@ import { comma, isRecord, jsonText, list, wrong } from "./json_values";
 const MOST_UNIQUE = 10;
 
 /** Arrays. With `prefixItems`, all of these are written, as far as `maxItems` allows. */
-export function compileArray(all: Conjunction, path: string, compile: Compile, resolve: Resolve): Expression {
+export function compileArray(all: Conjunction, path: string, compile: Compile, definitions: Definitions): Expression {
   const least = countOf(all, "minItems", "max", path) ?? 0;
   const most = countOf(all, "maxItems", "min", path) ?? Infinity;
   if (most < least) throw wrong(path, "has a maxItems below its minItems");
   const tuples = all.schemas.map((schema) => tupleOf(schema, path));
   const further = tuples.flatMap(({ rest }) => (rest === undefined ? [] : [rest]));
-  const firstCount = Math.max(...tuples.map(({ first }) => first.length), 0);
+  const firstCount = tuples.reduce((most, { first }) => Math.max(most, first.length), 0);
   if (allOf(all, "uniqueItems").includes(true) && most > 1) {
     if (firstCount > 0) throw wrong(path, "combines uniqueItems with prefixItems, which is not supported");
-    return uniqueValues(further, least, most, path, resolve);
+    return uniqueValues(further, least, most, path, definitions);
   }
   const rest = (): Expression => compile(further, `${path}.items`);
   if (firstCount === 0) return list(rest(), least, most);
@@ -28,7 +29,7 @@ export function compileArray(all: Conjunction, path: string, compile: Compile, r
     ),
   );
   const [head = nothing, ...others] = first;
-  const items = sequence(head, ...others.flatMap((each) => [comma, each]));
+  const items: Expression = { kind: "sequence", parts: [head, ...others.flatMap((each) => [comma, each])] };
   if (most <= first.length) return sequence(literal("["), most === 0 ? sequence() : items, literal("]"));
   // More than those only where that is said.
   const needed = Math.max(least - first.length, 0);
@@ -56,13 +57,12 @@ function uniqueValues(
   least: number,
   most: number,
   path: string,
-  resolve: Resolve,
+  definitions: Definitions,
 ): Expression {
   const all = items.every(isRecord) ? conjunctionOf(items, path) : undefined;
-  const values = all?.values?.filter((value, i, list) => {
-    const repeated = list.slice(0, i).some((other) => isSame(value, other));
-    return !repeated && items.every((each) => matches(each, value, resolve));
-  });
+  const different = new Map(all?.values?.map((value) => [keyOf(value), value]));
+  const values =
+    all?.values && [...different.values()].filter((value) => items.every((each) => matches(each, value, definitions)));
   if (!values || values.length > MOST_UNIQUE) {
     throw wrong(path, `has uniqueItems, which is supported for items with an enum of up to ${MOST_UNIQUE} values`);
   }

@@ -1,5 +1,6 @@
 import { describe } from "../../validate";
-import { isSame, schemasOf } from "./json_matches";
+import type { Definitions } from "./definitions";
+import { keyOf, schemasOf } from "./json_matches";
 import { isRecord, wrong, type SchemaObject } from "./json_values";
 import type { NumberLimits } from "./numbers";
 
@@ -34,7 +35,10 @@ export function conjunctionOf(schemas: readonly SchemaObject[], path: string): C
     const own = typesOf(schema, path);
     if (own) types = types ? types.flatMap((type) => narrowed(type, own)) : own;
     const listed = valuesOf(schema, path);
-    if (listed) values = values ? values.filter((value) => listed.some((each) => isSame(each, value))) : listed;
+    if (listed && values) {
+      const keys = new Set(listed.map(keyOf));
+      values = values.filter((value) => keys.has(keyOf(value)));
+    } else values ??= listed;
   }
   return { schemas, types: types ?? impliedTypes(schemas), values };
 }
@@ -106,14 +110,16 @@ export function limitsOf(all: Conjunction, path: string): NumberLimits {
 }
 
 /** An object's properties by name, each with all that is said of it, in the order in which they are named first. */
-export function propertiesOf({ schemas }: Conjunction, path: string): Map<string, unknown[]> {
+export function propertiesOf({ schemas }: Conjunction, path: string, definitions: Definitions): Map<string, unknown[]> {
   const names = new Set<string>();
   for (const { properties } of schemas) {
     if (properties === undefined) continue;
     if (!isRecord(properties)) throw wrong(path, "has properties that are no object");
     for (const name of Object.keys(properties)) names.add(name);
   }
-  return new Map(Array.from(names, (name) => [name, schemas.flatMap((schema) => schemasOf(schema, name))]));
+  return new Map(
+    Array.from(names, (name) => [name, schemas.flatMap((schema) => schemasOf(schema, name, definitions))]),
+  );
 }
 
 /** Names that must be there. */

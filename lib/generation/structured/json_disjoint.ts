@@ -1,4 +1,5 @@
-import { isSame, matches, schemasOf, type Resolve } from "./json_matches";
+import type { Definitions } from "./definitions";
+import { isSame, matches, schemasOf } from "./json_matches";
 import { isRecord, type SchemaObject } from "./json_values";
 
 /** How deep properties are looked at. */
@@ -8,30 +9,31 @@ const MOST_DEPTH = 4;
  * Whether certainly no value is valid for both of two schemas: by their types, listed values, limits, or a property that
  * one requires and that the schemas describe in disjoint ways. False where that is not seen.
  */
-export function areDisjoint(a: unknown, b: unknown, resolve: Resolve, depth = 0): boolean {
+export function areDisjoint(a: unknown, b: unknown, definitions: Definitions, depth = 0): boolean {
+  definitions.spend(1);
   if (depth > MOST_DEPTH) return false;
-  const again = (x: unknown, y: unknown): boolean => areDisjoint(x, y, resolve, depth + 1);
+  const again = (x: unknown, y: unknown): boolean => areDisjoint(x, y, definitions, depth + 1);
   if (a === false || b === false) return true;
   if (!isRecord(a) || !isRecord(b)) return false;
   for (const [one, other] of [
     [a, b],
     [b, a],
   ] as const) {
-    if (typeof one.$ref === "string" && again(resolve(one.$ref), other)) return true;
+    if (typeof one.$ref === "string" && again(definitions.resolve(one.$ref), other)) return true;
     if (Array.isArray(one.allOf) && one.allOf.some((each) => again(each, other))) return true;
     for (const keyword of ["anyOf", "oneOf"]) {
       const options = one[keyword];
       if (Array.isArray(options) && options.length > 0 && options.every((each) => again(each, other))) return true;
     }
     const values = valuesOf(one);
-    if (values?.every((value) => !matches(other, value, resolve))) return true;
-    if (requiresWhatIsForbidden(one, other)) return true;
+    if (values?.every((value) => !matches(other, value, definitions))) return true;
+    if (requiresWhatIsForbidden(one, other, definitions)) return true;
   }
   const [typesA, typesB] = [typesOf(a), typesOf(b)];
   if (typesA && typesB && !typesA.some((type) => typesB.some((each) => overlap(type, each)))) return true;
   // From here on, what is the same type is told apart; that needs one type that both have for certain.
   const only = typesA?.length === 1 && typesB?.length === 1 ? typesA[0] : undefined;
-  if (only === "object") return haveDisjointProperties(a, b, again);
+  if (only === "object") return haveDisjointProperties(a, b, again, definitions);
   if (only === "string") return areApart(a, b, "minLength", "maxLength");
   if (only === "array") return areApart(a, b, "minItems", "maxItems");
   if (only === "number" || only === "integer") return haveNumbersApart(a, b);
@@ -53,22 +55,27 @@ function overlap(a: string, b: string): boolean {
   return a === b || (numbers.includes(a) && numbers.includes(b));
 }
 
-function requires({ required }: SchemaObject, name: string): boolean {
-  return Array.isArray(required) && required.includes(name);
-}
-
 /** Objects only where both say so; `one` needs a property that `other` does not allow. */
-function requiresWhatIsForbidden(one: SchemaObject, other: SchemaObject): boolean {
+function requiresWhatIsForbidden(one: SchemaObject, other: SchemaObject, definitions: Definitions): boolean {
   if (!isSame(typesOf(one), ["object"]) || !isSame(typesOf(other), ["object"]) || !Array.isArray(one.required))
     return false;
-  return one.required.some((name) => schemasOf(other, String(name)).includes(false));
+  return one.required.some((name) => schemasOf(other, String(name), definitions).includes(false));
 }
 
-function haveDisjointProperties(a: SchemaObject, b: SchemaObject, again: (x: unknown, y: unknown) => boolean): boolean {
+function haveDisjointProperties(
+  a: SchemaObject,
+  b: SchemaObject,
+  again: (x: unknown, y: unknown) => boolean,
+  definitions: Definitions,
+): boolean {
   const names = [a, b].flatMap(({ properties }) => (isRecord(properties) ? Object.keys(properties) : []));
+  const required = new Set(
+    [a, b].flatMap((each) => (Array.isArray(each.required) ? (each.required as unknown[]) : [])),
+  );
+  definitions.spend(names.length + required.size);
   return names.some((name) => {
-    if (!requires(a, name) && !requires(b, name)) return false;
-    return schemasOf(a, name).some((x) => schemasOf(b, name).some((y) => again(x, y)));
+    if (!required.has(name)) return false;
+    return schemasOf(a, name, definitions).some((x) => schemasOf(b, name, definitions).some((y) => again(x, y)));
   });
 }
 

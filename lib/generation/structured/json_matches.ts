@@ -1,21 +1,27 @@
+import type { Definitions } from "./definitions";
 import { FORMATS } from "./formats";
 import { isRecord, type SchemaObject } from "./json_values";
-
-/** Finds what a reference stands for; undefined where the schema lacks it. */
-export type Resolve = (reference: string) => unknown;
 
 /** References that may follow one another without a value getting smaller. */
 const MOST_DEPTH = 200;
 
-/** Whether a value is valid for a schema: for the few values that a schema lists. */
-export function matches(schema: unknown, value: unknown, resolve: Resolve, depth = 0): boolean {
+/**
+ * Whether a value is valid for a schema: for the few values that a schema lists.
+ * @throws InvalidOptionError where that takes too many steps, or an expression is not supported
+ */
+export function matches(schema: unknown, value: unknown, definitions: Definitions, depth = 0): boolean {
+  definitions.spend(1);
   if (typeof schema === "boolean") return schema;
   if (!isRecord(schema) || depth > MOST_DEPTH) return false;
-  const inner = (each: unknown, of: unknown = value): boolean => matches(each, of, resolve, depth + 1);
-  const list = (keyword: string): readonly unknown[] | undefined =>
-    Array.isArray(schema[keyword]) ? (schema[keyword] as unknown[]) : undefined;
+  const inner = (each: unknown, of: unknown = value): boolean => matches(each, of, definitions, depth + 1);
+  const list = (keyword: string): readonly unknown[] | undefined => {
+    const found = schema[keyword];
+    if (!Array.isArray(found)) return undefined;
+    definitions.spend(found.length);
+    return found as unknown[];
+  };
   const { $ref: reference } = schema;
-  if (typeof reference === "string" && !inner(resolve(reference))) return false;
+  if (typeof reference === "string" && !inner(definitions.resolve(reference))) return false;
   if (list("allOf")?.every((each) => inner(each)) === false) return false;
   if (list("anyOf")?.some((each) => inner(each)) === false) return false;
   const oneOf = list("oneOf");
@@ -24,10 +30,10 @@ export function matches(schema: unknown, value: unknown, resolve: Resolve, depth
   if (list("enum")?.some((each) => isSame(each, value)) === false) return false;
   const types = typeof schema.type === "string" ? [schema.type] : list("type");
   if (types && !types.some((type) => isOfType(type, value))) return false;
-  if (typeof value === "string") return matchesText(schema, value);
+  if (typeof value === "string") return matchesText(schema, value, definitions);
   if (typeof value === "number") return matchesNumber(schema, value);
-  if (Array.isArray(value)) return matchesArray(schema, value, inner);
-  return !isRecord(value) || matchesObject(schema, value, inner);
+  if (Array.isArray(value)) return matchesArray(schema, value, inner, definitions);
+  return !isRecord(value) || matchesObject(schema, value, inner, definitions);
 }
 
 /** Equal as JSON values: the order of properties does not count. */
@@ -53,21 +59,12 @@ function within(schema: SchemaObject, least: string, most: string, size: number)
   return !(typeof low === "number" && size < low) && !(typeof high === "number" && size > high);
 }
 
-function matchesText(schema: SchemaObject, value: string): boolean {
+function matchesText(schema: SchemaObject, value: string, definitions: Definitions): boolean {
   const { pattern, format } = schema;
   if (!within(schema, "minLength", "maxLength", Array.from(value).length)) return false;
-  if (typeof pattern === "string" && !isFound(pattern, value)) return false;
+  if (typeof pattern === "string" && !definitions.finds(pattern, value)) return false;
   const known = typeof format === "string" && Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined;
-  return known === undefined || isFound(`^(?:${known})$`, value);
-}
-
-/** Whether an expression is found in a text; one that is none is found in no text. */
-export function isFound(pattern: string, text: string): boolean {
-  try {
-    return new RegExp(pattern, "u").test(text);
-  } catch {
-    return false;
-  }
+  return known === undefined || definitions.finds(`^(?:${known})$`, value);
 }
 
 function matchesNumber(schema: SchemaObject, value: number): boolean {
@@ -79,11 +76,17 @@ function matchesNumber(schema: SchemaObject, value: number): boolean {
 
 type Inner = (schema: unknown, value: unknown) => boolean;
 
-function matchesArray(schema: SchemaObject, value: readonly unknown[], inner: Inner): boolean {
+function matchesArray(
+  schema: SchemaObject,
+  value: readonly unknown[],
+  inner: Inner,
+  definitions: Definitions,
+): boolean {
   if (!within(schema, "minItems", "maxItems", value.length)) return false;
   const tuple = Array.isArray(schema.items) ? (schema.items as unknown[]) : schema.prefixItems;
   const first = Array.isArray(tuple) ? (tuple as unknown[]) : [];
   const rest = Array.isArray(schema.items) ? schema.additionalItems : schema.items;
+  if (schema.uniqueItems === true) definitions.spend(value.length ** 2);
   const items = value.every((each, i) => inner(i < first.length ? first[i] : (rest ?? true), each));
   return (
     items &&
@@ -91,22 +94,31 @@ function matchesArray(schema: SchemaObject, value: readonly unknown[], inner: In
   );
 }
 
-function matchesObject(schema: SchemaObject, value: SchemaObject, inner: Inner): boolean {
+function matchesObject(schema: SchemaObject, value: SchemaObject, inner: Inner, definitions: Definitions): boolean {
   const names = Object.keys(value);
   if (!within(schema, "minProperties", "maxProperties", names.length)) return false;
   const { required, propertyNames } = schema;
   if (Array.isArray(required) && !required.every((name) => Object.hasOwn(value, name as string))) return false;
   if (propertyNames !== undefined && !names.every((name) => inner(propertyNames, name))) return false;
-  return names.every((name) => schemasOf(schema, name).every((each) => inner(each, value[name])));
+  return names.every((name) => schemasOf(schema, name, definitions).every((each) => inner(each, value[name])));
+}
+
+/** A text that is the same for equal JSON values, and only for those. */
+export function keyOf(value: unknown): string {
+  return JSON.stringify(value, (_, each: unknown) =>
+    isRecord(each) ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1))) : each,
+  );
 }
 
 /** What an object schema says about the property of a name. */
-export function schemasOf(schema: SchemaObject, name: string): unknown[] {
+export function schemasOf(schema: SchemaObject, name: string, definitions: Definitions): unknown[] {
+  definitions.spend(1);
   const { properties, patternProperties, additionalProperties } = schema;
   const found: unknown[] = [];
   if (isRecord(properties) && Object.hasOwn(properties, name)) found.push(properties[name]);
   if (isRecord(patternProperties)) {
-    for (const [pattern, each] of Object.entries(patternProperties)) if (isFound(pattern, name)) found.push(each);
+    for (const [pattern, each] of Object.entries(patternProperties))
+      if (definitions.finds(pattern, name)) found.push(each);
   }
   if (found.length === 0 && additionalProperties !== undefined) found.push(additionalProperties);
   return found;

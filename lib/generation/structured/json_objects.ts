@@ -1,4 +1,5 @@
 import { jsonCharacters } from "./characters";
+import type { Definitions } from "./definitions";
 import { choice, literal, nothing, sequence, type Expression } from "./expression";
 import { allOf, countOf, propertiesOf, requiredOf, type Conjunction } from "./json_conjunction";
 import type { Compile } from "./json_schema";
@@ -6,8 +7,8 @@ import { anyString, colon, comma, entries, isRecord, quote, wrong } from "./json
 import { compileSearch } from "./regex";
 
 /** Objects: the properties that are named, in order, or any where none is. */
-export function compileObject(all: Conjunction, path: string, compile: Compile): Expression {
-  const properties = propertiesOf(all, path);
+export function compileObject(all: Conjunction, path: string, compile: Compile, definitions: Definitions): Expression {
+  const properties = propertiesOf(all, path, definitions);
   const required = requiredOf(all, path);
   const least = countOf(all, "minProperties", "max", path) ?? 0;
   const most = countOf(all, "maxProperties", "min", path) ?? Infinity;

@@ -1,7 +1,9 @@
 import { InvalidOptionError } from "../../errors";
 import { describe, suggestion } from "../../validate";
 import { jsonCharacters } from "./characters";
-import { choice, literal, nothing, repeat, sequence, type Expression } from "./expression";
+import { checkDepth, MOST_LEVELS } from "./depth";
+import { Definitions } from "./definitions";
+import { choice, choiceOf, literal, nothing, repeat, sequence, type Expression } from "./expression";
 import { FORMATS } from "./formats";
 import { intersect } from "./intersection";
 import { compileArray } from "./json_arrays";
@@ -54,6 +56,7 @@ const LARGEST_DIVISOR = 1000;
  */
 export function compileJsonSchema(schema: unknown, options: SchemaOptions = {}): Expression {
   const { where = "schema", lenient = false } = options;
+  checkDepth(where, schema);
   return new SchemaCompiler(schema, lenient).compile([schema], where);
 }
 
@@ -71,27 +74,34 @@ export type Compile = (schemas: readonly unknown[], path: string) => Expression;
 class SchemaCompiler {
   /** By what they stand for: references, and schemas that a reference leads into. */
   private readonly rules = new Map<string, Expression>();
+  private readonly definitions: Definitions;
   private parts = 0;
+  private depth = 0;
 
   constructor(
-    private readonly root: unknown,
+    root: unknown,
     private readonly lenient: boolean,
-  ) {}
+  ) {
+    this.definitions = new Definitions(root);
+  }
 
   compile(schemas: readonly unknown[], path: string): Expression {
     if (++this.parts > MOST_PARTS) throw wrong(path, `has more than ${MOST_PARTS} parts and combinations`);
-    if (!this.lenient) return this.compileStrictly(schemas, path);
+    // References may lead on and on.
+    if (++this.depth > MOST_LEVELS) throw wrong(path, `is nested more than ${MOST_LEVELS} times`);
     try {
       return this.compileStrictly(schemas, path);
     } catch (error) {
-      if (!(error instanceof InvalidOptionError)) throw error;
+      if (!this.lenient || !(error instanceof InvalidOptionError)) throw error;
       return anyValue;
+    } finally {
+      this.depth--;
     }
   }
 
   private compileStrictly(schemas: readonly unknown[], path: string): Expression {
-    const different = withoutRepeats(schemas.filter((schema) => schema !== true));
-    const key = referenceKey(different);
+    const different = this.withoutRepeats(schemas.filter((schema) => schema !== true));
+    const key = this.referenceKey(different);
     if (key === undefined) return this.compileAll(different, path);
     const known = this.rules.get(key);
     if (known) return known;
@@ -109,19 +119,25 @@ class SchemaCompiler {
     if (!flat) return nothing;
     const at = flat.findIndex((schema) => schema.anyOf !== undefined || schema.oneOf !== undefined);
     const chosen = flat[at];
-    if (!chosen) return this.simple(conjunctionOf(flat, path), path);
+    if (!chosen) {
+      for (const { enum: listed } of flat) if (Array.isArray(listed)) this.definitions.spend(listed.length);
+      return this.simple(conjunctionOf(flat, path), path);
+    }
     const keyword = chosen.anyOf === undefined ? "oneOf" : "anyOf";
     const { [keyword]: options, ...rest } = chosen;
     if (!Array.isArray(options) || options.length === 0) throw wrong(path, `has an ${keyword} that lists nothing`);
     const others = [...flat.slice(0, at), ...(hasKeywords(rest) ? [rest] : []), ...flat.slice(at + 1)];
     if (keyword === "oneOf") this.checkApart(options, others, path);
-    return choice(...options.map((each, i) => this.compile([...others, each], `${path}.${keyword}[${i}]`)));
+    return choiceOf(options.map((each, i) => this.compile([...others, each], `${path}.${keyword}[${i}]`)));
   }
 
   /** The objects that say all that the schemas say, without references and `allOf`; undefined where no value is valid. */
   private flatten(schemas: readonly unknown[], path: string, within: ReadonlySet<string>): SchemaObject[] | undefined {
     const flat: SchemaObject[] = [];
+    if (within.size > MOST_LEVELS) throw wrong(path, `is nested more than ${MOST_LEVELS} times`);
     for (const schema of schemas) {
+      // Each reference is taken apart anew where it is met.
+      this.definitions.spend(1);
       if (schema === true) continue;
       if (schema === false) return undefined;
       if (!isRecord(schema)) throw wrong(path, `must be an object, true or false, not ${describe(schema)}`);
@@ -133,17 +149,17 @@ class SchemaCompiler {
         if (within.has(name)) return undefined;
         const target = this.flatten([this.target(name, path)], name, new Set(within).add(name));
         if (!target) return undefined;
-        flat.push(...target);
+        for (const each of target) flat.push(each);
       }
       if (parts !== undefined) {
         if (!Array.isArray(parts) || parts.length === 0) throw wrong(path, "has an allOf that lists nothing");
         const all = this.flatten(parts, `${path}.allOf`, within);
         if (!all) return undefined;
-        flat.push(...all);
+        for (const each of all) flat.push(each);
       }
       if (hasKeywords(rest)) flat.push(rest);
     }
-    return withoutRepeats(flat) as SchemaObject[];
+    return this.withoutRepeats(flat) as SchemaObject[];
   }
 
   private checkKeywords(schema: SchemaObject, path: string): void {
@@ -157,11 +173,10 @@ class SchemaCompiler {
   /** Exactly one of alternatives is only what is certainly not two of them. */
   private checkApart(options: readonly unknown[], others: readonly SchemaObject[], path: string): void {
     if (this.lenient) return;
-    const resolve = this.resolve;
     const whole = options.map((option) => (others.length > 0 ? { allOf: [...others, option] } : option));
     for (const [i, a] of whole.entries()) {
       for (const [j, b] of whole.slice(0, i).entries()) {
-        if (areDisjoint(a, b, resolve)) continue;
+        if (areDisjoint(a, b, this.definitions)) continue;
         throw wrong(
           path,
           `has a oneOf whose alternatives ${j} and ${i} may both be valid for a value; tell them apart by type or by a ` +
@@ -175,10 +190,19 @@ class SchemaCompiler {
   private simple(all: Conjunction, path: string): Expression {
     const { schemas, types, values } = all;
     if (values) {
+      // That a value is listed by all that list any is known.
+      const others = schemas.map(({ enum: _, const: __, ...rest }) => rest);
       const valid = values.filter(
-        (value) => this.lenient || schemas.every((each) => matches(each, value, this.resolve)),
+        (value) => this.lenient || others.every((each) => matches(each, value, this.definitions)),
       );
-      return choice(...valid.map((value) => literal(jsonText(value, path))));
+      return choiceOf(
+        valid.map((value) => {
+          const text = jsonText(value, path);
+          // Each character becomes an expression of its own.
+          this.definitions.spend(8 * text.length);
+          return literal(text);
+        }),
+      );
     }
     return types ? choice(...types.map((type) => this.typed(type, all, path))) : anyValue;
   }
@@ -198,9 +222,9 @@ class SchemaCompiler {
     const compile: Compile = (schemas, where) => this.compile(schemas, where);
     switch (type) {
       case "object":
-        return compileObject(all, path, compile);
+        return compileObject(all, path, compile, this.definitions);
       case "array":
-        return compileArray(all, path, compile, this.resolve);
+        return compileArray(all, path, compile, this.definitions);
       case "string":
         return compileString(all, path);
       case "boolean":
@@ -213,22 +237,29 @@ class SchemaCompiler {
   }
 
   private target(reference: string, path: string): unknown {
-    const target = this.resolve(reference);
+    const target = this.definitions.resolve(reference);
     if (target === undefined) throw wrong(path, `refers to "${reference}", which the schema lacks`);
     return target;
   }
 
-  private readonly resolve = (reference: string): unknown => {
-    let target: unknown = this.root;
-    for (const part of reference.split("/").slice(1)) {
-      const key = decoded(part).replaceAll("~1", "/").replaceAll("~0", "~");
-      target =
-        typeof target === "object" && target !== null && Object.hasOwn(target, key)
-          ? (target as Record<string, unknown>)[key]
-          : undefined;
-    }
-    return target;
-  };
+  private withoutRepeats(schemas: readonly unknown[]): unknown[] {
+    if (schemas.length < 2) return [...schemas];
+    return [...new Map(schemas.map((schema) => [this.textOf(schema), schema])).values()];
+  }
+
+  /** What tells schemas with a reference apart; these may contain themselves. Undefined for others. */
+  private referenceKey(schemas: readonly unknown[]): string | undefined {
+    const hasReference = (schema: unknown): boolean =>
+      isRecord(schema) &&
+      (schema.$ref !== undefined || (Array.isArray(schema.allOf) && schema.allOf.some(hasReference)));
+    return schemas.some(hasReference) ? this.textOf(schemas) : undefined;
+  }
+
+  private textOf(schema: unknown): string {
+    const text = JSON.stringify(schema);
+    this.definitions.spend(text.length / 64);
+    return text;
+  }
 }
 
 function referenceName(reference: unknown, path: string): string {
@@ -236,29 +267,8 @@ function referenceName(reference: unknown, path: string): string {
   throw wrong(path, `refers to ${describe(reference)}; only "#/..." within the schema is supported`);
 }
 
-/** A part of a reference, which is a URI. */
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
-}
-
 function hasKeywords(schema: SchemaObject): boolean {
   return Object.keys(schema).some((keyword) => !ANNOTATIONS.includes(keyword));
-}
-
-function withoutRepeats(schemas: readonly unknown[]): unknown[] {
-  if (schemas.length < 2) return [...schemas];
-  return [...new Map(schemas.map((schema) => [JSON.stringify(schema), schema])).values()];
-}
-
-/** What tells schemas with a reference apart; these may contain themselves. Undefined for others. */
-function referenceKey(schemas: readonly unknown[]): string | undefined {
-  const hasReference = (schema: unknown): boolean =>
-    isRecord(schema) && (schema.$ref !== undefined || (Array.isArray(schema.allOf) && schema.allOf.some(hasReference)));
-  return schemas.some(hasReference) ? JSON.stringify(schemas) : undefined;
 }
 
 function compileNumber(type: string, all: Conjunction, path: string): Expression {

@@ -1,6 +1,9 @@
 import { InvalidOptionError } from "../../errors";
 import type { GrammarNode } from "./grammar";
 
+/** Rules that may begin with one another, one after the other. */
+const MOST_CHAIN = 500;
+
 type Rules = Map<string, GrammarNode>;
 
 /**
@@ -65,6 +68,9 @@ function checkBeginnings(rules: Rules, empty: ReadonlySet<string>): void {
       throw new InvalidOptionError(`The grammar cannot be read from its beginning: ${loop}. Write it as a repetition.`);
     }
     if (done.has(name)) return;
+    if (path.length > MOST_CHAIN) {
+      throw new InvalidOptionError(`The grammar has more than ${MOST_CHAIN} rules of which each begins with the next.`);
+    }
     const body = rules.get(name);
     if (body) for (const next of beginnings(body, empty)) visit(next, [...path, name]);
     done.add(name);

@@ -1,7 +1,8 @@
 import { InvalidOptionError } from "../../errors";
 import { describe } from "../../validate";
 import { negated, normalized, plainCharacters, type CodeRange, type WriteCharacters } from "./characters";
-import { choice, repeat, sequence, type Expression } from "./expression";
+import { MOST_GROUPS } from "./depth";
+import { choiceOf, repeat, sequence, type Expression } from "./expression";
 
 const DIGITS: readonly CodeRange[] = [[0x30, 0x39]];
 const WORD: readonly CodeRange[] = [...DIGITS, [0x41, 0x5a], [0x5f, 0x5f], [0x61, 0x7a]];
@@ -28,6 +29,7 @@ const LINE_ENDS: readonly CodeRange[] = [
   [0x2028, 0x2029],
 ];
 const MOST_REPEATS = 10_000;
+const MOST_CHARACTERS = 100_000;
 
 /** Which ends of a text an expression is bound to: `^` and `$` of all its alternatives. */
 export interface Anchors {
@@ -56,16 +58,28 @@ export function compileSearch(source: string, write: WriteCharacters): Expressio
   return anchors.start ? sequence(expression, anything) : sequence(anything, expression);
 }
 
+/**
+ * Compiles an expression into the language of all texts in which it is found, anywhere.
+ * @throws InvalidOptionError, see `compileRegex`, and for `^` and `$` within groups
+ */
+export function compileFound(source: string): Expression {
+  return new RegexParser(source, plainCharacters, repeat(plainCharacters(negated([])), 0, Infinity)).parse().expression;
+}
+
 class RegexParser {
   private at = 0;
+  private depth = 0;
   private readonly characters: string[];
   private readonly anchors: Anchors = { start: true, end: true };
 
   constructor(
     private readonly source: string,
     private readonly write: WriteCharacters,
+    /** What may stand at an end that an alternative is not bound to; undefined: nothing. */
+    private readonly around?: Expression,
   ) {
     this.characters = Array.from(source);
+    if (this.characters.length > MOST_CHARACTERS) throw this.wrong(`more than ${MOST_CHARACTERS} characters`);
   }
 
   parse(): { expression: Expression; anchors: Anchors } {
@@ -85,9 +99,11 @@ class RegexParser {
   }
 
   private alternatives(outermost = false): Expression {
+    if (++this.depth > MOST_GROUPS) throw this.wrong(`groups nested more than ${MOST_GROUPS} times`);
     const options = [this.terms(outermost)];
     while (this.take("|")) options.push(this.terms(outermost));
-    return choice(...options);
+    this.depth--;
+    return choiceOf(options);
   }
 
   private terms(outermost: boolean): Expression {
@@ -107,7 +123,15 @@ class RegexParser {
       this.anchors.start &&= found.start;
       this.anchors.end &&= found.end;
     }
-    return sequence(...parts);
+    if (!this.around) return { kind: "sequence", parts };
+    if (outermost) {
+      return {
+        kind: "sequence",
+        parts: [...(found.start ? [] : [this.around]), ...parts, ...(found.end ? [] : [this.around])],
+      };
+    }
+    if (found.start || found.end) throw this.wrong("an anchor within a group, which is not supported here");
+    return { kind: "sequence", parts };
   }
 
   private quantified(atom: Expression): Expression {
@@ -116,7 +140,7 @@ class RegexParser {
     else if (this.take("+")) bounds = [1, Infinity];
     else if (this.take("?")) bounds = [0, 1];
     else if (this.peek() === "{") {
-      const text = /^\{(\d+)(,(\d*))?\}/.exec(this.characters.slice(this.at).join(""));
+      const text = /^\{(\d+)(,(\d*))?\}/.exec(this.characters.slice(this.at, this.at + 24).join(""));
       if (!text) throw this.wrong("a { that is no quantifier; write \\{");
       this.at += text[0].length;
       const least = Number(text[1]);

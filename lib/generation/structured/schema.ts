@@ -1,6 +1,7 @@
 import { BitnetError, InvalidOptionError } from "../../errors";
 import { describe } from "../../validate";
 import type { GenerationResult } from "../types";
+import { checkDepth } from "./depth";
 import type { FromSchema } from "./schema_type";
 
 /** A schema of zod, as far as it is used here. */
@@ -25,7 +26,10 @@ export async function resolveSchema(what: string, schema: SchemaLike): Promise<R
       `${what}: option "schema" must be a JSON schema or one of zod, not ${describe(schema)}.`,
     );
   }
-  if (!isZod(schema)) return schema;
+  if (!isZod(schema)) {
+    checkDepth(`${what}: option "schema"`, schema);
+    return schema;
+  }
   try {
     const { toJSONSchema } = (await import("zod")) as unknown as {
       toJSONSchema: (schema: unknown, options: object) => object;
