@@ -1,5 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { AddonLoadError, BitnetError, ClosedError, InvalidOptionError, ModelFormatError } from "../errors";
+import { hasMarksBeyond, MOST_MARKS } from "./marks";
 
 /**
  * The thread's program. It is a string, not a file, so that bundlers and test runners need no special care. It keeps the
@@ -42,19 +43,11 @@ function checkSpace(text) {
     }
   }
 }
-// JavaScript's normal forms take time by the square of the combining marks in a row.
-const MOST_MARKS = 1 << 10;
+const hasMarksBeyond = ${hasMarksBeyond.toString()};
 function checkMarks(text) {
-  if (text.length <= MOST_MARKS) return;
-  for (let i = 0, run = 0; i < text.length; i++) {
-    const code = text.codePointAt(i);
-    run = code >= 0x300 && /\\p{M}/u.test(String.fromCodePoint(code)) ? run + 1 : 0;
-    if (run > MOST_MARKS) {
-      const problem = "the text has more than " + MOST_MARKS + " combining marks in a row";
-      throw Object.assign(new Error(problem), { kind: "text" });
-    }
-    if (code > 0xffff) i++;
-  }
+  if (!hasMarksBeyond(text, ${MOST_MARKS})) return;
+  const problem = "the text has more than ${MOST_MARKS} combining marks in a row";
+  throw Object.assign(new Error(problem), { kind: "text" });
 }
 const libraries = {
   native(path) {

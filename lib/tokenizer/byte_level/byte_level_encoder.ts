@@ -1,6 +1,7 @@
-import { ClosedError } from "../../errors";
+import { ClosedError, InvalidOptionError } from "../../errors";
 import { type StringTable } from "../../files/gguf/string_table";
 import { byteCharacters } from "../byte_alphabet";
+import { hasMarksBeyond, MOST_MARKS } from "../marks";
 import type { PreTokenizer } from "../pre_tokenizers";
 import { Slicer } from "../slices";
 import type { PlainEncoder } from "../table_tokenizer";
@@ -92,6 +93,11 @@ export class ByteLevelEncoder implements PlainEncoder {
     // A lone surrogate is U+FFFD, as in UTF-8.
     const whole = /\p{Surrogate}/u.test(text) ? Buffer.from(text).toString() : text;
     const { normalForm } = this.split;
+    if (normalForm && hasMarksBeyond(whole, MOST_MARKS)) {
+      throw new InvalidOptionError(
+        `A text cannot be tokenized: the text has more than ${MOST_MARKS} combining marks in a row`,
+      );
+    }
     return normalForm ? whole.normalize(normalForm) : whole;
   }
 
