@@ -7,13 +7,19 @@
 
 namespace bitnet {
 
-// `batch_rows`: TernaryKernel::batch_rows. A decoded token wants a few chunks per thread, so that an interrupted one can be
-// helped out; a long batch wants what the kernel unpacks at a time, but no fewer chunks than keep all threads busy.
+// Sums of a chunk that are still taken from L2 when they are scaled.
+constexpr size_t kChunkSums = 16384;
+
+// `batch_rows`: TernaryKernel::batch_rows. Few tokens want a few chunks per thread: large ones, since kernels prepare the
+// activations once per chunk, but enough that an interrupted thread can be helped out. A long batch wants what the kernel
+// unpacks at a time, but no fewer chunks than keep all threads busy.
 inline size_t product_chunk_rows(size_t batch_rows, size_t rows, size_t tokens, unsigned threads) {
   const size_t all = round_up(rows, kRowTile);
   if (threads == 1 && tokens < 8) return std::min<size_t>(all, 4096);
-  const size_t share = std::max<size_t>(round_up(rows / (threads * 6) + 1, 2 * kRowTile), 32);
-  return std::min(all, tokens < 8 ? share : std::min(batch_rows, std::max<size_t>(share, 64)));
+  const size_t share = std::max<size_t>(round_up(rows / (threads * (tokens < 2 ? 6 : 4)) + 1, 2 * kRowTile), 32);
+  if (tokens < 8) return std::min(all, share);
+  const size_t most = std::max(batch_rows, kChunkSums / tokens / (2 * kRowTile) * (2 * kRowTile));
+  return std::min({all, most, std::max<size_t>(share, 64)});
 }
 
 }  // namespace bitnet

@@ -1,8 +1,8 @@
-// amx-int8-t5: batches of the dense 1.6-bit layout on tile registers (tile_gemm.h); single tokens as avx512-vbmi-t5, whose
-// layout it shares.
+// amx-int8-t5: batches of the dense 1.6-bit layout on tile registers (tile_stream.h, tile_gemm.h); single tokens as
+// avx512-vbmi-t5, whose layout it shares.
 //
-// Unpacking a block of 16 rows (5,120 weights): 16 loads, 64 shuffles to transpose packed dwords, 16 x 9 operations to
-// decode, 80 stores.
+// Unpacking a block of 16 rows (5,120 weights): 16 loads, 16 x 9 operations to decode, 80 stores; for long batches also 64
+// shuffles to transpose packed dwords.
 #include "kernels/amx/tile_gemm.h"
 #include "kernels/avx512/t5_decode.h"
 #include "kernels/registry.h"
@@ -11,19 +11,20 @@
 namespace bitnet {
 namespace {
 
-struct T5Tiles {
+class T5Tiles {
+ public:
   using Layout = t5::Layout;
   static constexpr const TernaryKernel& kVector = kAvx512VbmiT5;
 
-  static BITNET_INLINE void unpack16(const Zmm v[16], uint8_t* tiles, size_t step) {
-    const T5Decoder decoder;
-    unroll<16>([&](auto i) BITNET_INLINE_LAMBDA {
-      Zmm t[5];
-      decoder.decode(v[i], t);
-      t[3] = _mm512_srli_epi16(t[3], 6);
-      unroll<5>([&](auto f) BITNET_INLINE_LAMBDA { _mm512_store_si512(tiles + f * step + 64 * i, t[f]); });
-    });
+  static constexpr int kSteps = 5;
+
+  BITNET_INLINE void unpack(Zmm v, Zmm t[kSteps]) const {
+    decoder.decode(v, t);
+    t[3] = _mm512_srli_epi16(t[3], 6);
   }
+
+ private:
+  T5Decoder decoder;
 };
 
 }  // namespace

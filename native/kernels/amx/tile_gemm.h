@@ -1,4 +1,4 @@
-// A batched product on tile registers, written once and instantiated per family.
+// A batched product on tile registers, written once and instantiated per family: long batches. (Short ones: tile_stream.h.)
 //
 // A panel of kPanelRows x kPanelColumns codes is unpacked into L2 (320 KiB) in the order that tiles want, and all tokens
 // run over it, 32 at a time: their activations then come from L2 once and from L1 or L2 for the panel's other rows. Wide
@@ -6,12 +6,13 @@
 //
 // Family provides:
 //   Layout                                       i2s::Layout or t5::Layout
-//   kVector                                      the kernel of the same layout for small batches
-//   unpack16(v, tiles, step)                     a block each of 16 rows, transposed, to its tiles, `step` bytes apart
+//   kVector                                      the kernel of the same layout for single tokens
+//   kSteps                                       steps of 64 columns in a block
+//   unpack(v, t)                                 a row's block to its kSteps registers of codes, in the order of columns
 #pragma once
 
+#include "kernels/amx/tile_stream.h"
 #include "kernels/amx/tiles.h"
-#include "kernels/avx512/zmm.h"
 #include "kernels/kernel.h"
 #include "kernels/row_layout.h"
 
@@ -22,38 +23,7 @@ constexpr size_t kTileTokens = 32;
 constexpr size_t kTileRows = 32;
 constexpr size_t kPanelRows = 128;
 constexpr size_t kPanelColumns = 2560;  // whole blocks of 256 and of 320 columns
-// Below this many tokens the AVX-512 kernel of the same layout is as fast or faster: a tile's codes must first be transposed
-// and stored, which takes as long for one token as for 16. GMAC/s at 8, 12, 16 tokens, 2560 x 2560: 271, 369, 480 here and
-// 302, 332, 252 there.
-constexpr size_t kFewestTileTokens = 11;
 constexpr size_t kTileScratchBytes = kPanelRows * kPanelColumns;
-
-BITNET_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
-
-// The 16 dwords of 16 registers, transposed: v[i] becomes dword i of all of them.
-BITNET_INLINE void transpose_dwords(Zmm v[16]) {
-  Zmm a[16], b[16];
-  unroll<8>([&](auto i) BITNET_INLINE_LAMBDA {
-    a[2 * i] = _mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
-    a[2 * i + 1] = _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
-  });
-  // b[4g + c]: dword c of each 128-bit lane, rows 4g .. 4g + 3.
-  unroll<4>([&](auto g) BITNET_INLINE_LAMBDA {
-    b[4 * g] = _mm512_unpacklo_epi64(a[4 * g], a[4 * g + 2]);
-    b[4 * g + 1] = _mm512_unpackhi_epi64(a[4 * g], a[4 * g + 2]);
-    b[4 * g + 2] = _mm512_unpacklo_epi64(a[4 * g + 1], a[4 * g + 3]);
-    b[4 * g + 3] = _mm512_unpackhi_epi64(a[4 * g + 1], a[4 * g + 3]);
-  });
-  // Lane l of the four b[4g + c] makes v[4l + c].
-  unroll<4>([&](auto c) BITNET_INLINE_LAMBDA {
-    const Zmm low01 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0x44), high01 = _mm512_shuffle_i32x4(b[c], b[4 + c], 0xee);
-    const Zmm low23 = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0x44), high23 = _mm512_shuffle_i32x4(b[8 + c], b[12 + c], 0xee);
-    v[c] = _mm512_shuffle_i32x4(low01, low23, 0x88);
-    v[4 + c] = _mm512_shuffle_i32x4(low01, low23, 0xdd);
-    v[8 + c] = _mm512_shuffle_i32x4(high01, high23, 0x88);
-    v[12 + c] = _mm512_shuffle_i32x4(high01, high23, 0xdd);
-  });
-}
 
 // 16 lines to be fetched into L2 while a block of 16 rows is unpacked. (L1 holds the tiles; measured, fetching into it lost 5
 // to 10 % of a batch of 16 or 32.)
@@ -71,7 +41,12 @@ BITNET_INLINE void unpack_block16(const uint8_t* block, size_t row_bytes, NextLi
     v[r] = load(block + r * row_bytes);
   });
   transpose_dwords(v);
-  Family::unpack16(v, tiles, step);
+  const Family family;
+  unroll<16>([&](auto i) BITNET_INLINE_LAMBDA {
+    Zmm t[Family::kSteps];
+    family.unpack(v[i], t);
+    unroll<Family::kSteps>([&](auto f) BITNET_INLINE_LAMBDA { _mm512_store_si512(tiles + f * step + 64 * i, t[f]); });
+  });
 }
 
 // `rows` (a multiple of 16) of the matrix from `row` on, `columns` (whole blocks) from `column` on, to tiles: 32 rows
@@ -107,58 +82,11 @@ BITNET_INLINE void tile_rows(const int8_t* x, size_t stride, const uint8_t* tile
   if (r < rows) tile_product<TwoTokens, false>(x, stride, tiles + r * columns, columns / 64, c);
 }
 
-// One batch of up to 32 tokens: each code is used once, so a block's tiles go no further than L1, and the sums of all
-// columns stay in the tile registers.
-template <class Family, bool TwoTokens, bool TwoRows>
-BITNET_INLINE void tile_stream(const uint8_t* row, size_t blocks, size_t row_bytes, const int8_t* x, size_t stride,
-                               const int32_t* start, int32_t* y, size_t ldy) {
-  constexpr size_t kColumns = Family::Layout::kBlockColumns, kRows = TwoRows ? 32 : 16, kStep = kRows / 16 * kTileBytes;
-  // Meanwhile the rows that come next are fetched, in the order in which they lie: 32 rows read abreast are more streams
-  // than the hardware's prefetchers follow.
-  const uint8_t* next = row + kRows * row_bytes;
-  alignas(64) uint8_t tiles[2][kColumns / 64 * kStep];  // two, so that a block need not wait for the last one's reads
-  const TileTarget c{start, 16, 0, y, ldy};
-  load_sums<TwoTokens, TwoRows>(c);
-  for (size_t b = 0; b < blocks; b++, x += kColumns) {
-    uint8_t* out = tiles[b % 2];
-    const uint8_t* block = row + b * kBlockBytes;
-    unpack_block16<Family>(block, row_bytes, {next, kBlockBytes}, out, kStep);
-    next += 16 * kBlockBytes;
-    if constexpr (TwoRows) {
-      unpack_block16<Family>(block + 16 * row_bytes, row_bytes, {next, kBlockBytes}, out + kTileBytes, kStep);
-      next += 16 * kBlockBytes;
-    }
-    settle_memory();
-    multiply_tiles<TwoTokens, TwoRows>(x, stride, out, kColumns / 64);
-  }
-  store_sums<TwoTokens, TwoRows>(c);
-}
-
-template <class Family, bool TwoTokens>
-BITNET_INLINE void tile_gemm_few(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin,
-                                 size_t row_end) {
-  const size_t blocks = Family::Layout::blocks(w.columns), row_bytes = Family::Layout::row_bytes(w.columns);
-  alignas(64) int32_t start[kTileTokens * 16];
-  for (size_t i = 0; i < x.count; i++) _mm512_store_si512(start + 16 * i, _mm512_set1_epi32(-x.sums[i]));
-  configure_tiles(smaller(x.count, 16), x.count > 16 ? x.count - 16 : 16);
-  settle_memory();
-  size_t row = row_begin;
-  for (; row + kTileRows <= row_end; row += kTileRows) {
-    tile_stream<Family, TwoTokens, true>(w.data + row * row_bytes, blocks, row_bytes, x.values, x.stride, start, y + row, ldy);
-  }
-  if (row < row_end) {
-    tile_stream<Family, TwoTokens, false>(w.data + row * row_bytes, blocks, row_bytes, x.values, x.stride, start, y + row, ldy);
-  }
-  _tile_release();
-}
-
 template <class Family>
 BITNET_INLINE void tile_gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin,
                              size_t row_end, void* scratch) {
   auto* tiles = static_cast<uint8_t*>(scratch);
   row_end = round_up(row_end, kRowTile);
-  if (x.count <= 16) return tile_gemm_few<Family, false>(w, x, y, ldy, row_begin, row_end);
-  if (x.count <= kTileTokens) return tile_gemm_few<Family, true>(w, x, y, ldy, row_begin, row_end);
   const size_t padded = Family::Layout::blocks(w.columns) * Family::Layout::kBlockColumns;
   const size_t whole = x.count / kTileTokens * kTileTokens, rest = x.count - whole;
   for (size_t row = row_begin; row < row_end; row += kPanelRows) {
@@ -199,6 +127,7 @@ template <class Family>
 void amx_gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end,
               void* scratch) {
   if (x.count < kFewestTileTokens) return Family::kVector.gemm(w, x, y, ldy, row_begin, row_end, scratch);
+  if (x.count <= kMostStreamedTokens) return stream_gemm<Family>(w, x, y, ldy, row_begin, row_end, scratch);
   tile_gemm<Family>(w, x, y, ldy, row_begin, row_end, scratch);
 }
 
@@ -209,8 +138,8 @@ void amx_gemv_rows(const PackedMatrix& w, const Activations& x, const int32_t* r
 
 template <class Family>
 size_t amx_scratch_bytes(size_t columns) {
-  const size_t few = Family::kVector.scratch_bytes(columns);
-  return few > kTileScratchBytes ? few : kTileScratchBytes;
+  const size_t few = larger(Family::kVector.scratch_bytes(columns), stream_scratch_bytes<Family>(columns));
+  return larger(few, kTileScratchBytes);
 }
 
 }  // namespace

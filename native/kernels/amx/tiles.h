@@ -27,18 +27,29 @@ BITNET_INLINE void settle_memory() {
 #endif
 }
 
+// What LDTILECFG reads: the registers' shapes.
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t column_bytes[16] = {};
+  uint8_t rows[16] = {};
+
+  BITNET_INLINE void set(int tile, size_t row_count, size_t bytes) {
+    rows[tile] = static_cast<uint8_t>(row_count);
+    column_bytes[tile] = static_cast<uint16_t>(bytes);
+  }
+  BITNET_INLINE void load() const {
+    settle_memory();
+    _tile_loadconfig(this);
+  }
+};
+
 // Sets the registers up for `first` tokens in tmm0, 1, 4 and `second` in tmm2, 3, 5 (1 to 16 each).
 BITNET_INLINE void configure_tiles(size_t first, size_t second) {
-  struct alignas(64) {
-    uint8_t palette = 1, start_row = 0, reserved[14] = {};
-    uint16_t column_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-    uint8_t rows[16] = {};
-  } config;
-  for (int i = 0; i < 8; i++) config.rows[i] = 16;
-  config.rows[0] = config.rows[1] = config.rows[4] = static_cast<uint8_t>(first);
-  config.rows[2] = config.rows[3] = config.rows[5] = static_cast<uint8_t>(second);
-  settle_memory();
-  _tile_loadconfig(&config);
+  TileConfig config;
+  for (int i : {0, 1, 4}) config.set(i, first, 64);
+  for (int i : {2, 3, 5}) config.set(i, second, 64);
+  for (int i : {6, 7}) config.set(i, 16, 64);
+  config.load();
 }
 
 // Where the accumulators start from and go to: [tokens][stride] each. The sums of rows 16..31 start `start_right` behind

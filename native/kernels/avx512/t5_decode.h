@@ -19,7 +19,7 @@ struct T5Decoder {
   // t[3] carries the factor 64.
   BITNET_INLINE void decode(Zmm v, Zmm t[5]) const {
     const Zmm l = _mm512_permutexvar_epi8(_mm512_srli_epi16(v, 2), high);
-    const Zmm i = _mm512_ternarylogic_epi32(low, v, l, 0xca);  // low ? v : l
+    const Zmm i = _mm512_ternarylogic_epi32(v, low, l, 0xe2);  // low ? v : l, in v's register
     t[0] = _mm512_permutexvar_epi8(i, d0);
     t[1] = _mm512_permutexvar_epi8(i, d1);
     t[2] = _mm512_permutexvar_epi8(i, d2);
