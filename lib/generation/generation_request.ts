@@ -5,7 +5,7 @@ import { tokenLogprobs } from "./logprobs";
 import type { ResolvedGenerationOptions } from "./options";
 import { slide } from "./sliding";
 import { PromptLookup } from "./prompt_lookup";
-import { Constraint, TriggerSearch, type Form } from "./structured";
+import { compileForm, Constraint, TriggerSearch, type CompiledForm, type Form } from "./structured";
 import { StopStrings } from "./stop_strings";
 import type { Chunk, FinishReason, Timings, TokenLogprobs, Usage } from "./types";
 
@@ -51,6 +51,7 @@ export class GenerationRequest implements Request {
   private slid: readonly number[] | undefined;
 
   /**
+   * @param compiled what `compileFormOf` gave for the options
    * @throws InvalidOptionError for a logit bias on an id that the vocabulary lacks
    */
   constructor(
@@ -60,6 +61,7 @@ export class GenerationRequest implements Request {
     private readonly options: ResolvedGenerationOptions,
     private readonly sink: ChunkSink,
     private readonly beginning: Beginning,
+    private readonly compiled: CompiledForm | undefined,
   ) {
     this.droppedTokens = beginning.droppedTokens;
     const { tokenizer, info } = engine;
@@ -73,17 +75,13 @@ export class GenerationRequest implements Request {
     }
     this.detokenizer = tokenizer.createDetokenizer({ continuation: promptIds.some((id) => !tokenizer.isSpecial(id)) });
     this.stops = new StopStrings(options.stop);
-    this.ends = new Set([...options.stopTokens, ...(options.ignoreEos ? [] : tokenizer.eosIds)]);
+    this.ends = endsOf(engine, options);
     const { form, lateForm } = options;
-    this.controls = (form ?? lateForm?.form)?.controls;
-    if (form) {
-      this.constraint = Constraint.make(engine, form, this.ends);
+    this.controls = compiled?.form.controls;
+    if (compiled && form) {
+      this.constraint = new Constraint(compiled);
       this.chain.allowOnly(this.constraint.mask());
-    } else if (lateForm) {
-      // Compiled now: what cannot be compiled is refused before the text begins.
-      Constraint.make(engine, lateForm.form, this.ends);
-      this.triggers = new TriggerSearch(lateForm.triggers);
-    }
+    } else if (lateForm) this.triggers = new TriggerSearch(lateForm.triggers);
   }
 
   get ready(): boolean {
@@ -170,14 +168,13 @@ export class GenerationRequest implements Request {
 
   /** Begins to hold the text to its form when a trigger came. */
   private lookForTrigger(token: number): void {
-    const { lateForm } = this.options;
-    if (!lateForm || !this.triggers) return;
+    if (!this.compiled || !this.triggers) return;
     const control = this.controls?.get(token);
     // Bytes as characters: a token may end within one.
     const bytes = control === undefined ? this.engine.tokenizer.tokenBytes(token) : Buffer.from(control);
     const { found } = this.triggers.push(Buffer.from(bytes).toString("latin1"));
     if (found === undefined) return;
-    const constraint = Constraint.make(this.engine, lateForm.form, this.ends);
+    const constraint = new Constraint(this.compiled);
     // What the token has behind the trigger may be something else: then it was no beginning.
     if (constraint.catchUp(Buffer.from(found, "latin1"))) this.constraint = constraint;
   }
@@ -236,6 +233,23 @@ export class GenerationRequest implements Request {
       acceptedDrafts: this.lookup?.acceptedDrafts ?? 0,
     };
   }
+}
+
+/** Tokens that end a text. */
+function endsOf({ tokenizer }: Engine, { stopTokens, ignoreEos }: ResolvedGenerationOptions): Set<number> {
+  return new Set([...stopTokens, ...(ignoreEos ? [] : tokenizer.eosIds)]);
+}
+
+/**
+ * Compiles the form that a text is or may come to be held to: what cannot be compiled is refused before the text begins.
+ * @throws InvalidOptionError
+ */
+export async function compileFormOf(
+  engine: Engine,
+  options: ResolvedGenerationOptions,
+): Promise<CompiledForm | undefined> {
+  const form = options.form ?? options.lateForm?.form;
+  return form && compileForm(engine, form, endsOf(engine, options));
 }
 
 /** Tokens per second; 0 where nothing was measured. */

@@ -2,7 +2,7 @@ import { abortError, onAbort, type Engine, type Sequence } from "../engine";
 import { AbortError, ContextLengthError, fromNative } from "../errors";
 import { publishResult } from "./diagnostics";
 import { Channel } from "./channel";
-import { GenerationRequest, type ChunkSink } from "./generation_request";
+import { compileFormOf, GenerationRequest, type ChunkSink } from "./generation_request";
 import { beginGenerationSpan, resultAttributes } from "./generation_span";
 import type { ResolvedGenerationOptions } from "./options";
 import { keptTokens, slide } from "./sliding";
@@ -128,7 +128,9 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
     try {
       engine.checkOpen();
       const { tokens: whole, options = this.source.options, transform, droppedTokens = 0 } = await prompt();
-      if (this.over) return;
+      if (this.isOver()) return;
+      const compiled = await compileFormOf(engine, options);
+      if (this.isOver()) return;
       // One position must be left for an answer.
       const most = engine.info.contextLength - 1;
       const slides = options.overflow === "slide";
@@ -143,15 +145,18 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
         chunk: (chunk) => this.take(transform ? transform(chunk) : chunk),
         fail: (error) => this.fail(error),
       };
-      this.request = new GenerationRequest(engine, sequence, tokens, options, sink, {
-        startedAt,
-        keptTokens: kept,
-        droppedTokens: droppedTokens + whole.length - tokens.length,
-      });
+      const dropped = droppedTokens + whole.length - tokens.length;
+      const beginning = { startedAt, keptTokens: kept, droppedTokens: dropped };
+      this.request = new GenerationRequest(engine, sequence, tokens, options, sink, beginning, compiled);
       engine.submit(this.request);
     } catch (error) {
       this.fail(fromNative(error));
     }
+  }
+
+  /** It may be given up while something is awaited. */
+  private isOver(): boolean {
+    return this.over;
   }
 
   private take(chunk: Chunk | undefined): void {

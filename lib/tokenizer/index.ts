@@ -4,3 +4,4 @@ export { tokenizerFromGguf } from "./gguf_tokenizer";
 export { tokenizerFromJson, type TokenizerJsonOptions } from "./json_tokenizer";
 export { tokensBeyond } from "./too_long";
 export type { DecodeOptions, Detokenizer, EncodeOptions, Tokenizer } from "./types";
+export { Slicer } from "./slices";

@@ -39,8 +39,31 @@ describe("regular expressions", () => {
     expect(matched).toBeGreaterThan(0);
   });
 
-  test.each(["(?=a)", "a{3,1}", "[b-a]", "(a", "a)", "\\bx", "[]", "*", "(a)\\1"])("%s is refused", (source) => {
+  test.each([
+    ...["(?=a)", "a{3,1}", "[b-a]", "(a", "a)", "\\bx", "[]", "*", "(a)\\1"],
+    // JavaScript knows them, and finds them in no text or in few.
+    ...["a(^b)", "(a$)b", "(^a)*b", "a^", "(a$)+"],
+  ])("%s is refused", (source) => {
     expect(() => compileRegex(source)).toThrow(InvalidOptionError);
+  });
+});
+
+describe("forms that take too much work", () => {
+  test("are refused in bounded time", () => {
+    const alternatives = (i: number): object => ({
+      anyOf: [{ minLength: i }, { maxLength: i + 20 }, { pattern: `^a${i}` }],
+    });
+    const many = { type: "string", allOf: Array.from({ length: 8 }, (_, i) => alternatives(i)) };
+    expect(() => compileJsonSchema(many)).toThrow(/too many states/);
+  });
+
+  test("long lists of values are none of them", () => {
+    const values = Array.from({ length: 8000 }, (_, i) => `value ${i}`);
+    const listed = new Automaton(compileJsonSchema({ enum: values }));
+    expect([accepts(listed, '"value 7999"'), accepts(listed, '"value 8000"')]).toEqual([true, false]);
+    const apart = new Automaton(compileJsonSchema({ oneOf: values.slice(0, 500).map((value) => ({ const: value })) }));
+    expect(accepts(apart, '"value 17"')).toBe(true);
+    expect(() => compileJsonSchema({ oneOf: [{ const: 1 }, { enum: [2, 1] }] })).toThrow(/oneOf/);
   });
 });
 
@@ -140,18 +163,27 @@ describe("schemas that contain themselves", () => {
   });
 });
 
-test("a mask allows exactly the tokens that keep the form", () => {
+/** Texts as a vocabulary; the tokens of `special` are control tokens. */
+const vocabularyOf = (texts: readonly Uint8Array[], special: readonly number[] = []): Promise<Vocabulary> =>
+  Vocabulary.read(
+    {
+      vocabularySize: texts.length,
+      tokenBytes: (id: number) => texts[id]!,
+      isSpecial: (id: number) => special.includes(id),
+    },
+    texts.length,
+  );
+
+test("a mask allows exactly the tokens that keep the form", async () => {
   const texts = ["", "a", "ab", "abc", "b", "bb", "c", "ca", "d"];
-  const tokenizer = {
-    vocabularySize: texts.length,
-    tokenBytes: (id: number) => Buffer.from(texts[id]!),
-    isSpecial: (id: number) => id === 8,
-  };
-  const tree = new Vocabulary(tokenizer, texts.length);
+  const vocabulary = await vocabularyOf(
+    texts.map((text) => Buffer.from(text)),
+    [8],
+  );
   const automaton = new Automaton(compileRegex("a*b{0,2}c?"));
   for (const before of ["", "a", "ab", "abb", "c"]) {
     const state = automaton.run(automaton.start, Buffer.from(before))!;
-    const { words, count } = tree.maskOf(automaton, new PlainSteps(automaton), state, [8]);
+    const { words, count } = vocabulary.maskOf(automaton, new PlainSteps(automaton), state, [8]);
     const allowed = texts.flatMap((_, id) => ((words[0]! >>> id) & 1 ? [id] : []));
     const expected = texts.flatMap((text, id) => {
       if (id === 8) return [8];
@@ -159,6 +191,57 @@ test("a mask allows exactly the tokens that keep the form", () => {
     });
     expect([before, allowed, count]).toEqual([before, expected, expected.length]);
   }
+});
+
+test("masks of a large vocabulary are what a walk of each token through the automaton gives", async () => {
+  const random = new Random(7);
+  const letters = ['"', "\\", "a", "b", "{", "}", ":", ",", " ", "1", "é", "한", "👩", "\n", "\x7f"].map((text) =>
+    Buffer.from(text),
+  );
+  // Tokens twice, one the beginning of another, parts of characters, bytes that begin none, and long ones.
+  const texts = Array.from({ length: 6000 }, () => {
+    const length = random.nextUint32() % 20 === 0 ? 40 : random.nextUint32() % 6;
+    const text = Buffer.concat(Array.from({ length }, () => letters[random.nextUint32() % letters.length]!));
+    return text.subarray(0, random.nextUint32() % 4 === 0 ? Math.max(text.length - 1, 0) : text.length);
+  });
+  texts.push(...Array.from({ length: 256 }, (_, byte) => Buffer.of(byte)));
+  const vocabulary = await vocabularyOf(texts);
+  const forms = [
+    compileJsonSchema({ type: "object", properties: { a: { type: "string", maxLength: 7 }, b: {} } }),
+    compileRegex("[^1]{0,9}"),
+    compileRegex("(a|b| )*[é한]?"),
+  ];
+  for (const form of forms) {
+    const automaton = new Automaton(form);
+    const plain = new PlainSteps(automaton);
+    let state = automaton.start;
+    for (let step = 0; step < 12; step++) {
+      const { words, count } = vocabulary.maskOf(automaton, plain, state, []);
+      const expected = texts.flatMap((text, id) => (text.length > 0 && automaton.run(state, text) ? [id] : []));
+      const allowed = texts.flatMap((_, id) => ((words[id >>> 5]! >>> (id & 31)) & 1 ? [id] : []));
+      expect(allowed).toEqual(expected);
+      expect(count).toBe(expected.length);
+      if (expected.length === 0) break;
+      state = automaton.run(state, texts[expected[random.nextUint32() % expected.length]!]!)!;
+    }
+  }
+});
+
+test("a vocabulary is read between other work", async () => {
+  const random = new Random(2);
+  const texts = Array.from({ length: 100_000 }, () => {
+    const bytes = Array.from({ length: 1 + (random.nextUint32() % 8) }, () => 97 + (random.nextUint32() % 20));
+    return Buffer.from(bytes);
+  });
+  let turns = 0;
+  const count = (): void => {
+    turns++;
+    next = setImmediate(count);
+  };
+  let next = setImmediate(count);
+  await vocabularyOf(texts);
+  clearImmediate(next);
+  expect(turns).toBeGreaterThan(3);
 });
 
 describe("model.generate with a schema", () => {
@@ -219,6 +302,17 @@ describe("model.generate with a schema", () => {
     const wrong = model.generate("x", { schema: { type: "object", not: {} } });
     await expect(wrong).rejects.toThrow(/keyword "not"/);
     await expect(model.generate("x", { format: { type: "xml" } as never })).rejects.toBeInstanceOf(InvalidOptionError);
+  });
+
+  test("goes by the schema as it was given", async () => {
+    const schema: Record<string, unknown> = { enum: ["old"] };
+    const text = model.generate("x", { format: { type: "json_schema", schema }, seed: 1 });
+    schema.enum = ["new"];
+    expect((await text).text).toBe('"old"');
+    const endless: Record<string, unknown> = { type: "object" };
+    endless.properties = { endless };
+    await expect(model.generate("x", { schema: endless })).rejects.toThrow(InvalidOptionError);
+    await expect(model.generate("x", { schema: { const: 1n } })).rejects.toThrow(InvalidOptionError);
   });
 
   test("holds a stream to any JSON object", async () => {

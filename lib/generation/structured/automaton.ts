@@ -2,7 +2,7 @@ import { InvalidOptionError } from "../../errors";
 import { byteClasses } from "./byte_classes";
 import { endlessParts, partsOf } from "./endless";
 import type { Expression } from "./expression";
-import { tooLarge } from "./too_large";
+import { spend, tooLarge } from "./effort";
 
 /** What is still to be read: expressions, the next one first. Equal lists are one object. */
 interface Rest {
@@ -64,6 +64,11 @@ export class Automaton {
       throw new NoTextError("No text has this form: it contradicts itself, or contains itself without an end.");
     }
     this.start = this.closure([this.push(root, this.end)]);
+  }
+
+  /** Parts that were opened so far: what it takes of time and memory. */
+  get size(): number {
+    return this.work;
   }
 
   /** The class of each byte: of two bytes of one class, every state has the same next state. */
@@ -132,6 +137,7 @@ export class Automaton {
       else for (const each of this.open(rest.head, rest.tail ?? this.end)) open.push(each);
     }
     this.work += seen.size;
+    spend(seen.size);
     if (this.work > MOST_WORK) throw tooLarge();
     items.sort((a, b) => a.id - b.id);
     const key = items.map(({ id }) => id).join();

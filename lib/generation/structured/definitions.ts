@@ -1,6 +1,6 @@
 import { Automaton } from "./automaton";
 import { compileFound } from "./regex";
-import { tooLarge } from "./too_large";
+import { tooLarge } from "./effort";
 
 /** Steps of comparing values and schemas, which takes a fraction of a second. */
 const MOST_STEPS = 2_000_000;

@@ -1,3 +1,4 @@
+import { spend } from "./effort";
 import type { Expression } from "./expression";
 
 type Rule = Expression & { readonly kind: "rule" };
@@ -6,7 +7,11 @@ type Rule = Expression & { readonly kind: "rule" };
 export function partsOf(root: Expression, bodyOf: (rule: Rule) => Expression): Set<Expression> {
   const parts = new Set<Expression>([root]);
   // A set is walked through in the order of insertion, what is added meanwhile included.
-  for (const part of parts) for (const inner of innerOf(part, bodyOf)) parts.add(inner);
+  for (const part of parts) {
+    const inner = innerOf(part, bodyOf);
+    spend(1 + inner.length);
+    for (const each of inner) parts.add(each);
+  }
   return parts;
 }
 
@@ -19,6 +24,7 @@ export function endlessParts(parts: Set<Expression>, bodyOf: (rule: Rule) => Exp
   const ending = new Set<Expression>();
   for (let before = -1; before < ending.size;) {
     before = ending.size;
+    spend(order.length);
     for (const part of order) if (!ending.has(part) && ends(part, ending, bodyOf)) ending.add(part);
   }
   for (const part of ending) parts.delete(part);

@@ -9,8 +9,11 @@ export type Expression =
 
 /** Exactly this text, as UTF-8. */
 export function literal(text: string): Expression {
-  return { kind: "sequence", parts: Array.from(Buffer.from(text), (byte) => bytes([byte])) };
+  return { kind: "sequence", parts: Array.from(Buffer.from(text), (byte) => (SINGLE[byte] ??= bytes([byte]))) };
 }
+
+/** One object for each byte: languages are full of them. */
+const SINGLE: Expression[] = [];
 
 /** No text at all, not even the empty one. */
 export const nothing: Expression = { kind: "bytes", set: new Set() };

@@ -1,3 +1,4 @@
+import { InvalidOptionError } from "../../errors";
 import { checkDepth } from "./depth";
 import { compileJsonSchema, anyJsonObject } from "./json_schema";
 import type { Expression } from "./expression";
@@ -28,12 +29,17 @@ export interface Trigger {
   readonly atStart: boolean;
 }
 
-/** The form of a format that users ask for. */
-export function formOf(format: TextFormat): Form {
-  checkDepth("The format", format);
+/**
+ * The form of a format that users ask for.
+ * @throws InvalidOptionError for a schema that is no JSON, or too deep
+ */
+export function formOf(given: TextFormat): Form {
+  const key = keyOf(given);
   return {
-    key: JSON.stringify(format),
+    key,
     compile: () => {
+      // A copy: the schema may have changed when its turn comes.
+      const format = JSON.parse(key) as TextFormat;
       switch (format.type) {
         case "json_object":
           return anyJsonObject;
@@ -46,4 +52,13 @@ export function formOf(format: TextFormat): Form {
       }
     },
   };
+}
+
+function keyOf(format: TextFormat): string {
+  checkDepth("The format", format);
+  try {
+    return JSON.stringify(format);
+  } catch (error) {
+    throw new InvalidOptionError("The schema is no JSON: it has values that are none.", { cause: error });
+  }
 }

@@ -1,3 +1,4 @@
+export { compileForm, type CompiledForm } from "./compiled_form";
 export { Constraint } from "./constraint";
 export { formOf, type Form, type LateForm, type Trigger } from "./form";
 export { TriggerSearch } from "./trigger_search";

@@ -1,6 +1,6 @@
 import { Automaton, NoTextError, type State } from "./automaton";
 import { bytes, choice, nothing, sequence, type Expression } from "./expression";
-import { tooLarge } from "./too_large";
+import { spend, tooLarge } from "./effort";
 
 /** Pairs of states; a form that needs more is refused. */
 const MOST_PAIRS = 20_000;
@@ -41,6 +41,7 @@ export function intersect(first: Expression, second: Expression): Expression {
   const start = pairOf(a.start, b.start);
   for (let pair = open.pop(); pair; pair = open.pop()) {
     const [left, right] = pair.states;
+    spend(groups.length);
     for (const group of groups) {
       const nextLeft = a.step(left, group[0] ?? 0);
       const nextRight = nextLeft && b.step(right, group[0] ?? 0);

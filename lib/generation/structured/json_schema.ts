@@ -2,6 +2,7 @@ import { InvalidOptionError } from "../../errors";
 import { describe, suggestion } from "../../validate";
 import { jsonCharacters } from "./characters";
 import { checkDepth, MOST_LEVELS } from "./depth";
+import { withLimitedEffort } from "./effort";
 import { Definitions } from "./definitions";
 import { choice, choiceOf, literal, nothing, repeat, sequence, type Expression } from "./expression";
 import { FORMATS } from "./formats";
@@ -57,7 +58,7 @@ const LARGEST_DIVISOR = 1000;
 export function compileJsonSchema(schema: unknown, options: SchemaOptions = {}): Expression {
   const { where = "schema", lenient = false } = options;
   checkDepth(where, schema);
-  return new SchemaCompiler(schema, lenient).compile([schema], where);
+  return withLimitedEffort(() => new SchemaCompiler(schema, lenient).compile([schema], where));
 }
 
 /** How a schema is compiled. */

@@ -51,20 +51,35 @@ function isPlainByte(byte: number): boolean {
   return byte >= 0x20 && byte < 0x7f && byte !== 0x22 && byte !== 0x5c;
 }
 
-function escaped([low, high]: readonly [number, number]): string {
-  return `[\\x${low.toString(16)}-\\x${high.toString(16)}]`;
-}
-
-const PLAIN = new RegExp(`^(?:[ !#-[\\]-~]|${LONGER.map((form) => form.map(escaped).join("")).join("|")})*$`);
-const CONTINUATIONS = /[\x80-\xbf]/g;
+const PLAIN_BYTES = Uint8Array.from({ length: 256 }, (_, byte) => (isPlainByte(byte) ? 1 : 0));
 
 /**
  * How many characters a text has, if all of them are plain: printable ASCII but `"` and `\`, or whole characters beyond
  * ASCII. Undefined for others.
- * @param text bytes, each as one character
  */
-export function plainLength(text: string): number | undefined {
-  return PLAIN.test(text) ? text.replace(CONTINUATIONS, "").length : undefined;
+export function plainLength(data: Uint8Array, start: number, end: number): number | undefined {
+  let count = 0;
+  for (let at = start; at < end; count++) {
+    if (PLAIN_BYTES[data[at] ?? 0] === 1) {
+      at++;
+      continue;
+    }
+    const length = longerLength(data, at, end);
+    if (length === 0) return undefined;
+    at += length;
+  }
+  return count;
+}
+
+/** The bytes of the character beyond ASCII that begins there; 0 where none does. */
+function longerLength(data: Uint8Array, at: number, end: number): number {
+  const isWithin = (place: number, [low, high]: readonly [number, number]): boolean => {
+    const byte = data[place] ?? 0;
+    return byte >= low && byte <= high;
+  };
+  const form = LONGER.find(([first]) => first && isWithin(at, first));
+  if (!form || at + form.length > end) return 0;
+  return form.every((bounds, i) => isWithin(at + i, bounds)) ? form.length : 0;
 }
 
 /** Where plain characters lead in an automaton, all of them to the same state or not. */

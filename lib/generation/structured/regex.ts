@@ -31,19 +31,13 @@ const LINE_ENDS: readonly CodeRange[] = [
 const MOST_REPEATS = 10_000;
 const MOST_CHARACTERS = 100_000;
 
-/** Which ends of a text an expression is bound to: `^` and `$` of all its alternatives. */
-export interface Anchors {
-  start: boolean;
-  end: boolean;
-}
-
 /**
  * Compiles a regular expression: literals, `.`, classes, groups, alternatives and quantifiers as in JavaScript with the
  * flag "u". The whole text must match.
  * @throws InvalidOptionError for what has no meaning here: look-around, back-references, word borders
  */
 export function compileRegex(source: string, write: WriteCharacters = plainCharacters): Expression {
-  return new RegexParser(source, write).parse().expression;
+  return choiceOf(new RegexParser(source, write).parse().map(({ expression }) => expression));
 }
 
 /**
@@ -52,40 +46,57 @@ export function compileRegex(source: string, write: WriteCharacters = plainChara
  * @throws InvalidOptionError, see `compileRegex`
  */
 export function compileSearch(source: string, write: WriteCharacters): Expression {
-  const { expression, anchors } = new RegexParser(source, write).parse();
-  if (anchors.start === anchors.end) return expression;
+  const alternatives = new RegexParser(source, write).parse();
+  const whole = choiceOf(alternatives.map(({ expression }) => expression));
+  const [start, end] = [alternatives.every((each) => each.start), alternatives.every((each) => each.end)];
+  if (start === end) return whole;
   const anything = repeat(write(negated([])), 0, Infinity);
-  return anchors.start ? sequence(expression, anything) : sequence(anything, expression);
+  return start ? sequence(whole, anything) : sequence(anything, whole);
 }
 
 /**
- * Compiles an expression into the language of all texts in which it is found, anywhere.
+ * Compiles all texts in which an expression is found, as JavaScript's `test` with the flag "u" finds it.
  * @throws InvalidOptionError, see `compileRegex`, and for `^` and `$` within groups
  */
 export function compileFound(source: string): Expression {
-  return new RegexParser(source, plainCharacters, repeat(plainCharacters(negated([])), 0, Infinity)).parse().expression;
+  const parser = new RegexParser(source, plainCharacters);
+  const alternatives = parser.parse();
+  if (parser.hasInnerAnchors) throw parser.wrong("a ^ or $ within a group");
+  const anything = repeat(plainCharacters(negated([])), 0, Infinity);
+  return choiceOf(
+    alternatives.map(({ expression, start, end }) =>
+      sequence(...(start ? [] : [anything]), expression, ...(end ? [] : [anything])),
+    ),
+  );
+}
+
+/** A part of an expression, and whether `^` or `$` stands at an end of it, or of some alternative in it. */
+interface Part {
+  expression: Expression;
+  start: boolean;
+  end: boolean;
 }
 
 class RegexParser {
   private at = 0;
   private depth = 0;
   private readonly characters: string[];
-  private readonly anchors: Anchors = { start: true, end: true };
+  /** Whether a group has `^` or `$`. */
+  hasInnerAnchors = false;
 
   constructor(
     private readonly source: string,
     private readonly write: WriteCharacters,
-    /** What may stand at an end that an alternative is not bound to; undefined: nothing. */
-    private readonly around?: Expression,
   ) {
     this.characters = Array.from(source);
     if (this.characters.length > MOST_CHARACTERS) throw this.wrong(`more than ${MOST_CHARACTERS} characters`);
   }
 
-  parse(): { expression: Expression; anchors: Anchors } {
-    const expression = this.alternatives(true);
+  /** The outermost alternatives, and which ends of a text each is bound to. */
+  parse(): Part[] {
+    const alternatives = this.alternatives(false);
     if (this.at < this.characters.length) throw this.wrong(`unexpected "${this.peek() ?? ""}"`);
-    return { expression, anchors: this.anchors };
+    return alternatives;
   }
 
   private peek(): string | undefined {
@@ -98,49 +109,45 @@ class RegexParser {
     return true;
   }
 
-  private alternatives(outermost = false): Expression {
+  /** @param behind whether something stands before them */
+  private alternatives(behind: boolean): Part[] {
     if (++this.depth > MOST_GROUPS) throw this.wrong(`groups nested more than ${MOST_GROUPS} times`);
-    const options = [this.terms(outermost)];
-    while (this.take("|")) options.push(this.terms(outermost));
+    const options = [this.terms(behind)];
+    while (this.take("|")) options.push(this.terms(behind));
     this.depth--;
-    return choiceOf(options);
+    return options;
   }
 
-  private terms(outermost: boolean): Expression {
+  private terms(behind: boolean): Part {
     const parts: Expression[] = [];
     const found = { start: false, end: false };
+    let closed = false;
     for (let next = this.peek(); next !== undefined && next !== "|" && next !== ")"; next = this.peek()) {
-      // The whole text is matched, so anchors at its ends say nothing new.
-      if (next === "^" && parts.length === 0) {
+      if (next === "^" && parts.length === 0 && !behind) {
         this.at++;
         found.start = true;
       } else if (next === "$" && [undefined, "|", ")"].includes(this.characters[this.at + 1])) {
         this.at++;
         found.end = true;
-      } else parts.push(this.quantified(this.atom()));
+      } else {
+        if (closed) throw this.wrong("a $ that is not at the end");
+        const part = this.quantified(behind || parts.length > 0);
+        parts.push(part.expression);
+        closed = part.end;
+        this.hasInnerAnchors ||= part.start || part.end;
+      }
     }
-    if (outermost) {
-      this.anchors.start &&= found.start;
-      this.anchors.end &&= found.end;
-    }
-    if (!this.around) return { kind: "sequence", parts };
-    if (outermost) {
-      return {
-        kind: "sequence",
-        parts: [...(found.start ? [] : [this.around]), ...parts, ...(found.end ? [] : [this.around])],
-      };
-    }
-    if (found.start || found.end) throw this.wrong("an anchor within a group, which is not supported here");
-    return { kind: "sequence", parts };
+    return { expression: { kind: "sequence", parts }, ...found };
   }
 
-  private quantified(atom: Expression): Expression {
+  private quantified(behind: boolean): Part {
+    const atom = this.atom(behind);
     let bounds: [number, number] | undefined;
     if (this.take("*")) bounds = [0, Infinity];
     else if (this.take("+")) bounds = [1, Infinity];
     else if (this.take("?")) bounds = [0, 1];
     else if (this.peek() === "{") {
-      const text = /^\{(\d+)(,(\d*))?\}/.exec(this.characters.slice(this.at, this.at + 24).join(""));
+      const text = /^\{(\d+)(,(\d*))?\}/.exec(this.characters.slice(this.at, this.at + 20).join(""));
       if (!text) throw this.wrong("a { that is no quantifier; write \\{");
       this.at += text[0].length;
       const least = Number(text[1]);
@@ -153,19 +160,30 @@ class RegexParser {
     if (least > most || least > MOST_REPEATS || (most > MOST_REPEATS && most !== Infinity)) {
       throw this.wrong(`a quantifier out of order or above ${MOST_REPEATS}`);
     }
-    return repeat(atom, least, most);
+    if (most > 1 && (atom.start || atom.end)) throw this.wrong("a group with ^ or $ that repeats");
+    return { ...atom, expression: repeat(atom.expression, least, most) };
   }
 
-  private atom(): Expression {
-    const next = this.characters[this.at++] ?? "";
-    if (next === "(") {
-      if (this.take("?") && !this.take(":") && !this.takeName()) {
-        throw this.wrong("a group of a kind that is not supported");
-      }
-      const inner = this.alternatives();
-      if (!this.take(")")) throw this.wrong("a group without an end");
-      return inner;
+  private atom(behind: boolean): Part {
+    if (this.take("(")) return this.group(behind);
+    return { expression: this.character(), start: false, end: false };
+  }
+
+  private group(behind: boolean): Part {
+    if (this.take("?") && !this.take(":") && !this.takeName()) {
+      throw this.wrong("a group of a kind that is not supported");
     }
+    const options = this.alternatives(behind);
+    if (!this.take(")")) throw this.wrong("a group without an end");
+    return {
+      expression: choiceOf(options.map(({ expression }) => expression)),
+      start: options.some(({ start }) => start),
+      end: options.some(({ end }) => end),
+    };
+  }
+
+  private character(): Expression {
+    const next = this.characters[this.at++] ?? "";
     if (next === "[") return this.writeClass(this.characterClass());
     if (next === ".") return this.writeClass(negated(LINE_ENDS));
     if (next === "\\") return this.writeClass(this.escape());
@@ -229,7 +247,8 @@ class RegexParser {
     return code;
   }
 
-  private wrong(what: string): InvalidOptionError {
+  /** The error for what is not supported or has no meaning. */
+  wrong(what: string): InvalidOptionError {
     return new InvalidOptionError(`The regular expression ${describe(this.source)} has ${what}.`);
   }
 }

@@ -1,72 +1,82 @@
 import { allow } from "../../sampling";
+import type { Slicer } from "../../tokenizer";
 import type { Automaton, State } from "./automaton";
+import type { TokenTexts } from "./token_texts";
 
-/** A token and the bytes that it stands for, each as one character: strings sort much faster than arrays. */
-export interface TokenText {
-  readonly id: number;
-  readonly text: string;
+/** Entries that are added between two looks at the clock. */
+const PORTION = 1024;
+
+interface TreeArrays {
+  /** Of each node: its byte, its depth, the node behind its last descendant. */
+  readonly bytes: Uint8Array;
+  readonly depths: Uint16Array;
+  readonly skips: Int32Array;
+  /** Tokens of node n: `tokens[firstTokens[n]]` up to `firstTokens[n + 1]`. */
+  readonly firstTokens: Int32Array;
+  readonly tokens: Int32Array;
 }
 
 /** Tokens by their bytes: nodes in the order of a depth-first walk. */
 export class TokenTree {
-  private readonly size: number;
-  /** Of each node: its byte, its depth, the node behind its last descendant. */
-  private readonly bytes: Uint8Array;
-  private readonly depths: Uint16Array;
-  private readonly skips: Int32Array;
-  /** Tokens of node n: `tokens[firstTokens[n]]` up to `firstTokens[n + 1]`. */
-  private readonly firstTokens: Int32Array;
-  private readonly tokens: Int32Array;
+  private constructor(private readonly arrays: TreeArrays) {}
 
-  constructor(entries: readonly TokenText[]) {
-    const sorted = [...entries].sort((a, b) => (a.text < b.text ? -1 : a.text > b.text ? 1 : 0));
-    const most = sorted.reduce((sum, { text }) => sum + text.length, 0);
+  /** @param order the entries that it shall have, in the order of their bytes */
+  static async make({ data, starts, ids }: TokenTexts, order: Int32Array, slicer: Slicer): Promise<TokenTree> {
+    let most = 0;
+    for (const entry of order) most += starts[entry + 1]! - starts[entry]!;
     const bytes = new Uint8Array(most);
     const depths = new Uint16Array(most);
     const skips = new Int32Array(most);
     const firstTokens = new Int32Array(most + 1);
+    const tokens = new Int32Array(order.length);
     const path: number[] = [];
     let size = 0;
-    let previous = "";
-    for (const [index, { text }] of sorted.entries()) {
+    let [previous, previousLength] = [0, 0];
+    for (let index = 0; index < order.length; index++) {
+      if (index % PORTION === 0) await slicer.pause();
+      const entry = order[index]!;
+      const start = starts[entry]!;
+      const length = starts[entry + 1]! - start;
       let same = 0;
-      while (same < previous.length && text.charCodeAt(same) === previous.charCodeAt(same)) same++;
-      while (path.length > same) skips[path.pop() ?? 0] = size;
-      for (let i = same; i < text.length; i++) {
+      while (same < previousLength && same < length && data[start + same] === data[previous + same]) same++;
+      while (path.length > same) skips[path.pop()!] = size;
+      for (let i = same; i < length; i++) {
         path.push(size);
         firstTokens[size] = index;
         depths[size] = i;
-        bytes[size] = text.charCodeAt(i);
-        size++;
+        bytes[size++] = data[start + i]!;
       }
-      previous = text;
+      tokens[index] = ids[entry]!;
+      [previous, previousLength] = [start, length];
     }
     for (const node of path) skips[node] = size;
-    firstTokens[size] = sorted.length;
-    this.size = size;
-    this.bytes = bytes.slice(0, size);
-    this.depths = depths.slice(0, size);
-    this.skips = skips.slice(0, size);
-    this.firstTokens = firstTokens.slice(0, size + 1);
-    this.tokens = Int32Array.from(sorted, ({ id }) => id);
+    firstTokens[size] = order.length;
+    return new TokenTree({
+      bytes: bytes.slice(0, size),
+      depths: depths.slice(0, size),
+      skips: skips.slice(0, size),
+      firstTokens: firstTokens.slice(0, size + 1),
+      tokens,
+    });
   }
 
   /** Sets the bits of the tokens after which the text is still in the automaton's language; returns how many. */
   mark(automaton: Automaton, state: State, words: Int32Array): number {
-    const { size, bytes, depths, skips, firstTokens, tokens } = this;
+    const { bytes, depths, skips, firstTokens, tokens } = this.arrays;
+    const size = bytes.length;
     const states: State[] = [state];
     let count = 0;
     for (let node = 0; node < size;) {
-      const depth = depths[node] ?? 0;
-      const next = automaton.step(states[depth] ?? state, bytes[node] ?? 0);
+      const depth = depths[node]!;
+      const next = automaton.step(states[depth]!, bytes[node]!);
       if (!next) {
-        node = skips[node] ?? size;
+        node = skips[node]!;
         continue;
       }
       states[depth + 1] = next;
-      const end = firstTokens[node + 1] ?? 0;
-      for (let i = firstTokens[node] ?? 0; i < end; i++) {
-        allow(words, tokens[i] ?? 0);
+      const end = firstTokens[node + 1]!;
+      for (let i = firstTokens[node]!; i < end; i++) {
+        allow(words, tokens[i]!);
         count++;
       }
       node++;

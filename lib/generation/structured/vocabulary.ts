@@ -1,8 +1,9 @@
 import { allow, type TokenMask } from "../../sampling";
-import type { Tokenizer } from "../../tokenizer";
+import { Slicer, type Tokenizer } from "../../tokenizer";
 import type { Automaton, State } from "./automaton";
 import { plainLength, type PlainSteps } from "./plain_text";
-import { TokenTree, type TokenText } from "./token_tree";
+import { readTokenTexts, sortedByBytes } from "./token_texts";
+import { TokenTree } from "./token_tree";
 
 /**
  * A vocabulary by the bytes of its tokens. Most tokens are plain text (`plainLength`), and in most places of a text in
@@ -10,45 +11,57 @@ import { TokenTree, type TokenText } from "./token_tree";
  * plain tokens is known by their length, and only the others are looked at one by one.
  */
 export class Vocabulary {
-  /** Words of a mask. */
-  readonly words: number;
-  private readonly entries: TokenText[] = [];
-  private readonly plain: { id: number; length: number }[] = [];
-  private readonly longest: number;
-  private readonly others: TokenTree;
-  private whole: TokenTree | undefined;
   private readonly plainMasks = new Map<number, TokenMask>();
 
-  /** @param controls control tokens that count as text; the others never come */
-  constructor(
+  /**
+   * @param words of a mask
+   * @param plain by their numbers of characters
+   * @param others all tokens that are not plain
+   */
+  private constructor(
+    readonly words: number,
+    private readonly plain: readonly (readonly number[] | undefined)[],
+    private readonly others: TokenTree,
+    private readonly whole: TokenTree,
+  ) {}
+
+  /**
+   * Reads a vocabulary in short portions, between which other work goes on.
+   * @param controls control tokens that count as text; the others never come
+   */
+  static async read(
     tokenizer: Pick<Tokenizer, "vocabularySize" | "tokenBytes" | "isSpecial">,
     vocabularySize: number,
     controls: ReadonlyMap<number, string> = new Map(),
-  ) {
-    this.words = Math.ceil(vocabularySize / 32);
-    const others: TokenText[] = [];
-    for (let id = 0; id < Math.min(vocabularySize, tokenizer.vocabularySize); id++) {
-      const control = controls.get(id);
-      if (control === undefined && tokenizer.isSpecial(id)) continue;
-      const text = Buffer.from(control ?? tokenizer.tokenBytes(id)).toString("latin1");
-      if (text.length === 0) continue;
-      const entry = { id, text };
-      this.entries.push(entry);
-      const length = plainLength(text);
-      if (length === undefined) others.push(entry);
-      else this.plain.push({ id, length });
+  ): Promise<Vocabulary> {
+    const slicer = new Slicer();
+    const texts = await readTokenTexts(tokenizer, vocabularySize, controls, slicer);
+    const { data, starts, ids } = texts;
+    const order = await sortedByBytes(texts, slicer);
+    const plain: number[][] = [];
+    const others = new Int32Array(order.length);
+    let count = 0;
+    for (let i = 0; i < order.length; i++) {
+      if (i % 1024 === 0) await slicer.pause();
+      const entry = order[i] ?? 0;
+      const length = plainLength(data, starts[entry] ?? 0, starts[entry + 1] ?? 0);
+      if (length === undefined) others[count++] = entry;
+      else (plain[length] ??= []).push(ids[entry] ?? 0);
     }
-    this.plain.sort((a, b) => a.length - b.length);
-    this.longest = this.plain.at(-1)?.length ?? 0;
-    this.others = new TokenTree(others);
+    return new Vocabulary(
+      Math.ceil(vocabularySize / 32),
+      plain,
+      await TokenTree.make(texts, others.subarray(0, count), slicer),
+      await TokenTree.make(texts, order, slicer),
+    );
   }
 
   /** The tokens after which the text is still in the automaton's language; `ends` too where it may end. */
   maskOf(automaton: Automaton, plain: PlainSteps, state: State, ends: Iterable<number>): TokenMask {
-    const length = plain.count(state, this.longest);
+    const length = plain.count(state, this.plain.length);
     const known = length === undefined ? undefined : this.plainMask(length);
     const words = known ? known.words.slice() : new Int32Array(this.words);
-    let count = (known?.count ?? 0) + (known ? this.others : this.tree).mark(automaton, state, words);
+    let count = (known?.count ?? 0) + (known ? this.others : this.whole).mark(automaton, state, words);
     if (state.accepting) {
       for (const id of new Set(ends)) {
         if (id >= this.words * 32) continue;
@@ -57,10 +70,6 @@ export class Vocabulary {
       }
     }
     return { words, count };
-  }
-
-  private get tree(): TokenTree {
-    return (this.whole ??= new TokenTree(this.entries));
   }
 
   /** The plain tokens of up to so many characters. */
@@ -73,11 +82,11 @@ export class Vocabulary {
     const known = this.plainMasks.get(shorter);
     const words = known?.words.slice() ?? new Int32Array(this.words);
     let count = known?.count ?? 0;
-    for (let i = count; i < this.plain.length; i++) {
-      const token = this.plain[i];
-      if (!token || token.length > most) break;
-      allow(words, token.id);
-      count++;
+    for (const ids of this.plain.slice(shorter + 1, most + 1)) {
+      for (const id of ids ?? []) {
+        allow(words, id);
+        count++;
+      }
     }
     this.plainMasks.set(most, (mask = { words, count }));
     return mask;
