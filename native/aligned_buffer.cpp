@@ -26,7 +26,7 @@ constexpr size_t kHugePage = size_t{2} << 20;
 // BITNET_HUGE_PAGES=0 leaves memory in small pages, for systems where finding huge ones takes long.
 bool huge_pages_wanted() {
   static const bool wanted = [] {
-    const char* value = std::getenv("BITNET_HUGE_PAGES");
+    const char* value = std::getenv("BITNET_HUGE_PAGES");  // NOLINT(concurrency-mt-unsafe): read once
     return !value || std::strcmp(value, "0") != 0;
   }();
   return wanted;

@@ -81,7 +81,7 @@ ContextObject::ContextObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
     auto channel = channel_;
     try {
       context_ = std::make_unique<Context>(std::move(model), options, [channel](std::unique_ptr<Context::Job> job) {
-        if (channel.NonBlockingCall(job.get()) == napi_ok) job.release();
+        if (channel.NonBlockingCall(job.get()) == napi_ok) static_cast<void>(job.release());  // comes back in deliver()
       });
     } catch (...) {
       link_->object = nullptr;

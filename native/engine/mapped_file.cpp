@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "error.h"
@@ -95,7 +96,7 @@ int64_t modified(const struct stat& info) {
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) fail(path, std::strerror(errno));
+  if (fd < 0) fail(path, std::generic_category().message(errno));
   struct stat info;
   if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size <= 0) {
     close(fd);
@@ -105,7 +106,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   if (p == MAP_FAILED) {
     const int error = errno;
     close(fd);
-    fail(path, std::strerror(error));
+    fail(path, std::generic_category().message(error));
   }
   fd_ = fd;
   data_ = static_cast<const uint8_t*>(p);

@@ -46,6 +46,7 @@ void Model::write_cache(const std::atomic<bool>& cancelled) const {
   each_sketch_vector(const_cast<HeadSketch&>(head_sketch_),
                      [&](std::vector<float>& v) { pieces.emplace_back(v.data(), v.size() * sizeof(float)); });
   std::vector<size_t> sizes;
+  sizes.reserve(pieces.size());
   for (const auto& piece : pieces) sizes.push_back(piece.second);
   PackedFileWriter writer(cache_.path, cache_.key, sizes);
   for (size_t i = 0; i < pieces.size(); i++) writer.write(i, pieces[i].first, cancelled);

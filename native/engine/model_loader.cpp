@@ -238,7 +238,7 @@ void ModelLoader::find_groups() {
 }
 
 std::vector<uint32_t> ModelLoader::column_order(const std::vector<TensorRef>& parts) const {
-  const std::vector<uint32_t> order = WeightReader(parts.front(), model_->files_).column_order();
+  std::vector<uint32_t> order = WeightReader(parts.front(), model_->files_).column_order();
   for (const auto& part : parts) require_same_order(WeightReader(part, model_->files_).column_order() == order, part);
   return order;
 }

@@ -180,7 +180,7 @@ void ModelLoader::pack_into_file() {
   writer.write(0, words.data(), control_.cancelled);
   size_t piece = 1;
   // Memory for some views while they are packed, in the order of their pieces.
-  auto write_packed = [&](std::vector<WeightView*> views, const std::function<void()>& make) {
+  auto write_packed = [&](const std::vector<WeightView*>& views, const std::function<void()>& make) {
     std::vector<AlignedBuffer<uint8_t>> buffers;
     for (auto* view : views) {
       buffers.emplace_back(view->bytes());

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <system_error>
 
 #include "error.h"
 #include "kernels/kernel.h"
@@ -168,7 +169,7 @@ PackedFileWriter::~PackedFileWriter() {
 }
 
 void PackedFileWriter::fail(const std::string& what) {
-  throw Error(kFileError, "Cannot " + what + " the packed weights at " + path_ + ": " + std::strerror(errno) + ".");
+  throw Error(kFileError, "Cannot " + what + " the packed weights at " + path_ + ": " + std::generic_category().message(errno) + ".");
 }
 
 void PackedFileWriter::put(uint64_t offset, const void* data, size_t bytes) {

@@ -113,18 +113,19 @@ class Tuner {
     for (const auto& name : names) {  // throws for what there is not, and for what has no use here
       MatrixKernel::find(name, shapes_.front().kind, shapes_.front().columns);
     }
-    auto add = [&](const TernaryKernel* t, const GroupKernel* g) {
-      const char* name = t ? t->name : g->name;
-      const char* isa = t ? t->isa : g->isa;
-      const bool runs = !((t ? t->required : g->required) & ~cpu_features());
-      const bool wanted = std::find(names.begin(), names.end(), name) != names.end();
-      if (names.empty() ? runs && std::strcmp(isa, "scalar") : wanted) candidates_.push_back({t, g, candidates_.size()});
+    auto taken = [&](const auto& kernel) {
+      if (!names.empty()) return std::find(names.begin(), names.end(), kernel.name) != names.end();
+      return !(kernel.required & ~cpu_features()) && std::strcmp(kernel.isa, "scalar") != 0;
     };
     if (ternary) {
-      for (const auto* kernel : all_kernels()) add(kernel, nullptr);
+      for (const auto* kernel : all_kernels()) {
+        if (taken(*kernel)) candidates_.push_back({kernel, nullptr, candidates_.size()});
+      }
       if (candidates_.empty()) candidates_.push_back({&select_kernel("auto"), nullptr, 0});
     } else {
-      for (const auto* kernel : all_group_kernels()) add(nullptr, kernel);
+      for (const auto* kernel : all_group_kernels()) {
+        if (taken(*kernel)) candidates_.push_back({nullptr, kernel, candidates_.size()});
+      }
       if (candidates_.empty()) candidates_.push_back({nullptr, &kScalarGroup, 0});
     }
     for (auto& c : candidates_) c.result = {c.name(), kDefaultDistance, 0, 0};
@@ -320,10 +321,12 @@ class Tuner {
   TuneResult choose() const {
     double best = candidates_.front().score();
     for (const auto& c : candidates_) best = std::min(best, c.score());
-    const Candidate* chosen = nullptr;
+    // The first stays, where times tell nothing: a clock that stood still makes a score no number.
+    const Candidate* chosen = &candidates_.front();
+    auto good = [&](const Candidate& c) { return c.score() <= best * kTie; };
     TuneResult result{};
     for (const auto& c : candidates_) {
-      if (c.score() <= best * kTie && (!chosen || c.rank < chosen->rank)) chosen = &c;
+      if (good(c) && (!good(*chosen) || c.rank < chosen->rank)) chosen = &c;
       result.measurements.push_back(c.result);
     }
     for (const auto& c : ruled_out_) result.measurements.push_back(c.result);

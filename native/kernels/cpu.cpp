@@ -141,7 +141,7 @@ unsigned cgroup_cpus() {
   std::string quota;
   double period = 0;
   if (max >> quota >> period && quota != "max" && period > 0) {
-    return static_cast<unsigned>(std::ceil(std::max(1.0, std::atof(quota.c_str()) / period)));
+    return static_cast<unsigned>(std::ceil(std::max(1.0, std::strtod(quota.c_str(), nullptr) / period)));
   }
   std::ifstream quota_v1("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), period_v1("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
   double q = 0, p = 0;

@@ -87,7 +87,7 @@ const GroupKernel& group_kernel_for(const KernelSelection& selection, const Grou
   for (const char* family : {selection.group_family, kMultiplyAdd}) {
     for (const char* isa : covered(selection.group_isa)) {
       for (const auto* kernel : all_group_kernels()) {
-        if (std::strcmp(kernel->isa, isa) || std::strcmp(kernel->family, family)) continue;
+        if (std::strcmp(kernel->isa, isa) != 0 || std::strcmp(kernel->family, family) != 0) continue;
         if (!(kernel->required & ~cpu_features()) && kernel->supports(shape)) return *kernel;
       }
     }
@@ -137,7 +137,8 @@ std::string compare_with_scalar(const GroupKernel& kernel, const GroupCase& c) {
   const std::vector<float> actual = run(kernel, round_up((s.rows + 1) / 2, kRowTile));
   for (size_t t = 0; t < c.tokens; t++) {
     for (size_t r = 0; r < s.rows; r++) {
-      if (!std::memcmp(&actual[t * ldy + r], &expected[t * ldy + r], 4)) continue;
+      // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the bits are what is compared
+      if (std::memcmp(&actual[t * ldy + r], &expected[t * ldy + r], 4) == 0) continue;
       std::ostringstream out;
       out.precision(9);
       out << kernel.name << " differs from the reference: " << s.rows << "x" << s.columns << ", groups of " << s.group
@@ -155,7 +156,7 @@ std::string self_test(const GroupKernel& kernel) {
       for (const bool extreme : {false, true}) {
         const GroupShape shape{33, 612, 64, bits, bits == 1 ? 2 : 1, 1 << (bits - 1), tokens == 3};
         if (!kernel.supports(shape)) continue;
-        const std::string difference = compare_with_scalar(kernel, {shape, tokens, extreme});
+        std::string difference = compare_with_scalar(kernel, {shape, tokens, extreme});
         if (!difference.empty()) return difference;
       }
     }

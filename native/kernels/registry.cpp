@@ -94,7 +94,7 @@ const TernaryKernel& select_kernel(const std::string& choice) {
     bool known = false;
     for (const char* isa : level.isas) {
       for (const auto* kernel : all_kernels()) {
-        if (std::strcmp(kernel->isa, isa) || std::strcmp(kernel->family, kDefaultFamily)) continue;
+        if (std::strcmp(kernel->isa, isa) != 0 || std::strcmp(kernel->family, kDefaultFamily) != 0) continue;
         if (isa == level.isas.front()) {
           known = true;
           if (!available(*kernel)) {

@@ -137,7 +137,7 @@ std::string self_test(const TernaryKernel& kernel) {
   };
   for (const auto& c : cases) {
     if (c.codes == CodeFill::kAllThree && !kernel.four_levels) continue;
-    const std::string difference = compare_with_scalar(kernel, c);
+    std::string difference = compare_with_scalar(kernel, c);
     if (!difference.empty()) return difference;
   }
   return "";
