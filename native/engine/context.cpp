@@ -54,9 +54,20 @@ int32_t Context::fork_sequence(int32_t id, size_t length) {
   Sequence fork;
   fork.length = length;
   const size_t whole = length / kKvBlock;
+  fork.blocks.reserve(whole + 1);
   fork.blocks.assign(source.blocks.begin(), source.blocks.begin() + static_cast<std::ptrdiff_t>(whole));
+  pending_copies_.reserve(pending_copies_.size() + 1);
+  const int32_t result = next_sequence_++;
+  const auto place = sequences_.emplace(result, Sequence{}).first;
   if (length % kKvBlock) {
-    const BlockId copy = cache_.allocate();
+    BlockId copy;
+    try {
+      copy = cache_.allocate();
+    } catch (...) {
+      sequences_.erase(place);
+      throw;
+    }
+    // Nothing below can fail.
     fork.blocks.push_back(copy);
     // The copy is made by the engine thread before the next pass. Both blocks are held until then.
     cache_.hold(source.blocks[whole]);
@@ -64,8 +75,7 @@ int32_t Context::fork_sequence(int32_t id, size_t length) {
     pending_copies_.emplace_back(source.blocks[whole], copy);
   }
   for (size_t i = 0; i < whole; i++) cache_.hold(fork.blocks[i]);
-  const int32_t result = next_sequence_++;
-  sequences_.emplace(result, std::move(fork));
+  place->second = std::move(fork);
   return result;
 }
 
@@ -83,6 +93,7 @@ void Context::truncate_sequence(int32_t id, size_t length) {
   const size_t keep = blocks_for(length);
   // A block that is shared must not be written again: what follows goes to a copy.
   if (length % kKvBlock && cache_.shared(sequence.blocks[keep - 1])) {
+    pending_copies_.reserve(pending_copies_.size() + 1);
     const BlockId copy = cache_.allocate(), shared = sequence.blocks[keep - 1];
     release_blocks(sequence, keep);
     cache_.hold(copy);
@@ -116,6 +127,7 @@ void Context::append_block(int32_t id, const uint8_t* bytes, size_t size) {
   if (size != cache_.block_bytes()) {
     invalid("A block has " + std::to_string(cache_.block_bytes()) + " bytes, not " + std::to_string(size) + ".");
   }
+  sequence.blocks.reserve(sequence.blocks.size() + 1);
   const BlockId block = cache_.allocate();
   std::memcpy(cache_.block(block), bytes, size);
   sequence.blocks.push_back(block);
@@ -187,28 +199,38 @@ void Context::submit(ForwardRequest request, void* user) {
     throw Error(kKvFull, "The KV cache has " + std::to_string(cache_.free_blocks()) + " free blocks of " +
                              std::to_string(kKvBlock) + " positions, the batch needs " + std::to_string(needed) + ".");
   }
-  // Nothing below can fail on bad input.
   for (size_t i = 0; i < job->sequences.size(); i++) {
-    Sequence& sequence = find(job->sequences[i]);
     Run& run = job->batch.runs[i];
+    const size_t blocks = blocks_for(run.start_position + run.count);
+    find(job->sequences[i]).blocks.reserve(blocks);
+    run.blocks.reserve(blocks);
+  }
+  job->batch.want.reserve(n);
+  std::list<std::unique_ptr<Job>> queued;
+  queued.push_back(std::move(job));
+  // Nothing below can fail: all memory is there.
+  Job& made = *queued.front();
+  for (size_t i = 0; i < made.sequences.size(); i++) {
+    Sequence& sequence = find(made.sequences[i]);
+    Run& run = made.batch.runs[i];
     sequence.length += run.count;
     while (sequence.blocks.size() < blocks_for(sequence.length)) sequence.blocks.push_back(cache_.allocate());
     sequence.in_flight++;
     run.blocks = sequence.blocks;
     for (BlockId block : run.blocks) cache_.hold(block);
   }
-  job->batch.tokens = std::move(request.tokens);
-  for (uint8_t w : request.want) job->batch.want.push_back(static_cast<Want>(w));
-  job->batch.candidates = request.candidates;
-  job->batch.log_sum_exp = request.log_sum_exp;
-  job->batch.temperatures = std::move(request.temperatures);
-  job->batch.extra_ids = std::move(request.extra_ids);
-  job->batch.extra_offsets = std::move(request.extra_offsets);
-  job->batch.copies.swap(pending_copies_);
+  made.batch.tokens = std::move(request.tokens);
+  for (uint8_t w : request.want) made.batch.want.push_back(static_cast<Want>(w));
+  made.batch.candidates = request.candidates;
+  made.batch.log_sum_exp = request.log_sum_exp;
+  made.batch.temperatures = std::move(request.temperatures);
+  made.batch.extra_ids = std::move(request.extra_ids);
+  made.batch.extra_offsets = std::move(request.extra_offsets);
+  made.batch.copies.swap(pending_copies_);
   in_flight_++;
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    queue_.push_back(std::move(job));
+    queue_.splice(queue_.end(), queued);
   }
   wake_.notify_one();
 }
@@ -216,13 +238,11 @@ void Context::submit(ForwardRequest request, void* user) {
 void Context::finish(Job& job) {
   in_flight_--;
   if (in_flight_ == 0) cancelled_ = false;
+  // A pass begins with its copies, so that they are made however it ended. Made again by a later pass, they would undo what
+  // one that was queued behind this wrote there.
   for (const auto& [from, to] : job.batch.copies) {
-    if (job.error) {
-      pending_copies_.emplace_back(from, to);  // may not have been made: made (again) by the next pass
-    } else {
-      cache_.release(from);
-      cache_.release(to);
-    }
+    cache_.release(from);
+    cache_.release(to);
   }
   for (size_t i = 0; i < job.sequences.size(); i++) {
     for (BlockId block : job.batch.runs[i].blocks) cache_.release(block);
@@ -260,9 +280,13 @@ void Context::engine_thread() {
     }
     try {
       job->result = forward_.run(job->batch, cancelled_);
-      model_->require_whole_files();
     } catch (...) {
       job->error = std::current_exception();
+    }
+    try {
+      model_->require_whole_files();
+    } catch (...) {
+      job->error = std::current_exception();  // where a page was lost, that is the reason
     }
     on_done_(std::move(job));
   }

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <condition_variable>
-#include <deque>
 #include <exception>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -98,7 +98,7 @@ class Context {
 
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<std::unique_ptr<Job>> queue_;
+  std::list<std::unique_ptr<Job>> queue_;
   bool stop_ = false;
   std::atomic<bool> cancelled_{false};
   std::thread thread_;

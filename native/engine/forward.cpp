@@ -361,7 +361,7 @@ BatchResult Forward::run(const Batch& batch, const std::atomic<bool>& cancelled)
   BatchResult result;
   tokens_ = batch.tokens.size();
   single_ = true;
-  for (const auto& [from, to] : batch.copies) cache_.copy(from, to);
+  for (const auto& [from, to] : batch.copies) cache_.copy(from, to);  // before anything that may fail: see Context::finish
   for (const auto& run : batch.runs) {
     if (run.count > 1) single_ = false;
     for (size_t i = 0; i < run.count; i++) places_[run.first + i] = {&run, run.start_position + i};

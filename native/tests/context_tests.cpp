@@ -1,5 +1,7 @@
 // Contexts under stress, for ThreadSanitizer above all: forward passes, cancelling and closing at any moment, several
 // contexts of one model, loads that are given up.
+#include <cstring>
+#include <fstream>
 #include <thread>
 
 #include "error.h"
@@ -84,11 +86,47 @@ void giving_up(const TinyModel& tiny, int rounds, TestResult& result) {
     try {
       tiny.load("scalar", 3, cancelled);
     } catch (const Error& e) {
-      typed &= e.code == kAborted;
+      typed &= std::string(e.code) == kAborted;
     }
     other.join();
   }
   result.check(typed, "a load that was given up ends by another error");
+}
+
+// A pass that fails makes the copies of forks nevertheless, once: one that is queued behind it writes into them.
+void failing(TestResult& result) {
+  const TinyModel tiny(6);
+  {
+    // A row of the head that is no number: a pass that wants candidates fails at its end.
+    const TensorRef& t = tiny.spec().token_embedding;
+    const std::vector<char> nothing(t.columns * 4, '\xff');
+    std::fstream file(tiny.spec().files.front(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(t.offset + (t.rows - 1) * nothing.size()));
+    file.write(nothing.data(), static_cast<std::streamsize>(nothing.size()));
+  }
+  Session session(tiny.load(), 2);
+  Context& context = session.context();
+  auto logits = [&](int32_t id, const std::vector<int32_t>& tokens) {
+    session.submit({{id, tokens}});
+    return session.wait()->result.logits;
+  };
+  const int32_t source = context.create_sequence(), plain = context.create_sequence();
+  logits(source, {1, 2, 3});
+  logits(plain, {1, 2, 3});
+  logits(plain, {4});
+  const std::vector<float> expected = logits(plain, {5});
+  const int32_t fork = context.fork_sequence(source, 3);
+  ForwardRequest r;
+  r.tokens = {1};
+  r.sequences = {context.create_sequence()};
+  r.candidates = tiny.spec().vocabulary_size;
+  r.want = {1};
+  context.submit(std::move(r), nullptr);
+  session.submit({{fork, {4}}});
+  result.check(session.wait()->error != nullptr, "candidates where a score is no number are an error");
+  session.wait();
+  const std::vector<float> got = logits(fork, {5});
+  result.check(!std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), "a pass behind one that failed keeps what it wrote into a fork's copy");
 }
 
 }  // namespace
@@ -100,4 +138,5 @@ void test_contexts(bool quick, TestResult& result) {
   closing(tiny, rounds, result);
   sharing(tiny, rounds, result);
   giving_up(tiny, rounds, result);
+  failing(result);
 }
