@@ -315,7 +315,7 @@ bool OutputHead::from_sketch(const Batch& batch, size_t output, size_t index, Ba
   for (size_t i = 0; i < first; i++) sketched[i] = scores[static_cast<size_t>(ids_[i])];
   const Noise noise1 = noise(s.first, x, lost, ids_, sketched);
   if (!std::isfinite(noise1.by_error) || !std::isfinite(noise1.by_scale)) return false;
-  known_.resize(v, false);
+  known_.assign(v, false);  // an earlier call may have ended by an error
   for (int32_t id : ids_) known_[static_cast<size_t>(id)] = true;
   found_.resize(chunks);
   pool_.parallel(chunks, [&](size_t chunk, unsigned) {
@@ -331,7 +331,6 @@ bool OutputHead::from_sketch(const Batch& batch, size_t output, size_t index, Ba
       if (!known_[static_cast<size_t>(ids[i])]) list.push_back(ids[i]);
     }
   });
-  for (int32_t id : ids_) known_[static_cast<size_t>(id)] = false;
   std::vector<int32_t> promising;
   for (const auto& list : found_) promising.insert(promising.end(), list.begin(), list.end());
 

@@ -64,7 +64,7 @@ class OutputHead {
   std::vector<int32_t> selected_, ids_;
   std::vector<float> exact_;
   std::vector<std::vector<int32_t>> found_;  // per chunk
-  std::vector<char> known_;  // per row; all false between calls
+  std::vector<char> known_;  // per row
   size_t outputs_ = 0;
   bool ran_whole_ = false;  // the last run needed the whole head
   bool left_rows_ = false;  // rows read in place may still be resident

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "error.h"
 
@@ -87,7 +88,11 @@ size_t ThreadPool::help(uint32_t loop, size_t chunks, Work work, void* context, 
     uint64_t seen = state.load(std::memory_order_acquire);
     while (static_cast<uint32_t>(seen >> 32) == loop && begin + static_cast<uint32_t>(seen) < end) {
       if (!state.compare_exchange_weak(seen, seen + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
-      work(context, begin + static_cast<uint32_t>(seen), thread);
+      try {
+        work(context, begin + static_cast<uint32_t>(seen), thread);
+      } catch (...) {
+        keep_error();
+      }
       ran++;
       seen = state.load(std::memory_order_acquire);
     }
@@ -113,11 +118,23 @@ void ThreadPool::run(size_t chunks, Work work, void* context) {
   const size_t mine = help(loop, chunks, work, context, 0);
   done_.fetch_add(mine, std::memory_order_acq_rel);
   auto finished = [&] { return done_.load(std::memory_order_acquire) == chunks; };
-  if (spin(finished, kEngineSpin)) return;
-  std::unique_lock<std::mutex> lock(mutex_);
-  engine_parked_.store(true, std::memory_order_seq_cst);
-  engine_wake_.wait(lock, [&] { return done_.load(std::memory_order_seq_cst) == chunks; });
-  engine_parked_.store(false, std::memory_order_relaxed);
+  if (!spin(finished, kEngineSpin)) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    engine_parked_.store(true, std::memory_order_seq_cst);
+    engine_wake_.wait(lock, [&] { return done_.load(std::memory_order_seq_cst) == chunks; });
+    engine_parked_.store(false, std::memory_order_relaxed);
+  }
+  // Only now: until the last chunk is done, threads use what this call's `context` refers to.
+  if (!failed_.load(std::memory_order_relaxed)) return;
+  failed_.store(false, std::memory_order_relaxed);
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+void ThreadPool::keep_error() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!error_) error_ = std::current_exception();
+  failed_.store(true, std::memory_order_relaxed);  // published with the chunk, by done_
 }
 
 void ThreadPool::fetch_announced(unsigned thread, uint32_t seen) {

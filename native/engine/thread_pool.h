@@ -10,6 +10,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -34,7 +35,8 @@ class ThreadPool {
     }
   }
 
-  // Calls work(chunk, thread) for every chunk in 0..chunks-1 and returns when all are done. `work` must not throw.
+  // Calls work(chunk, thread) for every chunk in 0..chunks-1 and returns when all are done, or throws the first of what
+  // they threw.
   template <class F>
   void parallel(size_t chunks, F&& work) {
     if (threads_ == 1 || chunks <= 1) {
@@ -56,6 +58,7 @@ class ThreadPool {
   };
 
   void end();
+  void keep_error();
   void run(size_t chunks, Work work, void* context);
   void worker(unsigned index);
   // Claims and runs chunks of loop `loop` until there are none; returns how many this thread ran.
@@ -75,6 +78,8 @@ class ThreadPool {
   alignas(64) std::atomic<uint32_t> parked_workers_{0};
   std::atomic<bool> engine_parked_{false};
   std::atomic<bool> stop_{false};
+  std::atomic<bool> failed_{false};
+  std::exception_ptr error_;  // under mutex_
   std::mutex mutex_;
   std::condition_variable workers_wake_, engine_wake_;
   std::vector<std::thread> workers_;

@@ -2,6 +2,7 @@
 #include "engine/thread_pool.h"
 
 #include <atomic>
+#include <new>
 #include <vector>
 
 #include "tests/tests.h"
@@ -17,5 +18,20 @@ void test_thread_pool(bool quick, TestResult& result) {
       for (size_t i = 0; i < 64; i++) each_once &= seen[i] == (i < chunks ? 1 : 0);
     }
     result.check(each_once, "thread pool of " + std::to_string(threads) + ": every chunk once, and no other");
+    // An error of any thread's chunk is the caller's, and the pool goes on.
+    bool told = true;
+    for (size_t loop = 0; loop < 200; loop++) {
+      std::atomic<size_t> others{0};
+      try {
+        pool.parallel(40, [&](size_t chunk, unsigned) {
+          if (chunk == loop % 40) throw std::bad_alloc();
+          others++;
+        });
+        told = false;
+      } catch (const std::bad_alloc&) {
+        told &= threads == 1 || others == 39;
+      }
+    }
+    result.check(told, "thread pool of " + std::to_string(threads) + ": tells what a chunk threw");
   }
 }
