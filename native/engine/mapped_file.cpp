@@ -29,7 +29,7 @@ namespace {
 }  // namespace
 
 void MappedFile::require_whole() const {
-  if (!guard_.lost() && !unreadable_.load(std::memory_order_acquire)) return;
+  if (!guard_.lost() && !unreadable_.load(std::memory_order_acquire) && !shorter()) return;
   throw Error(kFileError, "A part of " + path_ + " could not be read: the file was cut short while it was in use, or its disk "
                           "failed. Put the file back and load the model again.");
 }
@@ -66,6 +66,7 @@ MappedFile::MappedFile(MappedFile&& other) noexcept
       file_(other.file_), mapping_(other.mapping_) {}
 
 void MappedFile::require_unchanged() const {}
+bool MappedFile::shorter() const { return false; }  // the system refuses
 
 MappedFile::~MappedFile() {
   if (!data_) return;
@@ -114,6 +115,12 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   modified_ = modified(info);
   inode_ = static_cast<uint64_t>(info.st_ino);
   guard_ = FaultGuard(data_, size_);
+}
+
+// The rest of a page in which a file now ends reads as zeros, without a fault.
+bool MappedFile::shorter() const {
+  struct stat info;
+  return fd_ >= 0 && (fstat(fd_, &info) != 0 || static_cast<uint64_t>(info.st_size) < size_);
 }
 
 void MappedFile::require_unchanged() const {

@@ -19,7 +19,8 @@ class MappedFile {
 
   const uint8_t* data() const { return data_; }
   uint64_t size() const { return size_; }
-  // Throws Error(kFileError) where a page could not be read: what was computed from this file is worth nothing then.
+  // Throws Error(kFileError) where a page could not be read or the file is shorter than it was: what was computed from it
+  // is worth nothing then.
   void require_whole() const;
   // Also throws where the file was written to since it was mapped.
   void require_unchanged() const;
@@ -32,6 +33,8 @@ class MappedFile {
   void read(uint64_t offset, uint64_t length, uint8_t* out) const;
 
  private:
+  bool shorter() const;
+
   std::string path_;
   const uint8_t* data_ = nullptr;
   uint64_t size_ = 0;

@@ -28,6 +28,17 @@ void test_mapped_file(TestResult& result) {
     result.check(same, "mapped file: read() copies what is there");
 #if !defined(_WIN32)
     moved.require_whole();
+    // Not even a page: nothing faults.
+    bool told = false;
+    std::filesystem::resize_file(path, bytes.size() - 1);
+    try {
+      moved.require_whole();
+    } catch (const bitnet::Error& error) {
+      told = std::string(error.code) == bitnet::kFileError;
+    }
+    result.check(told && moved.data()[bytes.size() - 1] == 0, "mapped file: a byte less is told");
+    std::filesystem::resize_file(path, bytes.size());
+    moved.require_whole();
     std::filesystem::resize_file(path, 50000);
     std::vector<uint8_t> copy(2000, 0xee);
     moved.read(49000, copy.size(), copy.data());
