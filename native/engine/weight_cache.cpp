@@ -1,5 +1,6 @@
 #include "engine/weight_cache.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "engine/seeded_random.h"
@@ -91,15 +92,24 @@ bool read_cache_words(const uint8_t* data, size_t bytes, ModelSpec& spec, uint64
   if (words.size() != 2 + 7 * spec.layers.size() || words[0] != kWordsVersion) return false;
   plan = words[1];
   size_t at = 2;
+  bool fits = true;
   each_matrix(spec, [&](TensorRef& t) {
     const uint64_t word = words[at++];
-    t.grouped = word & 1;
+    const Format& format = find_format(t.format, t.name);
+    const bool grouped = word & 1, scaled = word & 2;
     const auto bits = static_cast<uint32_t>(word >> 32);
     float scale;
     std::memcpy(&scale, &bits, 4);
-    if (word & 2) t.scale = scale;
+    // What no scan could have found, another hand wrote.
+    const bool may_group = format.groups || format.gptq_bits;
+    const bool must_group = format.gptq_bits || (format.groups && !format.groups->one_scale);
+    fits = fits && (grouped ? may_group : !must_group) && scaled == (t.scale.has_value() || format.row_magnitude) &&
+           (!scaled || std::isfinite(scale));
+    if (!fits) return;
+    t.grouped = grouped;
+    if (format.row_magnitude) t.scale = scale;
   });
-  return true;
+  return fits;
 }
 
 void each_sketch_vector(HeadSketch& sketch, const std::function<void(std::vector<float>&)>& use) {
