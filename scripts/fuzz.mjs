@@ -3,20 +3,22 @@
  * and UndefinedBehaviorSanitizer, needs clang), and the TypeScript targets of test/fuzz (fast-check).
  *
  *   npm run fuzz -- [--seconds 60] [--seed 1] [--only native,gguf,...]
+ *   npm run fuzz -- --coverage   of native code: what the corpora reach, by folder; no new inputs
  *
  * The seconds are split over the targets by weight. A finding is kept in test/fuzz/corpus, where every later run and the
  * test suite tries it again. Prints inputs tried and coverage; exits with 1 where there was a finding.
  */
 import { fork, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 const root = resolve(fileURLToPath(import.meta.url), "../..");
 const CORPUS = join(root, "test/fuzz/corpus");
 const BUILD = join(root, "build-fuzz");
-const NATIVE = { formats: 2, kernels: 2, model: 4 };
+/** native/fuzz/targets/<name>.cpp, and its share of the time. */
+const NATIVE = { formats: 2, kernels: 2, model: 4, exactness: 3, packed: 3, state: 1, batch: 1, file: 2, measure: 1 };
 const SCRIPTED = { gguf: 3, safetensors: 2, "tokenizer-json": 2, sentencepiece: 1, template: 2, regex: 1, schema: 1 };
 Object.assign(SCRIPTED, { model: 3, addon: 2, http: 2 });
 /** Milliseconds without a word from a target after which it counts as hanging. */
@@ -27,10 +29,13 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "60" },
     seed: { type: "string", default: "1" },
     only: { type: "string" },
+    coverage: { type: "boolean", default: false },
   },
 });
 const only = values.only?.split(",");
-const wanted = (kind, name) => !only || only.includes(kind) || only.includes(name) || only.includes(`${kind}:${name}`);
+const wanted = (kind, name) =>
+  !(values.coverage && kind !== "native") &&
+  (!only || only.includes(kind) || only.includes(name) || only.includes(`${kind}:${name}`));
 const jobs = [
   ...Object.entries(NATIVE).map(([name, weight]) => ({ kind: "native", name, weight })),
   ...Object.entries(SCRIPTED).map(([name, weight]) => ({ kind: "script", name, weight })),
@@ -48,7 +53,9 @@ const natives = jobs.filter(({ kind }) => kind === "native").map(({ name }) => n
 if (natives.length > 1) {
   // Every target has all of the native code in it.
   const profiles = natives.map((name) => join(BUILD, `${name}.profraw`));
-  console.log(`native targets together: ${coverageOf(join(BUILD, `fuzz_${natives.at(-1)}`), ...profiles)}`);
+  const program = join(BUILD, `fuzz_${natives.at(-1)}`);
+  console.log(`native targets together: ${coverageOf(program, ...profiles)}`);
+  if (values.coverage) printFolders(program, profiles);
 }
 console.log(findings ? `${findings} of ${jobs.length} targets had a finding` : `${jobs.length} targets, no findings`);
 process.exit(findings ? 1 : 0);
@@ -80,7 +87,8 @@ function fuzzNative(name, seconds) {
   const { status, stderr } = run(
     program,
     [
-      ...[`-max_total_time=${seconds}`, `-seed=${values.seed}`, "-max_len=4096", "-len_control=0", "-timeout=60"],
+      ...(values.coverage ? ["-runs=0"] : [`-max_total_time=${seconds}`]),
+      ...[`-seed=${values.seed}`, "-max_len=4096", "-len_control=0", "-timeout=60"],
       ...["-rss_limit_mb=3072", "-malloc_limit_mb=2048", "-print_final_stats=1", `-artifact_prefix=${kept}/`],
       ...[grown, kept],
     ],
@@ -93,25 +101,50 @@ function fuzzNative(name, seconds) {
   return false;
 }
 
-/** The share of native code that runs reached, of the lines compiled in: one run, or several together. */
-function coverageOf(program, ...profiles) {
+/** What runs of a program reached, one or several together, as llvm-cov counts it; undefined where it cannot be told. */
+function countsOf(program, profiles) {
   const data = join(BUILD, "coverage.profdata");
   const suffix = ["", "-14", "-15", "-16", "-17", "-18", "-19"].find(
     (each) => run(`llvm-profdata${each}`, ["merge", "--help"]).status === 0,
   );
   const written = profiles.filter((each) => existsSync(each));
-  if (suffix === undefined || written.length === 0) return "coverage unknown (llvm-profdata is missing)";
+  if (suffix === undefined || written.length === 0) return undefined;
   run(`llvm-profdata${suffix}`, ["merge", "-sparse", ...written, "-o", data]);
   const { stdout } = run(`llvm-cov${suffix}`, [
     ...["export", "-summary-only", program, `-instr-profile=${data}`],
-    ...["-ignore-filename-regex", "native/fuzz/|/usr/"],
+    ...["-ignore-filename-regex", "native/fuzz/|native/tests/|/usr/"],
   ]);
   try {
-    const { lines, functions } = JSON.parse(stdout).data[0].totals;
-    return `${Math.round(lines.percent)} % of lines, ${functions.covered} of ${functions.count} functions`;
+    return JSON.parse(stdout).data[0];
   } catch {
-    return "coverage unknown";
+    return undefined;
   }
+}
+
+function describe({ lines, functions }) {
+  const percent = (100 * lines.covered) / Math.max(1, lines.count);
+  return `${Math.round(percent)} % of ${lines.count} lines, ${functions.covered} of ${functions.count} functions`;
+}
+
+/** The share of the native code that was compiled in. */
+function coverageOf(program, ...profiles) {
+  const counts = countsOf(program, profiles);
+  return counts ? describe(counts.totals) : "coverage unknown (llvm-profdata is missing)";
+}
+
+/** The same by folder; those of instruction sets that this CPU lacks stay dark. */
+function printFolders(program, profiles) {
+  const folders = new Map();
+  for (const { filename, summary } of countsOf(program, profiles)?.files ?? []) {
+    const folder = relative(root, dirname(filename));
+    const sum = folders.get(folder) ?? { lines: { count: 0, covered: 0 }, functions: { count: 0, covered: 0 } };
+    for (const kind of ["lines", "functions"]) {
+      sum[kind].count += summary[kind].count;
+      sum[kind].covered += summary[kind].covered;
+    }
+    folders.set(folder, sum);
+  }
+  for (const [folder, sum] of [...folders].sort()) console.log(`  ${folder}: ${describe(sum)}`);
 }
 
 function fuzzScript(name, seconds) {

@@ -40,7 +40,11 @@ struct Linear {
 };
 
 // From this size on a dense matrix is worth a sketch (head_sketch.h), and worth keeping out of the resident set.
+#if defined(FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION)
+constexpr size_t kLargeDenseBytes = size_t{16} << 10;
+#else
 constexpr size_t kLargeDenseBytes = size_t{32} << 20;
+#endif
 
 // A matrix multiplied as floats, in the mapped file.
 struct DenseMatrix {

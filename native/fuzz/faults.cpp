@@ -100,11 +100,13 @@ class Collector {
   std::unique_ptr<Context::Job> job_;
 };
 
-// Loads the model and runs a prompt, a fork and a decoded token; the logits.
+// Loads the model and runs a prompt, a fork and a decoded token, with logits, then candidates through the head's sketch;
+// what came out.
 std::vector<float> scenario(const ModelSpec& spec) {
   const std::atomic<bool> cancelled{false};
   LoadControl control(cancelled);
   control.threads = 3;
+  control.head = HeadMode::kSketch;
   const auto model = Model::load(spec, "", control);
   ContextOptions options;
   options.threads = 3;
@@ -113,26 +115,40 @@ std::vector<float> scenario(const ModelSpec& spec) {
   options.max_sequence_length = model->spec().context_length;
   Collector collector;
   Context context(model, options, [&](std::unique_ptr<Context::Job> job) { collector.put(std::move(job)); });
-  const int32_t first = context.create_sequence();
-  std::vector<float> logits;
-  auto forward = [&](int32_t id, size_t count) {
+  std::vector<float> out;
+  std::vector<int32_t> sequences;
+  auto forward = [&](int32_t id, size_t count, uint8_t want) {
     ForwardRequest r;
     r.tokens.assign(count, 1);
     r.sequences.assign(count, id);
     r.want.assign(count, 0);
-    r.want.back() = 2;
+    r.want.back() = want;
+    r.log_sum_exp = false;
     context.submit(std::move(r), nullptr);
     const auto job = collector.take();
     context.finish(*job);
     if (job->error) std::rethrow_exception(job->error);
-    logits = job->result.logits;
+    for (const auto* values : {&job->result.logits, &job->result.candidate_logits}) out.insert(out.end(), values->begin(), values->end());
   };
-  forward(first, 20);
-  const int32_t second = context.fork_sequence(first, 10);
-  forward(second, 1);
-  context.release_sequence(first);
-  context.release_sequence(second);
-  return logits;
+  try {
+    sequences.reserve(3);
+    sequences.push_back(context.create_sequence());
+    forward(sequences[0], 20, 2);
+    sequences.push_back(context.fork_sequence(sequences[0], 10));
+    forward(sequences[1], 1, 1);
+    context.truncate_sequence(sequences[0], 15);
+    forward(sequences[0], 2, 1);
+  } catch (...) {
+    // The context goes on, and no block is lost. (A job that was lost on its way is the addon's to answer for.)
+    plan.armed = false;
+    sequences.push_back(context.create_sequence());
+    forward(sequences.back(), 1, 2);
+    for (const int32_t id : sequences) context.release_sequence(id);
+    REQUIRE(context.free_blocks() == context.total_blocks());
+    throw;
+  }
+  for (const int32_t id : sequences) context.release_sequence(id);
+  return out;
 }
 
 struct Tally {

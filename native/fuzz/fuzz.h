@@ -8,8 +8,11 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <vector>
+
+#include "error.h"
 
 #define REQUIRE(condition)                                                        \
   do {                                                                            \
@@ -20,6 +23,9 @@
   } while (false)
 
 namespace bitnet::fuzz {
+
+// Whether an error is of a kind. Its code may be another copy of the same text: sanitizers keep each file's own.
+inline bool is(const Error& error, const char* code) { return !std::strcmp(error.code, code); }
 
 // Exactly `size` bytes on the heap, so that a read of one more is found; the input's bytes over and over, or its last
 // ones where it has fewer.

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "formats/format.h"
+#include "kernels/kernel.h"
 
 namespace bitnet::fuzz {
 namespace {
@@ -12,7 +13,7 @@ class Builder {
  public:
   explicit Builder(FuzzedDataProvider& in) : in_(in) {}
 
-  RandomSpec build() {
+  RandomSpec build(bool damaged) {
     ModelSpec& s = out_.spec;
     s.architecture = "fuzz";
     s.vocabulary_size = pick({8, 33, 64, 300});
@@ -36,7 +37,7 @@ class Builder {
     s.output_norm = vector(s.embedding_length);
     optional_ = in_.ConsumeIntegral<uint8_t>();
     for (size_t i = 0; i < s.layer_count; i++) s.layers.push_back(layer(s));
-    for (int i = in_.ConsumeIntegralInRange<int>(-2, 3); i > 0; i--) damage();
+    for (int i = damaged ? in_.ConsumeIntegralInRange<int>(-2, 3) : 0; i > 0; i--) damage();
     return std::move(out_);
   }
 
@@ -191,6 +192,17 @@ class Builder {
 
 }  // namespace
 
-RandomSpec random_spec(FuzzedDataProvider& in) { return Builder(in).build(); }
+RandomSpec random_spec(FuzzedDataProvider& in, bool damaged) { return Builder(in).build(damaged); }
+
+std::string random_kernel(FuzzedDataProvider& in) {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> out;
+    for (const auto* kernel : all_kernels()) {
+      if (!(kernel->required & ~cpu_features())) out.push_back(kernel->name);
+    }
+    return out;
+  }();
+  return names[in.ConsumeIntegral<uint8_t>() % names.size()];
+}
 
 }  // namespace bitnet::fuzz

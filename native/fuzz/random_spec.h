@@ -1,5 +1,5 @@
 // A model specification made of fuzz input, as the addon's spec reader could hand over: mostly consistent, so that loading
-// gets past the checks, with a few fields set to anything.
+// gets past the checks.
 #pragma once
 
 #include "engine/model_spec.h"
@@ -12,6 +12,10 @@ struct RandomSpec {
   uint64_t file_bytes = 0;  // what the tensors need
 };
 
-RandomSpec random_spec(FuzzedDataProvider& in);
+// `damaged`: with a few fields set to anything, now and then.
+RandomSpec random_spec(FuzzedDataProvider& in, bool damaged = true);
+
+// A kernel that this CPU runs, by name.
+std::string random_kernel(FuzzedDataProvider& in);
 
 }  // namespace bitnet::fuzz

@@ -12,7 +12,9 @@ namespace bitnet::tests {
 class Session {
  public:
   Session(std::shared_ptr<const Model> model, unsigned threads, size_t blocks = 64)
-      : context_(std::move(model), options(threads, blocks), [this](std::unique_ptr<Context::Job> job) {
+      : Session(std::move(model), options(threads, blocks)) {}
+  Session(std::shared_ptr<const Model> model, const ContextOptions& options)
+      : context_(std::move(model), options, [this](std::unique_ptr<Context::Job> job) {
           std::lock_guard<std::mutex> lock(mutex_);
           finished_.push_back(std::move(job));
           arrived_.notify_one();

@@ -5,33 +5,14 @@
 #include <deque>
 #include <mutex>
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "engine/context.h"
 #include "error.h"
-#include "fuzz/fuzz.h"
+#include "fuzz/memory_file.h"
 #include "fuzz/random_spec.h"
 
 using namespace bitnet;
 
 namespace {
-
-// A file in memory; a mapping of it ends at its last page.
-class File {
- public:
-  File(FuzzedDataProvider& in, uint64_t bytes) : fd_(memfd_create("fuzz", 0)) {
-    const std::vector<uint8_t> given = in.ConsumeBytes<uint8_t>(in.ConsumeIntegralInRange<size_t>(1, 256));
-    std::vector<uint8_t> contents(bytes);
-    for (size_t i = 0; i < bytes; i++) contents[i] = given.empty() ? 0x11 : given[i % given.size()];
-    REQUIRE(write(fd_, contents.data(), bytes) == static_cast<ssize_t>(bytes));
-  }
-  ~File() { close(fd_); }
-  std::string path() const { return "/proc/self/fd/" + std::to_string(fd_); }
-
- private:
-  int fd_;
-};
 
 // Plays the JavaScript thread of a context.
 class Driver {
@@ -71,7 +52,7 @@ class Driver {
       context_.release_sequence(last);
       if (!failed_) REQUIRE(context_.free_blocks() == context_.total_blocks());
     } catch (const Error& e) {
-      REQUIRE(e.code == kKvFull);
+      REQUIRE(fuzz::is(e, kKvFull));
     }
   }
 
@@ -170,7 +151,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   options.kv_blocks = in.ConsumeIntegralInRange<size_t>(1, 12);
   options.max_batch_tokens = in.ConsumeIntegralInRange<size_t>(1, 96);
   options.max_sequence_length = in.ConsumeIntegralInRange<size_t>(1, made.spec.context_length < 1024 ? 1 + made.spec.context_length : 1);
-  const File file(in, made.file_bytes);
+  const fuzz::MemoryFile file(in, made.file_bytes);
   made.spec.files = {file.path()};
   std::shared_ptr<const Model> model;
   try {
