@@ -93,7 +93,7 @@ size_t Forward::chunk_rows(size_t rows, size_t tokens) const {
 }
 
 void Forward::product(const Linear& linear, const Activations& x, size_t begin, size_t end, size_t step, Scratch& s,
-                      float* out) {
+                      float* out, const uint8_t* after) {
   if (linear.group_kernel) {
     Activations y = x;
     y.tables = group_tables_.data();
@@ -101,7 +101,9 @@ void Forward::product(const Linear& linear, const Activations& x, size_t begin, 
     return;
   }
   int32_t* sums = s.sums.data();
-  kernel_.gemm(linear.matrix(), x, sums - begin, step, begin, end, s.kernel.data());
+  PackedMatrix w = linear.matrix();
+  w.after = after;
+  kernel_.gemm(w, x, sums - begin, step, begin, end, s.kernel.data());
   for (size_t t = 0; t < x.count; t++) {
     ops_.dequantize(sums + t * step, linear.row_scales.data() + begin, scales_[t], end - begin, out + t * step);
   }
@@ -109,11 +111,11 @@ void Forward::product(const Linear& linear, const Activations& x, size_t begin, 
 
 template <class Epilogue>
 void Forward::multiply_rows(const Linear& linear, const Activations& x, size_t first, size_t last, Epilogue&& epilogue) {
-  const size_t step = chunk_rows(last - first, x.count);
-  pool_.parallel((last - first + step - 1) / step, [&](size_t chunk, unsigned thread) {
+  const size_t step = chunk_rows(last - first, x.count), chunks = (last - first + step - 1) / step;
+  pool_.parallel(chunks, [&](size_t chunk, unsigned thread) {
     const size_t begin = first + chunk * step, end = std::min(last, begin + step);
     float* values = scratch_[thread].products.data();
-    product(linear, x, begin, end, step, scratch_[thread], values);
+    product(linear, x, begin, end, step, scratch_[thread], values, after_share(chunk, chunks, thread));
     for (size_t t = 0; t < x.count; t++) epilogue(t, begin, end - begin, values + t * step);
   });
 }
@@ -211,6 +213,13 @@ void Forward::announce(const Linear& next) {
   if (tokens_ == 1) pool_.announce(next.packed.data(), next.packed.bytes());
 }
 
+const uint8_t* Forward::after_share(size_t chunk, size_t chunks, unsigned thread) const {
+  const unsigned threads = pool_.threads();
+  if (!following_ || chunk + 1 != chunks * (thread + 1) / threads) return nullptr;
+  const size_t step = chunk_rows(following_->rows, tokens_), next_chunks = (following_->rows + step - 1) / step;
+  return following_->codes(next_chunks * thread / threads * step);
+}
+
 // h += Wo * sub_norm(attention(rope(Wq n), rope(Wk n), Wv n)), n = RMSNorm(h)
 void Forward::attention_block(size_t layer) {
   const Layer& l = model_.layers()[layer];
@@ -231,6 +240,7 @@ void Forward::attention_block(size_t layer) {
   Activations x;
   if (l.q_input_norm.empty()) {
     x = quantize_rows(hidden_.data(), ldh, l.attn_norm, l.qkv);
+    follow_with(&l.attn_output);
     multiply(l.qkv, x, store);
   } else {
     const float* normed = normed_rows(l.attn_norm);
@@ -267,6 +277,7 @@ void Forward::attention_block(size_t layer) {
 
   x = quantize_rows(attended_.data(), ld_attended, l.attn_sub_norm, l.attn_output);
   announce(l.gate);
+  follow_with(&l.gate);
   if (l.attn_post_norm.empty()) {
     multiply(l.attn_output, x, [&](size_t t, size_t row, size_t count, const float* values) {
       ops_.add(values, count, hidden_.data() + t * ldh + row);
@@ -307,16 +318,18 @@ void Forward::ffn_block(size_t layer) {
   Activations x;
   if (l.gate_input_norm.empty()) {
     x = quantize_rows(hidden_.data(), ldh, l.ffn_norm, l.gate, &l.up);
-    const size_t step = chunk_rows(f, tokens_);
-    pool_.parallel((f + step - 1) / step, [&](size_t chunk, unsigned thread) {
+    const size_t step = chunk_rows(f, tokens_), chunks = (f + step - 1) / step;
+    follow_with(&l.down);
+    pool_.parallel(chunks, [&](size_t chunk, unsigned thread) {
       const size_t begin = chunk * step, end = std::min(f, begin + step);
       Scratch& s = scratch_[thread];
-      product(l.gate, x, begin, end, step, s, s.gates.data());
+      product(l.gate, x, begin, end, step, s, s.gates.data(), l.up.codes(begin));
       if (tokens_ == 1 && spec_.activation == Activation::kRelu2) {
         gated_rows(l, x, begin, end, s, ffn_.data() + begin);
         return;
       }
-      product(l.up, x, begin, end, step, s, s.products.data());
+      const uint8_t* last = after_share(chunk, chunks, thread);
+      product(l.up, x, begin, end, step, s, s.products.data(), last ? last : l.gate.codes(end < f ? end : begin));
       for (size_t t = 0; t < tokens_; t++) {
         ops_.gated(spec_.activation, s.gates.data() + t * step, s.products.data() + t * step, end - begin,
                    ffn_.data() + t * ldf + begin);
@@ -337,7 +350,9 @@ void Forward::ffn_block(size_t layer) {
   }
 
   x = quantize_rows(ffn_.data(), ldf, l.ffn_sub_norm, l.down);
-  if (layer + 1 < model_.layers().size()) announce(model_.layers()[layer + 1].qkv);
+  const Linear* next = layer + 1 < model_.layers().size() ? &model_.layers()[layer + 1].qkv : nullptr;
+  follow_with(next);
+  if (next) announce(*next);
   if (l.ffn_post_norm.empty()) {
     if (skips_inputs(l.down) && multiply_nonzero(l.down, x, hidden_.data(), true)) return;
     multiply(l.down, x, [&](size_t t, size_t row, size_t count, const float* values) {

@@ -49,6 +49,9 @@ class Forward {
 
   void embed(const Batch& batch);
   void announce(const Linear& next);
+  // The product that comes after the next one: what a thread fetches when it reaches the end of its share. Null: none.
+  void follow_with(const Linear* next) { following_ = next; }
+  const uint8_t* after_share(size_t chunk, size_t chunks, unsigned thread) const;
   void attention_block(size_t layer);
   // Query heads first_head .. first_head + count of a token, which share a KV head.
   void attend(size_t layer, size_t token, size_t first_head, size_t count, unsigned thread);
@@ -65,8 +68,9 @@ class Forward {
   Activations quantize_rows(const float* x, size_t ldx, const std::vector<float>& weight, const Linear& use,
                             const Linear* other_use = nullptr);
   // Rows begin..end of linear * x as floats, [token][step] into `out`.
+  // `after`: PackedMatrix::after.
   void product(const Linear& linear, const Activations& x, size_t begin, size_t end, size_t step, Scratch& scratch,
-               float* out);
+               float* out, const uint8_t* after = nullptr);
   // Runs the product in chunks of rows; epilogue(token, row, count, values) consumes a chunk of one token.
   template <class Epilogue>
   void multiply(const Linear& linear, const Activations& x, Epilogue&& epilogue) {
@@ -89,6 +93,7 @@ class Forward {
   const size_t head_stride_, q_rows_, kv_rows_;
 
   size_t tokens_ = 0;  // of the current batch
+  const Linear* following_ = nullptr;
   std::vector<std::pair<size_t, size_t>> head_shares_;  // first query head, how many; empty: KV heads go evenly
   bool single_ = true;  // every run has one token
   std::vector<Place> places_;

@@ -26,7 +26,9 @@ struct Linear {
   WeightView packed;
   std::vector<float> row_scales;  // one per row: parts may differ in scale
   size_t prefetch = kDefaultPrefetch;
-  PackedMatrix matrix() const { return {packed.data(), rows, columns, prefetch}; }
+  PackedMatrix matrix() const { return {packed.data(), rows, columns, prefetch, nullptr}; }
+  // Where the codes of a row begin, a multiple of kRowTile, in layouts that keep rows in their order.
+  const uint8_t* codes(size_t row) const { return packed.data() + packed.bytes() / round_up(rows, kRowTile) * row; }
   const GroupKernel* group_kernel = nullptr;  // null: ternary
   GroupShape group_shape;
   std::vector<uint32_t> column_order;  // the input's column at each place; empty: its own order

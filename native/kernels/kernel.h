@@ -46,6 +46,8 @@ struct PackedMatrix {
   // How many bytes ahead a streaming kernel prefetches, in each of its streams. The best distance is a property of the
   // machine (one stream: 1-2 KiB on one CPU, 8 KiB on another, 40 % apart), so the tuner measures it.
   size_t prefetch = kDefaultPrefetch;
+  // What the calling thread will multiply after the rows given to gemm, for it to be fetched in time; null: the rows behind.
+  const uint8_t* after = nullptr;
 };
 
 struct TernaryKernel {

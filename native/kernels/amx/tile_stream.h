@@ -28,7 +28,8 @@ namespace {
 constexpr size_t kFewestTileTokens = 3;
 constexpr size_t kMostStreamedTokens = 64;
 constexpr size_t kStreamTokens = 16;
-constexpr size_t kStreamRows = 256;  // whose sums (16 KiB) stay in L1 and whose codes wait in L2
+// Rows of a chunk: their sums (up to 16 KiB) stay in L1; their codes wait in L2, fetched while the chunk before is multiplied.
+constexpr size_t kStreamRows = 256, kStreamBytes = size_t{96} << 10;
 constexpr size_t kTileGroup = 16;
 
 BITNET_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
@@ -161,7 +162,8 @@ BITNET_INLINE void stream_gemm(const PackedMatrix& w, const Activations& x, int3
                           activations + t * columns);
   }
   // Chunks of one size, since each fetches as much of the next as it has itself.
-  const size_t chunks = (row_end - row_begin + kStreamRows - 1) / kStreamRows;
+  const size_t most = larger(2 * kTileGroup, smaller(kStreamRows, kStreamBytes / row_bytes / (2 * kTileGroup) * (2 * kTileGroup)));
+  const size_t chunks = (row_end - row_begin + most - 1) / most;
   const size_t step = round_up((row_end - row_begin) / chunks, 2 * kTileGroup);
   for (size_t row = row_begin; row < row_end; row += step) {
     const size_t rows = smaller(step, row_end - row), groups = rows / kTileGroup;
@@ -170,7 +172,8 @@ BITNET_INLINE void stream_gemm(const PackedMatrix& w, const Activations& x, int3
       const size_t tokens = smaller(kStreamTokens, x.count - t);
       if (t == 0 || tokens < kStreamTokens) configure_stream(tokens);
       // The first pass fetches the chunk that comes next, in the order in which it lies.
-      const uint8_t* next = t == 0 ? chunk + rows * row_bytes : chunk;
+      const uint8_t* behind = w.after && row + rows == row_end ? w.after : chunk + rows * row_bytes;
+      const uint8_t* next = t == 0 ? behind : chunk;
       const size_t ahead = t == 0 ? rows * kBlockBytes : 0;
       for (size_t b = 0; b < blocks; b++) {
         stream_column(family, chunk + b * kBlockBytes, row_bytes, groups,
