@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 /** A metadata value with its GGUF type. */
 export type MetadataValue =
   | { type: "u32"; value: number }
+  | { type: "u64"; value: number }
   | { type: "i32"; value: number }
   | { type: "f32"; value: number }
   | { type: "bool"; value: boolean }
@@ -90,6 +91,8 @@ function encodeValue(value: MetadataValue): Buffer {
   switch (value.type) {
     case "u32":
       return Buffer.concat([u32(4), u32(value.value)]);
+    case "u64":
+      return Buffer.concat([u32(10), u64(value.value)]);
     case "i32":
       return Buffer.concat([u32(5), i32(value.value)]);
     case "f32":
