@@ -47,10 +47,14 @@ uint64_t ModelLoader::plan_fingerprint() const {
 std::unique_ptr<PackedFile> ModelLoader::find_packed() {
   if (model_->cache_.path.empty()) return nullptr;
   auto file = PackedFile::open(model_->cache_.path, model_->cache_.key);
-  if (!file || file->count() == 0 || !read_cache_words(file->data(0), file->bytes(0), model_->spec_, packed_plan_)) {
-    return nullptr;
+  if (!file || file->count() == 0) return nullptr;
+  for (const auto& chunk : file->chunks()) {
+    if (chunk.piece == 0 && !file->sound(chunk, file->data(0) + chunk.begin)) return nullptr;
   }
-  return file;
+  const ModelSpec described = model_->spec_;
+  if (read_cache_words(file->data(0), file->bytes(0), model_->spec_, packed_plan_)) return file;
+  model_->spec_ = described;
+  return nullptr;
 }
 
 bool ModelLoader::restore(std::unique_ptr<PackedFile> file) {

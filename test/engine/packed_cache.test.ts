@@ -95,6 +95,22 @@ test("a damaged byte, wherever it is, makes it pack again and write anew", async
   }
 });
 
+test("any damaged bit of what the scans of the source found is noticed", async () => {
+  const packedCache = freshFolder();
+  await run({ packedCache });
+  const file = onlyFile(packedCache);
+  const whole = readFileSync(file);
+  // The table begins at 4096 with the place and size of the words.
+  const [offset, bytes] = [4096, 4104].map((at) => Number(whole.readBigUInt64LE(at))) as [number, number];
+  expect(bytes).toBe((2 + 7 * 2) * 8);
+  for (let at = offset; at < offset + bytes; at += 5) {
+    const damaged = Buffer.from(whole);
+    damaged[at] = (damaged[at] ?? 0) ^ 2;
+    writeFileSync(file, damaged);
+    await expectRun(false, { packedCache });
+  }
+});
+
 test("a file cut short, or of something else, is packed again", async () => {
   const packedCache = freshFolder();
   await run({ packedCache });
