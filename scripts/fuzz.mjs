@@ -20,7 +20,7 @@ const BUILD = join(root, "build-fuzz");
 /** native/fuzz/targets/<name>.cpp, and its share of the time. */
 const NATIVE = { formats: 2, kernels: 2, model: 4, exactness: 3, packed: 3, state: 1, batch: 1, file: 2, measure: 1 };
 const SCRIPTED = { gguf: 3, safetensors: 2, "tokenizer-json": 2, sentencepiece: 1, template: 2, regex: 1, schema: 1 };
-Object.assign(SCRIPTED, { model: 3, addon: 2, http: 2 });
+Object.assign(SCRIPTED, { model: 3, state: 2, "packed-cache": 2, addon: 2, http: 2 });
 /** Milliseconds without a word from a target after which it counts as hanging. */
 const SILENCE = 60_000;
 
@@ -173,10 +173,13 @@ function fuzzScript(name, seconds) {
       if (signal !== null || (code !== 0 && code !== 1)) {
         // It did not come to keep the input itself.
         const folder = join(CORPUS, name);
-        mkdirSync(folder, { recursive: true });
         const path = join(folder, `crash-${Date.now().toString(36)}.json`);
-        writeFileSync(path, `${JSON.stringify(last, null, 2)}\n`);
-        console.error(`FINDING ${name}: ended by ${signal ?? `exit code ${code}`}; the input was kept as ${path}`);
+        if (last !== undefined) {
+          mkdirSync(folder, { recursive: true });
+          writeFileSync(path, `${JSON.stringify(last, null, 2)}\n`);
+        }
+        const kept = last === undefined ? "before its first input" : `the input was kept as ${path}`;
+        console.error(`FINDING ${name}: ended by ${signal ?? `exit code ${code}`}; ${kept}`);
       }
       done(code === 0);
     });

@@ -9,6 +9,8 @@ jest.setTimeout(300_000);
 const RUNS: Readonly<Record<string, number>> = {
   "tokenizer-json": 6,
   model: 10,
+  state: 40,
+  "packed-cache": 25,
   addon: 15,
   http: 25,
   gguf: 40,

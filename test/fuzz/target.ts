@@ -29,6 +29,16 @@ export async function refusable<T>(action: () => T | Promise<T>): Promise<T | un
   }
 }
 
+/** What the addon may answer: a value, or an error with one of its codes. */
+export async function answered(action: () => unknown): Promise<unknown> {
+  try {
+    return await action();
+  } catch (error) {
+    if (/^ERR_[A-Z_]+$/.test(String((error as { code?: unknown }).code))) return undefined;
+    throw error;
+  }
+}
+
 /** Bytes as base64, for inputs. */
 export type Bytes = string;
 
@@ -46,20 +56,23 @@ export const edgeNumber: fc.Arbitrary<number> = fc.oneof(
   fc.constantFrom(...LARGE),
 );
 
-interface Edit {
+/** A change to a file's bytes. */
+export interface Edit {
   kind: "byte" | "u32" | "u64" | "cut" | "insert" | "double";
   /** Where, as a share of the length; small shares, where headers are, come more often. */
   at: number;
   value: number;
 }
 
-const edit: fc.Arbitrary<Edit> = fc.record({
+/** A change anywhere. */
+export const edit: fc.Arbitrary<Edit> = fc.record({
   kind: fc.constantFrom("byte", "u32", "u64", "cut", "insert", "double"),
   at: fc.double({ min: 0, max: 1, noNaN: true }).map((share) => share * share),
   value: edgeNumber,
 });
 
-function apply(bytes: Buffer, { kind, at, value }: Edit): Buffer {
+/** A copy with a change. */
+export function apply(bytes: Buffer, { kind, at, value }: Edit): Buffer {
   const position = Math.floor(at * Math.max(0, bytes.length - 8));
   if (bytes.length < 8) return bytes;
   const copy = Buffer.from(bytes);

@@ -192,3 +192,19 @@ describe("tokenizerFromJson", () => {
     await expect(building).rejects.toThrow(message);
   });
 });
+
+test.each([1000, 5000, 200_000])("a file nested %i times ends nothing", async (depth) => {
+  const deep = (open: string, close: string): string => open.repeat(depth) + close.repeat(depth);
+  const { normalizer: _, ...rest } = byteLevelJson();
+  const json = JSON.stringify(rest).slice(0, -1);
+  for (const part of [
+    `"other":${deep("[", "]")}`,
+    `"normalizer":${'{"type":"Sequence","normalizers":['.repeat(depth)}{"type":"NFC"}${"]}".repeat(depth)}`,
+  ]) {
+    const tokenizer = await tokenizerFromJson(`${json},${part}}`).catch((error: unknown) => {
+      expect(error).toBeInstanceOf(ModelFormatError);
+      return undefined;
+    });
+    tokenizer?.close();
+  }
+});

@@ -10,7 +10,7 @@ const MOST_DEPTH = 4;
  * one requires and that the schemas describe in disjoint ways. False where that is not seen.
  */
 export function areDisjoint(a: unknown, b: unknown, definitions: Definitions, depth = 0): boolean {
-  definitions.spend(1);
+  definitions.spend(4);
   if (depth > MOST_DEPTH) return false;
   const again = (x: unknown, y: unknown): boolean => areDisjoint(x, y, definitions, depth + 1);
   if (a === false || b === false) return true;

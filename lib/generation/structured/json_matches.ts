@@ -10,7 +10,7 @@ const MOST_DEPTH = 200;
  * @throws InvalidOptionError where that takes too many steps, or an expression is not supported
  */
 export function matches(schema: unknown, value: unknown, definitions: Definitions, depth = 0): boolean {
-  definitions.spend(1);
+  definitions.spend(4);
   if (typeof schema === "boolean") return schema;
   if (!isRecord(schema) || depth > MOST_DEPTH) return false;
   const inner = (each: unknown, of: unknown = value): boolean => matches(each, of, definitions, depth + 1);
@@ -112,7 +112,7 @@ export function keyOf(value: unknown): string {
 
 /** What an object schema says about the property of a name. */
 export function schemasOf(schema: SchemaObject, name: string, definitions: Definitions): unknown[] {
-  definitions.spend(1);
+  definitions.spend(4);
   const { properties, patternProperties, additionalProperties } = schema;
   const found: unknown[] = [];
   if (isRecord(properties) && Object.hasOwn(properties, name)) found.push(properties[name]);

@@ -4,7 +4,7 @@ import { describeModel } from "../../../lib/architectures";
 import { readGguf } from "../../../lib/files/gguf";
 import type { NativeContext, NativeModel } from "../../../types/addon";
 import { writeTinyModel } from "../../helpers/tiny_model";
-import { anyJson, damagedJson, edgeNumber, fileOf, type Target } from "../target";
+import { answered, anyJson, damagedJson, edgeNumber, fileOf, type Target } from "../target";
 
 interface Input {
   spec: { at: number; value: unknown; drop: boolean }[];
@@ -79,16 +79,6 @@ function revive(value: unknown): unknown {
   return Array.isArray(value)
     ? value
     : Object.fromEntries(Object.entries(value).map(([key, each]) => [key, revive(each)]));
-}
-
-/** What the addon may answer: a value, or an error with one of its codes. */
-async function answered(action: () => unknown): Promise<unknown> {
-  try {
-    return await action();
-  } catch (error) {
-    if (/^ERR_[A-Z_]+$/.test(String((error as { code?: unknown }).code))) return undefined;
-    throw error;
-  }
 }
 
 /** The addon's functions with values of any kind: what a fault in TypeScript could hand over. */
