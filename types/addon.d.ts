@@ -364,10 +364,20 @@ export interface ForwardBatch {
    */
   extraIds?: Int32Array;
   extraOffsets?: Int32Array;
+  /**
+   * Masks of tokens that may be candidates, one behind the other, each of ceil(vocabularySize / 32) words: of token i bit
+   * i % 32 of word i / 32. `logSumExp` and extra logits do not depend on them.
+   */
+  masks?: Int32Array;
+  /** Per want = 1 output: the number of its mask; -1: any token may be a candidate. Absent: so for all. */
+  maskOf?: Int32Array;
 }
 
 export interface ForwardResult {
-  /** [outputs with want = 1, candidates] ids by falling logit; equal logits by rising id. */
+  /**
+   * [outputs with want = 1, candidates] ids by falling logit; equal logits by rising id. -1 (with a logit of -Infinity) for
+   * what a mask with fewer tokens lacks.
+   */
   candidateIds: Int32Array;
   candidateLogits: Float32Array;
   /** [outputs with want = 1] log(sum(exp(logit / T))) over the whole vocabulary; empty where it was not wanted. */

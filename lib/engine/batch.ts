@@ -49,6 +49,14 @@ export class BatchBuilder {
       batch.extraIds = ids;
       batch.extraOffsets = offsets;
     }
+    const masks = queries.flatMap(({ mask }) => (mask ? [mask] : []));
+    const [first] = masks;
+    if (first) {
+      batch.masks = new Int32Array(masks.length * first.length);
+      for (const [i, mask] of masks.entries()) batch.masks.set(mask, i * first.length);
+      let next = 0;
+      batch.maskOf = Int32Array.from(queries, ({ mask }) => (mask ? next++ : -1));
+    }
     return batch;
   }
 }

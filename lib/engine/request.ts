@@ -12,6 +12,8 @@ export interface Query {
   readonly temperature: number;
   /** Ids whose logits are wanted besides the candidates. */
   readonly extraIds?: Int32Array;
+  /** The tokens that may be candidates: of token i bit i % 32 of word i / 32. Absent: any. */
+  readonly mask?: Int32Array;
 }
 
 /** What came out at one position. The arrays are views into the step's results: copy what is kept. */

@@ -98,11 +98,15 @@ export class GenerationRequest implements Request {
   }
 
   query(): Query {
-    const { candidates, logSumExp, temperature, extraIds, needsAllLogits } = this.chain.requirements();
+    const { candidates, logSumExp, temperature, extraIds, needsAllLogits, mask } = this.chain.requirements();
     if (needsAllLogits) return { want: 2, candidates: 1, temperature: 1 };
     const { logprobs } = this.options;
-    if (logprobs === undefined) return { want: 1, candidates, logSumExp, temperature, extraIds };
-    const most = Math.min(Math.max(candidates, logprobs), this.engine.info.vocabularySize);
+    if (logprobs === undefined) {
+      return { want: 1, candidates, logSumExp, temperature, extraIds, ...(mask ? { mask } : {}) };
+    }
+    // The likeliest of all tokens are wanted, and of those that the form allows enough.
+    const spare = mask ? 256 : 0;
+    const most = Math.min(Math.max(candidates + spare, logprobs), this.engine.info.vocabularySize);
     return { want: 1, candidates: most, logSumExp: true, temperature: logSumExp ? temperature : 1, extraIds };
   }
 

@@ -2,7 +2,7 @@ import { InvalidOptionError } from "../errors";
 import { certain, type Distribution, distributionOf } from "./distribution";
 import { type Drawn, draw } from "./draw";
 import { greatest, logprobOf, massOf } from "./full";
-import { allowedIds, filterRanked, isAllowed, MOST_LISTED, rank, type TokenMask } from "./mask";
+import { allowedIds, FEW_LISTED, filterRanked, isAllowed, MOST_LISTED, rank, type TokenMask } from "./mask";
 import { mergeRanked } from "./merge";
 import type { ResolvedSamplingOptions } from "./options";
 import { LogitChanges } from "./penalties";
@@ -22,6 +22,8 @@ export interface Requirements {
   temperature: number;
   /** Ids whose logits are wanted whether they are among the candidates or not; rising. */
   extraIds: Int32Array;
+  /** The tokens that the candidates shall be among, as `TokenMask` has them; candidates that are not do no harm. */
+  mask?: Int32Array;
   /** Candidates will hardly ever do: ask for all logits at once, and give them to `sampleAll`. */
   needsAllLogits: boolean;
 }
@@ -125,27 +127,31 @@ export class SamplerChain {
     const changed = this.changes.ids();
     const at = this.massTemperature();
     const sum = { logSumExp: at !== undefined, temperature: at ?? 1 };
-    if (this.mask && this.mask.count <= MOST_LISTED) {
-      return { ...sum, logSumExp: false, candidates: 1, extraIds: allowedIds(this.mask), needsAllLogits: false };
+    const { mask } = this;
+    const masked = mask ? { mask: mask.words } : {};
+    if (mask && this.isListed(mask)) {
+      const extraIds = allowedIds(mask);
+      return { ...sum, ...masked, logSumExp: false, candidates: 1, extraIds, needsAllLogits: false };
     }
     // A changed token may leave the front, so as many more are needed to be sure of the rest.
-    const spare = Math.min(changed.length, 256) + (this.mask ? 256 : 0);
+    const spare = Math.min(changed.length, 256);
     let wanted = 256;
     if (this.greedy) wanted = 1;
     else if (this.stages[0]?.name === "topK") wanted = this.options.topK;
-    const candidates = Math.min(wanted + spare, MOST_CANDIDATES, this.vocabularySize);
-    return { ...sum, candidates, extraIds: changed, needsAllLogits: this.needsAll() };
+    const candidates = Math.min(wanted + spare, MOST_CANDIDATES, mask?.count ?? this.vocabularySize);
+    return { ...sum, ...masked, candidates, extraIds: changed, needsAllLogits: this.needsAll() };
   }
 
   /** Chooses from candidates that meet `requirements`. */
   sample(candidates: Candidates): Sampled | NeedAll {
     const { ids, logits, logSumExp, extraLogits } = candidates;
     const { mask } = this;
-    if (mask && mask.count <= MOST_LISTED) return this.sampleListed(allowedIds(mask), extraLogits) ?? { needAll: true };
+    if (mask && this.isListed(mask)) return this.sampleListed(allowedIds(mask), extraLogits) ?? { needAll: true };
     const at = this.massTemperature();
     const changedIds = this.changes.ids();
     const changed = Float32Array.from(changedIds, (id, i) => this.changes.apply(id, extraLogits[i]!));
-    const complete = ids.length >= this.vocabularySize;
+    const known = mask ? filterRanked(candidates, mask).ids : ids;
+    const complete = known.length >= (mask?.count ?? this.vocabularySize);
     let ranked = mergeRanked(candidates, changedIds, changed, complete);
     if (mask) ranked = filterRanked(ranked, mask);
     if (ranked.ids.length === 0 || ranked.logits[0] === -Infinity) return { needAll: true };
@@ -182,7 +188,7 @@ export class SamplerChain {
       throw new InvalidOptionError(`sampleAll needs ${this.vocabularySize} logits, not ${original.length}`);
     }
     const { mask } = this;
-    if (mask && mask.count <= MOST_LISTED) {
+    if (mask && this.isListed(mask)) {
       const ids = allowedIds(mask);
       const listed = this.sampleListed(
         ids,
@@ -224,6 +230,12 @@ export class SamplerChain {
     const pool = new Pool(ranked.ids, ranked.logits, ranked.ids.length, undefined, () => undefined);
     pool.keep(pool.length);
     return this.choose(pool);
+  }
+
+  /** Whether the logits of all tokens that a mask allows are asked for. */
+  private isListed({ count }: TokenMask): boolean {
+    const frontSuffices = this.greedy || this.stages[0]?.name === "topK";
+    return count <= (frontSuffices ? FEW_LISTED : MOST_LISTED);
   }
 
   private get greedy(): boolean {

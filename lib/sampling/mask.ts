@@ -7,8 +7,12 @@ export interface TokenMask {
   readonly count: number;
 }
 
-/** Masks that allow at most this many tokens are served with the logits of just these. */
+/**
+ * Masks that allow at most this many tokens are served with the logits of just these: of few always, and of more where a
+ * decision may depend on all of them.
+ */
 export const MOST_LISTED = 1024;
+export const FEW_LISTED = 64;
 
 export function isAllowed({ words }: TokenMask, id: number): boolean {
   return ((words[id >>> 5]! >>> (id & 31)) & 1) === 1;

@@ -238,6 +238,8 @@ Napi::Value ContextObject::forward(const Napi::CallbackInfo& info) {
     if (present(o, "extraOffsets")) {
       r.extra_offsets = as_vector<int32_t>(o.Get("extraOffsets"), "extraOffsets", napi_int32_array, "an Int32Array");
     }
+    if (present(o, "masks")) r.masks = as_vector<int32_t>(o.Get("masks"), "masks", napi_int32_array, "an Int32Array");
+    if (present(o, "maskOf")) r.mask_of = as_vector<int32_t>(o.Get("maskOf"), "maskOf", napi_int32_array, "an Int32Array");
     const uintptr_t number = next_job_++;
     context().submit(std::move(r), reinterpret_cast<void*>(number));
     if (pending_.empty()) {

@@ -27,6 +27,9 @@ struct Batch {
   std::vector<float> temperatures;     // per output with candidates; empty: all 1
   std::vector<int32_t> extra_ids;
   std::vector<int32_t> extra_offsets;  // outputs + 1 entries, or empty
+  // Masks of tokens that may be candidates, one behind the other: of token i bit i % 32 of word i / 32.
+  std::vector<int32_t> masks;
+  std::vector<int32_t> mask_of;  // per output with candidates: which mask; -1: any token. Empty: any token for all
   // Blocks to copy before the pass (a fork's partly filled last block): from, to.
   std::vector<std::pair<BlockId, BlockId>> copies;
 };

@@ -156,6 +156,12 @@ void Context::check(const ForwardRequest& r) const {
       if (!(t > 0) || t > 1e6f) invalid("A temperature must be above 0 and at most 1e6.");
     }
   }
+  const size_t words = (static_cast<size_t>(vocabulary) + 31) / 32;
+  if (!r.mask_of.empty() && r.mask_of.size() != outputs) invalid("maskOf must have one entry per output with candidates.");
+  if (r.masks.size() % words != 0) invalid("masks must have " + std::to_string(words) + " words each.");
+  for (int32_t mask : r.mask_of) {
+    if (mask < -1 || mask >= static_cast<int32_t>(r.masks.size() / words)) invalid("An entry of maskOf is no mask.");
+  }
   if (r.extra_offsets.empty()) {
     if (!r.extra_ids.empty()) invalid("extraIds needs extraOffsets.");
     return;
@@ -226,6 +232,8 @@ void Context::submit(ForwardRequest request, void* user) {
   made.batch.temperatures = std::move(request.temperatures);
   made.batch.extra_ids = std::move(request.extra_ids);
   made.batch.extra_offsets = std::move(request.extra_offsets);
+  made.batch.masks = std::move(request.masks);
+  made.batch.mask_of = std::move(request.mask_of);
   made.batch.copies.swap(pending_copies_);
   in_flight_++;
   {

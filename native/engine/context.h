@@ -30,6 +30,7 @@ struct ForwardRequest {
   bool log_sum_exp = true;
   std::vector<float> temperatures;
   std::vector<int32_t> extra_ids, extra_offsets;
+  std::vector<int32_t> masks, mask_of;
 };
 
 class Context {

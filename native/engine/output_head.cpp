@@ -1,6 +1,7 @@
 #include "engine/output_head.h"
 
 #include <algorithm>
+#include <bitset>
 #include <cmath>
 
 #include "engine/exact_math.h"
@@ -37,6 +38,22 @@ constexpr float kLevelRms = 2.24f;
 // Above this share of the vocabulary the whole head is no slower.
 constexpr size_t kGiveUpShare = 6;
 
+// Masks of up to this many tokens need no sketch: their exact rows are fewer bytes.
+constexpr size_t kFewAllowed = 1024;
+
+bool allows(const uint32_t* mask, size_t id) { return mask[id / 32] >> (id % 32) & 1; }
+
+// -infinity for what a mask forbids of the values begin..begin + n - 1; begin is a multiple of 32.
+void forbid(const uint32_t* mask, size_t begin, size_t n, float* values) {
+  for (size_t i = 0; i < n; i += 32) {
+    const uint32_t word = mask[(begin + i) / 32];
+    if (word == 0xffffffffu) continue;
+    for (size_t bit = 0; bit < 32 && i + bit < n; bit++) {
+      if (!(word >> bit & 1)) values[i + bit] = -INFINITY;
+    }
+  }
+}
+
 size_t chunks_of(size_t n) { return (n + kChunk - 1) / kChunk; }
 
 [[noreturn]] void not_finite() {
@@ -70,8 +87,16 @@ void OutputHead::run(const Batch& batch, const float* hidden, size_t ld, BatchRe
   bool all_logits = batch.log_sum_exp;
   for (size_t t : scored) all_logits |= batch.want[t] == Want::kLogits;
   const bool sketched = model_.head_sketch() && !all_logits && batch.candidates * 8 <= v;
+  std::vector<bool> few(outputs_, false);
+  bool all_few = sketched;
   if (sketched) {
-    sketch_scores(outputs_);
+    size_t index = 0;
+    for (size_t i = 0; i < outputs_; i++) {
+      const uint32_t* mask = mask_of(batch, index++);
+      few[i] = mask && allowed_by(mask) <= kFewAllowed;
+      all_few &= few[i];
+    }
+    if (!all_few) sketch_scores(outputs_);
   } else {
     head(0, outputs_);
   }
@@ -80,6 +105,10 @@ void OutputHead::run(const Batch& batch, const float* hidden, size_t ld, BatchRe
     if (batch.want[scored[i]] == Want::kLogits) {
       const float* row = logits_.data() + i * v;
       result.logits.insert(result.logits.end(), row, row + v);
+      continue;
+    }
+    if (few[i]) {
+      from_list(batch, i, index++, result);
       continue;
     }
     if (sketched && from_sketch(batch, i, index, result)) {
@@ -163,19 +192,31 @@ void OutputHead::log_sum_exp(const float* logits, float temperature, BatchResult
 }
 
 void OutputHead::from_logits(const Batch& batch, const float* logits, size_t index, BatchResult& result) {
-  const size_t v = spec_.vocabulary_size, k = std::min(batch.candidates, v), chunks = chunks_of(v);
+  const size_t v = spec_.vocabulary_size, chunks = chunks_of(v);
+  const uint32_t* mask = mask_of(batch, index);
+  const size_t wanted = std::min(batch.candidates, v), k = mask ? std::min(wanted, allowed_by(mask)) : wanted;
   chunk_maxima_.resize(chunks);
   pool_.parallel(chunks, [&](size_t chunk, unsigned) {
     const size_t begin = chunk * kChunk;
     chunk_maxima_[chunk] = ops_.maximum(logits + begin, std::min(v, begin + kChunk) - begin);
   });
   if (batch.log_sum_exp) log_sum_exp(logits, batch.temperatures.empty() ? 1.0f : batch.temperatures[index], result);
-  if (select_largest(logits, v, k) < k) not_finite();
+  const float* values = logits;
+  if (mask) {
+    masked_.assign(logits, logits + v);
+    for (size_t c = 0; c < chunks; c++) {
+      const size_t begin = c * kChunk, n = std::min(v, begin + kChunk) - begin;
+      forbid(mask, begin, n, masked_.data() + begin);
+      chunk_maxima_[c] = ops_.maximum(masked_.data() + begin, n);
+    }
+    values = masked_.data();
+  }
+  if (k > 0 && select_largest(values, v, k) < k) not_finite();
   std::sort(selected_.begin(), selected_.begin() + static_cast<std::ptrdiff_t>(k),
-            [&](int32_t a, int32_t b) { return logits[a] > logits[b] || (logits[a] == logits[b] && a < b); });
-  for (size_t i = 0; i < k; i++) {
-    result.candidate_ids.push_back(selected_[i]);
-    result.candidate_logits.push_back(logits[selected_[i]]);
+            [&](int32_t a, int32_t b) { return values[a] > values[b] || (values[a] == values[b] && a < b); });
+  for (size_t i = 0; i < wanted; i++) {
+    result.candidate_ids.push_back(i < k ? selected_[i] : -1);
+    result.candidate_logits.push_back(i < k ? values[selected_[i]] : -INFINITY);
   }
   if (batch.extra_offsets.empty()) return;
   for (auto i = batch.extra_offsets[index]; i < batch.extra_offsets[index + 1]; i++) {
@@ -283,18 +324,22 @@ OutputHead::Noise OutputHead::noise(const SketchPlane& plane, const float* x, fl
 // The k best exact logits, found through the sketch. False where too many rows would have to be looked at.
 bool OutputHead::from_sketch(const Batch& batch, size_t output, size_t index, BatchResult& result) {
   const HeadSketch& s = model_.head_sketch();
-  const size_t d = spec_.embedding_length, v = s.rows, chunks = chunks_of(v), k = batch.candidates;
-  const float* scores = scores_.data() + output * round_up(v, kRowTile);
+  const size_t d = spec_.embedding_length, v = s.rows, chunks = chunks_of(v);
+  const uint32_t* mask = mask_of(batch, index);
+  const size_t allowed = mask ? allowed_by(mask) : v, k = std::min(batch.candidates, allowed);
+  float* scores = scores_.data() + output * round_up(v, kRowTile);
   const float* x = rows_.data() + output * round_up(d, 16);
   stats_.outputs++;
 
   // 1. The rows with the best scores of the first plane, exactly: their k-th best is the bar.
   chunk_maxima_.resize(chunks);
   pool_.parallel(chunks, [&](size_t chunk, unsigned) {
-    const size_t begin = chunk * kChunk;
-    chunk_maxima_[chunk] = ops_.maximum(scores + begin, std::min(v, begin + kChunk) - begin);
+    const size_t begin = chunk * kChunk, n = std::min(v, begin + kChunk) - begin;
+    // What may not come is nowhere near the bar.
+    if (mask) forbid(mask, begin, n, scores + begin);
+    chunk_maxima_[chunk] = ops_.maximum(scores + begin, n);
   });
-  const size_t first = std::min(v, std::max(kFirstRows, 2 * k));
+  const size_t first = std::min(allowed, std::max(kFirstRows, 2 * k));
   if (select_largest(scores, v, first) < first) return false;  // NaN: the whole head reports it
   ids_.assign(selected_.begin(), selected_.begin() + static_cast<std::ptrdiff_t>(first));
   score_rows(output, 0);
@@ -357,22 +402,61 @@ bool OutputHead::from_sketch(const Batch& batch, size_t output, size_t index, Ba
   stats_.rows_scored += ids_.size();
 
   // 4. The best k of the exact ones.
+  put_best(batch, k, result);
+  put_extra(batch, output, index, result);
+  return true;
+}
+
+void OutputHead::from_list(const Batch& batch, size_t output, size_t index, BatchResult& result) {
+  const uint32_t* mask = mask_of(batch, index);
+  ids_.clear();
+  for (size_t id = 0; id < spec_.vocabulary_size; id++) {
+    if (mask[id / 32] == 0) {
+      id |= 31;
+    } else if (allows(mask, id)) {
+      ids_.push_back(static_cast<int32_t>(id));
+    }
+  }
+  exact_.clear();
+  score_rows(output, 0);
+  put_best(batch, std::min(batch.candidates, ids_.size()), result);
+  put_extra(batch, output, index, result);
+}
+
+const uint32_t* OutputHead::mask_of(const Batch& batch, size_t index) const {
+  if (batch.mask_of.empty() || batch.mask_of[index] < 0) return nullptr;
+  const size_t words = (spec_.vocabulary_size + 31) / 32;
+  return reinterpret_cast<const uint32_t*>(batch.masks.data()) + static_cast<size_t>(batch.mask_of[index]) * words;
+}
+
+size_t OutputHead::allowed_by(const uint32_t* mask) const {
+  const size_t v = spec_.vocabulary_size;
+  size_t count = 0;
+  for (size_t word = 0; word < v / 32; word++) count += std::bitset<32>(mask[word]).count();
+  // Bits behind the vocabulary count for nothing.
+  for (size_t id = v / 32 * 32; id < v; id++) count += allows(mask, id);
+  return count;
+}
+
+void OutputHead::put_best(const Batch& batch, size_t k, BatchResult& result) {
   std::vector<size_t> order(ids_.size());
   for (size_t i = 0; i < order.size(); i++) order[i] = i;
   auto better = [&](size_t a, size_t b) { return exact_[a] > exact_[b] || (exact_[a] == exact_[b] && ids_[a] < ids_[b]); };
   std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k), order.end(), better);
-  for (size_t i = 0; i < k; i++) {
-    if (std::isnan(exact_[order[i]])) not_finite();
-    result.candidate_ids.push_back(ids_[order[i]]);
-    result.candidate_logits.push_back(exact_[order[i]]);
+  for (size_t i = 0; i < batch.candidates; i++) {
+    if (i < k && std::isnan(exact_[order[i]])) not_finite();
+    result.candidate_ids.push_back(i < k ? ids_[order[i]] : -1);
+    result.candidate_logits.push_back(i < k ? exact_[order[i]] : -INFINITY);
   }
-  if (batch.extra_offsets.empty()) return true;
+}
+
+void OutputHead::put_extra(const Batch& batch, size_t output, size_t index, BatchResult& result) {
+  if (batch.extra_offsets.empty()) return;
   const auto from = batch.extra_offsets[index], to = batch.extra_offsets[index + 1];
   ids_.assign(batch.extra_ids.begin() + from, batch.extra_ids.begin() + to);
   exact_.clear();
   score_rows(output, 0);
   result.extra_logits.insert(result.extra_logits.end(), exact_.begin(), exact_.end());
-  return true;
 }
 
 }  // namespace bitnet

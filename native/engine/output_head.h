@@ -35,6 +35,14 @@ class OutputHead {
   // A sorted list of the best logits of one output.
   void from_logits(const Batch& batch, const float* logits, size_t index, BatchResult& result);
   bool from_sketch(const Batch& batch, size_t output, size_t index, BatchResult& result);
+  // The same for an output whose mask allows few tokens: the exact logits of just these.
+  void from_list(const Batch& batch, size_t output, size_t index, BatchResult& result);
+  // The mask of an output with candidates; null where it has none.
+  const uint32_t* mask_of(const Batch& batch, size_t index) const;
+  size_t allowed_by(const uint32_t* mask) const;
+  // The best k of the exact logits in exact_ of ids_, and nothing for what of batch.candidates is beyond.
+  void put_best(const Batch& batch, size_t k, BatchResult& result);
+  void put_extra(const Batch& batch, size_t output, size_t index, BatchResult& result);
   void log_sum_exp(const float* logits, float temperature, BatchResult& result);
   void head(size_t first, size_t count);
   void sketch_scores(size_t count);
@@ -60,7 +68,7 @@ class OutputHead {
   AlignedBuffer<int8_t> quantized_;  // [outputs][embedding, padded]
   std::vector<QuantizedRow> quantized_rows_;
   std::vector<int32_t> sums_;
-  std::vector<float> chunk_maxima_, chunk_sums_;
+  std::vector<float> chunk_maxima_, chunk_sums_, masked_;
   std::vector<int32_t> selected_, ids_;
   std::vector<float> exact_;
   std::vector<std::vector<int32_t>> found_;  // per chunk

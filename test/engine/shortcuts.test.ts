@@ -133,6 +133,89 @@ it("finds the whole head's candidates through the sketch of a random head", asyn
   await expectSameCandidates(300);
 }, 120_000);
 
+it("finds the candidates that masks allow, by the sketch, by the whole head and for few tokens", async () => {
+  const words = Math.ceil(shape.vocabulary / 32);
+  /** Every step-th token from the start on. */
+  const everyNth = (start: number, step: number): Int32Array => {
+    const mask = new Int32Array(words);
+    for (let id = start; id < shape.vocabulary; id += step) mask[id >>> 5]! |= 1 << (id & 31);
+    return mask;
+  };
+  // All, half of them, about 1,000 (either side of what counts as few), a dozen, one, none; and no mask.
+  const masks = [everyNth(0, 1), everyNth(1, 2), everyNth(3, 31), everyNth(3, 33), everyNth(5, 3000), everyNth(7, 1e6)];
+  masks.push(new Int32Array(words));
+  const maskOf = Int32Array.of(0, 1, 2, -1, 3, 4, 5, 6);
+  const outputs = maskOf.length;
+  for (const candidates of [1, 40]) {
+    await withContext({}, async (context) => {
+      for (let step = 0; step < 12; step++) {
+        const sequences = Array.from(maskOf, () => context.createSequence());
+        const batch = {
+          tokens: Int32Array.from(maskOf, (_, i) => (step * 7919 + i * 31 + 11) % shape.vocabulary),
+          sequences: Int32Array.from(sequences),
+          want: new Uint8Array(outputs).fill(1),
+          candidates,
+          masks: Int32Array.from(masks.flatMap((mask) => [...mask])),
+          maskOf,
+        };
+        const sketched = await context.forward({ ...batch, logSumExp: false });
+        for (const sequence of sequences) context.truncateSequence(sequence, 0);
+        const whole = await context.forward({ ...batch, logSumExp: true });
+        for (const sequence of sequences) context.truncateSequence(sequence, 0);
+        const all = await context.forward({
+          ...batch,
+          want: new Uint8Array(outputs).fill(2),
+          masks: new Int32Array(0),
+          maskOf: new Int32Array(0),
+        });
+        for (const [i, number] of maskOf.entries()) {
+          const row = all.logits.subarray(i * shape.vocabulary, (i + 1) * shape.vocabulary);
+          const ids = [...row.keys()].filter((id) => number < 0 || (masks[number]![id >>> 5]! >>> (id & 31)) & 1);
+          ids.sort((a, b) => row[b]! - row[a]! || a - b);
+          const expected = Array.from({ length: candidates }, (_, k) => [
+            ids[k] ?? -1,
+            k < ids.length ? row[ids[k]!]! : -Infinity,
+          ]);
+          for (const result of [sketched, whole]) {
+            const found = expected.map((_, k) => [
+              result.candidateIds[i * candidates + k],
+              result.candidateLogits[i * candidates + k],
+            ]);
+            expect(found).toEqual(expected);
+          }
+        }
+        for (const sequence of sequences) context.releaseSequence(sequence);
+      }
+      expect(context.statistics.sketchOutputs).toBe(12 * 4);
+    });
+  }
+}, 120_000);
+
+it("refuses masks that do not fit", async () => {
+  await withContext({}, async (context) => {
+    const words = Math.ceil(shape.vocabulary / 32);
+    const sequence = context.createSequence();
+    const batch = {
+      tokens: Int32Array.of(1),
+      sequences: Int32Array.of(sequence),
+      want: Uint8Array.of(1),
+      candidates: 1,
+    };
+    const wrong = [
+      { masks: new Int32Array(words - 1), maskOf: Int32Array.of(0) },
+      { masks: new Int32Array(words), maskOf: Int32Array.of(1) },
+      { masks: new Int32Array(words), maskOf: Int32Array.of(-2) },
+      { masks: new Int32Array(words), maskOf: Int32Array.of(0, 0) },
+      { maskOf: Int32Array.of(0) },
+    ];
+    for (const each of wrong) expect(() => context.forward({ ...batch, ...each })).toThrow(/mask/i);
+    expect(() => context.forward({ ...batch, masks: [1] as never })).toThrow(/masks/);
+    expect(
+      (await context.forward({ ...batch, masks: new Int32Array(words), maskOf: Int32Array.of(-1) })).candidateIds[0],
+    ).toBeGreaterThanOrEqual(0);
+  });
+});
+
 it("finds the trained model's candidates on 10,000 greedy steps and more", async () => {
   const bundled = describeModel(await readGguf(BUNDLED_MODEL_PATH));
   const model = await loadAddon().loadModel(bundled, { threads: 2, head: "sketch" }).promise;

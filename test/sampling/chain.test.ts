@@ -1,11 +1,14 @@
 import { InvalidOptionError, KernelError } from "../../lib/errors";
 import {
+  allow,
   Random,
   SamplerChain,
   logSoftmax,
   resolveSamplingOptions,
   samplerNames,
+  type Sampled,
   type SamplingOptions,
+  type TokenMask,
 } from "../../lib/sampling";
 import { below, candidatesOf, normals, referenceDistribution, softmax, type History } from "./reference";
 
@@ -48,6 +51,17 @@ function randomOptions(random: Random, size: number): SamplingOptions {
   };
 }
 
+/** No mask mostly, else one that allows some tokens, at least one. */
+function maskOf(random: Random, size: number): TokenMask | undefined {
+  const share = [0, 0, 0.02, 0.3, 0.9][below(random, 5)]!;
+  if (share === 0) return undefined;
+  const words = new Int32Array(Math.ceil(size / 32));
+  const ids = Array.from({ length: size }, (_, id) => id).filter(() => random.nextUnit() < share);
+  if (ids.length === 0) ids.push(below(random, size));
+  for (const id of ids) allow(words, id);
+  return { words, count: ids.length };
+}
+
 function shuffled<T>(random: Random, list: readonly T[]): T[] {
   const copy = [...list];
   for (let i = copy.length - 1; i > 0; i--) {
@@ -62,7 +76,7 @@ describe("SamplerChain", () => {
     const random = new Random(1);
     const taken = { candidates: 0, all: 0 };
     for (let round = 0; round < 1000; round++) {
-      const size = 2 + below(random, 300);
+      const size = 2 + below(random, 500);
       const options = randomOptions(random, size);
       const few = chainOf(options, size);
       const full = chainOf(options, size);
@@ -73,9 +87,22 @@ describe("SamplerChain", () => {
         const logits = normals(random, size, [0.01, 1, 4][below(random, 3)]!);
         // Equal logits, whose order the ids decide.
         if (below(random, 3) === 0) for (let i = 0; i < size; i++) logits[i] = Math.round(logits[i]!);
-        const expected = full.sampleAll(logits);
+        const allowed = maskOf(random, size);
+        few.allowOnly(allowed);
+        full.allowOnly(allowed);
+        let expected: Sampled;
+        try {
+          expected = full.sampleAll(logits);
+        } catch (error) {
+          // The bias forbids what the mask allows.
+          expect(error).toBeInstanceOf(InvalidOptionError);
+          continue;
+        }
         const count = Math.min(size, 1 + below(random, 20));
-        let sampled = few.sample(candidatesOf(logits, few.requirements(), count));
+        const { mask: wanted, ...need } = few.requirements();
+        // Candidates may or may not be held to the mask.
+        const held = wanted && below(random, 2) === 0 ? { ...need, mask: wanted } : need;
+        let sampled = few.sample(candidatesOf(logits, held, count));
         if ("needAll" in sampled) {
           taken.all++;
           sampled = few.sampleAll(logits);

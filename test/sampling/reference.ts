@@ -2,7 +2,11 @@ import type { Candidates, Random, Requirements, ResolvedSamplingOptions, Sampler
 
 /** What the engine would answer: a full sort, and sums in double precision rounded as the addon's arrays round them. */
 export function candidatesOf(logits: Float32Array, need: Requirements, count = need.candidates): Candidates {
-  const ids = [...logits.keys()].sort((a, b) => logits[b]! - logits[a]! || a - b).slice(0, count);
+  const { mask } = need;
+  const ids = [...logits.keys()]
+    .filter((id) => !mask || (mask[id >>> 5]! >>> (id & 31)) & 1)
+    .sort((a, b) => logits[b]! - logits[a]! || a - b)
+    .slice(0, count);
   const top = logits[ids[0]!]!;
   const sum = logits.reduce((total, logit) => total + Math.exp((logit - top) / need.temperature), 0);
   return {
