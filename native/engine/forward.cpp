@@ -17,6 +17,11 @@ constexpr size_t kParallelTokens = 4;
 // From this position on, a decoded token's attention is worth an equal share of heads for each thread.
 constexpr size_t kShareHeadsFrom = 128;
 
+// Queries that meet a block of keys or values together: enough to make little of what reading it costs.
+constexpr size_t kQueriesAtOnce = 48;
+// Their scores, in floats: fewer queries at once where there are many positions.
+constexpr size_t kScoresAtOnce = size_t{1} << 18;
+
 }  // namespace
 
 Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t max_batch, size_t max_positions)
@@ -30,12 +35,13 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
       rope_(spec_.rope, max_positions),
       local_rope_(spec_.local_rope ? *spec_.local_rope : spec_.rope, spec_.sliding_window ? max_positions : 0),
       head_stride_(cache.head_stride()),
+      group_(spec_.head_count / spec_.head_count_kv),
       q_rows_(spec_.head_count * spec_.head_dim),
       kv_rows_(spec_.head_count_kv * spec_.head_dim),
       places_(max_batch) {
   const size_t d = round_up(spec_.embedding_length, 16), f = round_up(spec_.ffn_length, 16);
   const size_t widest = std::max({spec_.embedding_length, q_rows_, spec_.ffn_length});
-  const size_t group = spec_.head_count / spec_.head_count_kv;
+  const size_t most_queries = query_tokens(0) * group_;
   hidden_ = AlignedBuffer<float>(max_batch * d);
   qkv_ = AlignedBuffer<float>(max_batch * (spec_.head_count + 2 * spec_.head_count_kv) * head_stride_);
   std::memset(qkv_.data(), 0, qkv_.bytes());  // what pads a head to head_stride stays zero
@@ -55,11 +61,14 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
     // Cut where a thread's share ends, and where a group does: the queries of one group share keys and values.
     size_t begin = 0;
     for (size_t h = 1; h <= spec_.head_count; h++) {
-      if (h % group && h * threads / spec_.head_count == (h - 1) * threads / spec_.head_count) continue;
+      if (h % group_ && h * threads / spec_.head_count == (h - 1) * threads / spec_.head_count) continue;
       head_shares_.emplace_back(begin, h - begin);
       begin = h;
     }
   }
+  // The most that query_tokens() lets be needed.
+  const size_t stride = attention_scores_stride(max_positions);
+  const size_t most_scores = std::max(group_ * stride, std::min(most_queries * stride, kScoresAtOnce));
   scratch_.resize(threads);
   live_inputs_.resize(spec_.ffn_length + 64);
   for (auto& s : scratch_) {
@@ -68,8 +77,9 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
     s.gates = AlignedBuffer<float>(products);
     s.kernel = AlignedBuffer<uint8_t>(std::max(model.group_scratch_bytes(), kernel_.scratch_bytes(widest) + 64));
     s.normed = AlignedBuffer<float>(round_up(widest, 16));
-    s.scores = AlignedBuffer<float>(group * round_up(max_positions, 16));
-    s.gathered = AlignedBuffer<float>(group * head_stride_);
+    s.scores = AlignedBuffer<float>(most_scores);
+    s.attention = AlignedBuffer<float>(attention_scratch(most_queries, head_stride_));
+    s.gathered = AlignedBuffer<float>(most_queries * head_stride_);
     s.unordered.reserve(widest);
     s.live.resize(round_up(spec_.ffn_length, 16));
     s.live_values.resize(round_up(spec_.ffn_length, 16));
@@ -83,7 +93,8 @@ size_t Forward::memory_bytes() const {
   size_t bytes = hidden_.bytes() + qkv_.bytes() + attended_.bytes() + ffn_.bytes() + quantized_.bytes() + tables_.bytes() + group_tables_.bytes() +
                  output_head_.memory_bytes() + rope_.bytes() + local_rope_.bytes();
   for (const auto& s : scratch_) {
-    bytes += s.sums.bytes() + s.products.bytes() + s.gates.bytes() + s.kernel.bytes() + s.normed.bytes() + s.scores.bytes();
+    bytes += s.sums.bytes() + s.products.bytes() + s.gates.bytes() + s.kernel.bytes() + s.normed.bytes() + s.scores.bytes() +
+             s.attention.bytes() + s.gathered.bytes();
   }
   return bytes;
 }
@@ -171,7 +182,7 @@ void Forward::rotate_and_store(size_t layer, size_t token, size_t kv_head) {
   const Layer& l = model_.layers()[layer];
   const Run* run = places_[token].run;
   const size_t position = places_[token].position;  // no structured binding: C++17 lets no lambda capture one
-  const size_t heads = spec_.head_count, group = heads / spec_.head_count_kv, dim = spec_.head_dim;
+  const size_t heads = spec_.head_count, dim = spec_.head_dim;
   float* row = qkv_.data() + token * (heads + 2 * spec_.head_count_kv) * head_stride_;
   float* key = row + (heads + kv_head) * head_stride_;
   const float* value = row + (heads + spec_.head_count_kv + kv_head) * head_stride_;
@@ -180,32 +191,54 @@ void Forward::rotate_and_store(size_t layer, size_t token, size_t kv_head) {
     if (!norm.empty()) ops_.rms_norm(x, norm.data(), dim, spec_.rms_norm_epsilon, x);
     ops_.rope(x, rope.cosines(position), rope.sines(position), rope.half());
   };
-  for (size_t h = kv_head * group; h < (kv_head + 1) * group; h++) rotate(row + h * head_stride_, l.q_norm);
+  for (size_t h = kv_head * group_; h < (kv_head + 1) * group_; h++) rotate(row + h * head_stride_, l.q_norm);
   rotate(key, l.k_norm);
   const BlockId block = run->blocks[position / kKvBlock];
   const size_t place = position % kKvBlock;
-  ops_.store_kv(key, dim, head_stride_, cache_.type(), cache_.keys(block, layer, kv_head), place);
-  ops_.store_kv(value, dim, head_stride_, cache_.type(), cache_.values(block, layer, kv_head), place);
+  ops_.store_key(key, dim, head_stride_, cache_.type(), cache_.keys(block, layer, kv_head), place);
+  ops_.store_value(value, dim, head_stride_, cache_.type(), cache_.values(block, layer, kv_head), place);
 }
 
-void Forward::attend(size_t layer, size_t token, size_t first_head, size_t count, unsigned thread) {
+// How many tokens' queries are attended at once, up to a position.
+size_t Forward::query_tokens(size_t positions) const {
+  const size_t queries = std::min(kQueriesAtOnce, kScoresAtOnce / attention_scores_stride(positions));
+  return std::max<size_t>(1, queries / group_);
+}
+
+void Forward::attend(size_t layer, size_t token, size_t tokens, size_t first_head, size_t count, unsigned thread) {
   Scratch& s = scratch_[thread];
   const auto [run, position] = places_[token];
-  const size_t heads = spec_.head_count, kv_head = first_head * spec_.head_count_kv / heads, dim = spec_.head_dim;
+  const size_t kv_head = first_head / group_, dim = spec_.head_dim;
   // A local layer sees the last `sliding_window` positions: whole blocks before them are left out.
-  const size_t window = model_.layers()[layer].local ? spec_.sliding_window : position + 1;
-  const size_t first = position + 1 > window ? position + 1 - window : 0;
-  const size_t first_block = first / kKvBlock, positions = position + 1 - first_block * kKvBlock;
-  for (size_t b = 0; b * kKvBlock < positions; b++) {
+  const size_t window = model_.layers()[layer].local ? spec_.sliding_window : SIZE_MAX;
+  const size_t first_block = position + 1 > window ? (position + 1 - window) / kKvBlock : 0;
+  const size_t positions = position + 1 - first_block * kKvBlock, last = positions + tokens - 1;
+  for (size_t b = 0; b * kKvBlock < last; b++) {
     s.keys[b] = cache_.keys(run->blocks[first_block + b], layer, kv_head);
     s.values[b] = cache_.values(run->blocks[first_block + b], layer, kv_head);
   }
-  const float* q = qkv_.data() + (token * (heads + 2 * spec_.head_count_kv) + first_head) * head_stride_;
-  ops_.attention({q, count, head_stride_, s.keys.data(), s.values.data(), positions, cache_.type(),
-                  1.0f / std::sqrt(static_cast<float>(dim)), s.scores.data(), round_up(positions, 16), s.gathered.data(),
-                  first % kKvBlock});
-  float* out = attended_.data() + token * round_up(std::max(q_rows_, spec_.embedding_length), 16) + first_head * dim;
-  for (size_t h = 0; h < count; h++) std::memcpy(out + h * dim, s.gathered.data() + h * head_stride_, dim * sizeof(float));
+  AttentionArgs a;
+  a.token_stride = (spec_.head_count + 2 * spec_.head_count_kv) * head_stride_;
+  a.q = qkv_.data() + token * a.token_stride + first_head * head_stride_;
+  a.heads = count;
+  a.head_stride = head_stride_;
+  a.tokens = tokens;
+  a.keys = s.keys.data();
+  a.values = s.values.data();
+  a.positions = positions;
+  a.window = window;
+  a.type = cache_.type();
+  a.scale = 1.0f / std::sqrt(static_cast<float>(dim));
+  a.scores = s.scores.data();
+  a.scores_stride = attention_scores_stride(last);
+  a.scratch = s.attention.data();
+  a.out = s.gathered.data();
+  ops_.attention(a);
+  const size_t ld_attended = round_up(std::max(q_rows_, spec_.embedding_length), 16);
+  for (size_t t = 0; t < tokens; t++) {
+    float* out = attended_.data() + (token + t) * ld_attended + first_head * dim;
+    for (size_t h = 0; h < count; h++) std::memcpy(out + h * dim, a.out + (t * count + h) * head_stride_, dim * sizeof(float));
+  }
 }
 
 // For one token, whose products wait for memory: what the loop after the next streams.
@@ -253,25 +286,25 @@ void Forward::attention_block(size_t layer) {
   }
 
   announce(l.attn_output);
-  const size_t group = spec_.head_count / kv_heads;
   if (tokens_ == 1 && !head_shares_.empty() && places_[0].position >= kShareHeadsFrom) {
     for (size_t h = 0; h < kv_heads; h++) rotate_and_store(layer, 0, h);
     pool_.parallel(head_shares_.size(), [&](size_t item, unsigned thread) {
-      attend(layer, 0, head_shares_[item].first, head_shares_[item].second, thread);
+      attend(layer, 0, 1, head_shares_[item].first, head_shares_[item].second, thread);
     });
   } else if (single_) {
     // Each token only sees its own sequence, so its key and value can be stored just before they are used.
     pool_.parallel(tokens_ * kv_heads, [&](size_t item, unsigned thread) {
       rotate_and_store(layer, item / kv_heads, item % kv_heads);
-      attend(layer, item / kv_heads, item % kv_heads * group, group, thread);
+      attend(layer, item / kv_heads, 1, item % kv_heads * group_, group_, thread);
     });
   } else {
     pool_.parallel(tokens_, [&](size_t token, unsigned) {
       for (size_t h = 0; h < kv_heads; h++) rotate_and_store(layer, token, h);
     });
-    pool_.parallel(tokens_ * kv_heads, [&](size_t item, unsigned thread) {
+    pool_.parallel(spans_.size() * kv_heads, [&](size_t item, unsigned thread) {
       // By head, so that the tokens a thread takes in a row share keys and values.
-      attend(layer, item % tokens_, item / tokens_ * group, group, thread);
+      const auto [token, count] = spans_[item % spans_.size()];
+      attend(layer, token, count, item / spans_.size() * group_, group_, thread);
     });
   }
 
@@ -377,9 +410,14 @@ BatchResult Forward::run(const Batch& batch, const std::atomic<bool>& cancelled)
   tokens_ = batch.tokens.size();
   single_ = true;
   for (const auto& [from, to] : batch.copies) cache_.copy(from, to);  // before anything that may fail: see Context::finish
+  spans_.clear();
   for (const auto& run : batch.runs) {
     if (run.count > 1) single_ = false;
     for (size_t i = 0; i < run.count; i++) places_[run.first + i] = {&run, run.start_position + i};
+    for (size_t done = 0, count; done < run.count; done += count) {
+      count = std::min(query_tokens(run.start_position + run.count), run.count - done);
+      spans_.emplace_back(run.first + done, count);
+    }
   }
   auto check = [&] {
     if (cancelled.load(std::memory_order_relaxed)) throw Error(kAborted, "The forward pass was aborted.");

@@ -35,7 +35,7 @@ class Forward {
     AlignedBuffer<int32_t> sums;             // [tokens][chunk rows]
     AlignedBuffer<float> products, gates;    // [tokens][chunk rows]
     AlignedBuffer<uint8_t> kernel;
-    AlignedBuffer<float> normed, scores, gathered;
+    AlignedBuffer<float> normed, scores, attention, gathered;
     std::vector<int8_t> unordered;            // a quantised row before its columns are put in order
     std::vector<const uint8_t*> keys, values;
     std::vector<int32_t> live;                // rows whose gate is open
@@ -53,8 +53,9 @@ class Forward {
   void follow_with(const Linear* next) { following_ = next; }
   const uint8_t* after_share(size_t chunk, size_t chunks, unsigned thread) const;
   void attention_block(size_t layer);
-  // Query heads first_head .. first_head + count of a token, which share a KV head.
-  void attend(size_t layer, size_t token, size_t first_head, size_t count, unsigned thread);
+  size_t query_tokens(size_t positions) const;
+  // Query heads first_head .. first_head + count, which share a KV head, of `tokens` consecutive tokens of a run.
+  void attend(size_t layer, size_t token, size_t tokens, size_t first_head, size_t count, unsigned thread);
   void rotate_and_store(size_t layer, size_t token, size_t kv_head);
   void ffn_block(size_t layer);
   // Squared ReLU's zeros, exactly (forward_sparse.cpp).
@@ -90,13 +91,14 @@ class Forward {
   ThreadPool pool_;
   OutputHead output_head_;
   RopeTable rope_, local_rope_;  // local_rope_ has no positions where no layer is local
-  const size_t head_stride_, q_rows_, kv_rows_;
+  const size_t head_stride_, group_, q_rows_, kv_rows_;  // group_: query heads that share a KV head
 
   size_t tokens_ = 0;  // of the current batch
   const Linear* following_ = nullptr;
   std::vector<std::pair<size_t, size_t>> head_shares_;  // first query head, how many; empty: KV heads go evenly
   bool single_ = true;  // every run has one token
   std::vector<Place> places_;
+  std::vector<std::pair<size_t, size_t>> spans_;  // tokens whose queries are attended together: first, how many
   std::vector<uint8_t> embedded_;    // a row of a large embedding, as it is in the file
   AlignedBuffer<float> hidden_;      // [tokens][embedding]
   AlignedBuffer<float> qkv_;         // [tokens][(heads + 2 kv heads)][head_stride]

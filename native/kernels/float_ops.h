@@ -1,7 +1,7 @@
 // Float operations of the forward pass, one table per instruction set, the same bits on all of them.
 //
 // The exactness contract: every reduction runs in 16 lanes (element i goes to lane i % 16, in rising order, with fused
-// multiply-add) and ends in the tree lane i + lane i+8, then +4, +2, +1. Element-wise operations are the same IEEE
+// multiply-add) and ends in the tree lane i + lane i+8, then +4, +2, +1; but the products of attention sum in rising order. Element-wise operations are the same IEEE
 // operations in the same order everywhere; nothing is contracted, reassociated or approximated by the hardware
 // (no rsqrt, no rcp). float_ops.inl states the algorithms once over a 16-lane vector type; scalar/float_ops.cpp
 // instantiates it on plain floats and is the specification.
@@ -31,30 +31,36 @@ enum class DenseType {
 
 constexpr size_t kKvBlock = 32;  // positions in a block of the KV cache
 
-// How the cache holds the keys or values of one head in a block, a "plane": kKvBlock rows of `stride` elements (head_dim
-// rounded up to 16), position after position. int8 rows are followed by kKvBlock floats, the scale of each: the largest
-// magnitude of the row over 127.
+// How the cache holds the keys or values of one head in a block, a "plane": kKvBlock * `stride` elements, stride = head_dim
+// rounded up to 16; keys dimension after dimension (of all positions), values position after position. In an int8 plane
+// kKvBlock floats follow, the scale of each position: its largest magnitude over 127.
 constexpr size_t kv_bytes(KvType type) { return type == KvType::kF32 ? 4 : type == KvType::kF16 ? 2 : 1; }
 constexpr size_t kv_scales_offset(size_t stride) { return kKvBlock * stride; }
 constexpr size_t kv_plane_bytes(KvType type, size_t stride) {
   return kKvBlock * (stride * kv_bytes(type) + (type == KvType::kInt8 ? sizeof(float) : 0));
 }
 
-// Attention of one token for the query heads that share a KV head.
+// Attention of consecutive tokens of one sequence, for query heads that share a KV head.
 struct AttentionArgs {
-  const float* q;              // [heads][head_stride], zero beyond head_dim
+  const float* q;              // [tokens][token_stride]: [heads][head_stride], zero beyond head_dim
   size_t heads;
   size_t head_stride;          // head_dim rounded up to 16
-  const uint8_t* const* keys;  // per block: a plane (see above) of `type`
+  size_t tokens, token_stride;
+  const uint8_t* const* keys;  // per block: a plane (see above) of `type`; all tokens are stored already
   const uint8_t* const* values;
-  size_t positions;            // attended: 0 .. positions - 1
+  size_t positions;            // the first token attends positions 0 .. positions - 1, each later one another one
+  size_t window;               // but none attends more than the last `window` of them; SIZE_MAX: all
   KvType type;
   float scale;                 // 1 / sqrt(head_dim)
-  float* scores;               // scratch [heads][scores_stride]
-  size_t scores_stride;        // positions rounded up to 16, at least
-  float* out;                  // [heads][head_stride]
-  size_t first = 0;            // positions before this one are not attended; below kKvBlock
+  float* scores;               // scratch [tokens * heads][scores_stride]
+  size_t scores_stride;        // attention_scores_stride(positions of the last token), at least
+  float* scratch;              // attention_scratch(tokens * heads, head_stride) floats
+  float* out;                  // [tokens * heads][head_stride]
 };
+
+// Whole blocks, and one cache line so that not all rows begin in the same set of a cache.
+constexpr size_t attention_scores_stride(size_t positions) { return round_up(positions, kKvBlock) + 16; }
+constexpr size_t attention_scratch(size_t rows, size_t head_stride) { return (rows + kKvBlock) * head_stride + rows; }
 
 struct FloatOps {
   const char* level;  // "scalar", "avx2", "avx512", "neon"
@@ -75,9 +81,10 @@ struct FloatOps {
   void (*gated)(Activation activation, const float* gate, const float* up, size_t n, float* out);
   // Half-split rotary embedding (Su et al. 2021) of one head, in place: pairs (i, i + half).
   void (*rope)(float* x, const float* cosines, const float* sines, size_t half);
-  // x [n] to row `position` (below kKvBlock) of a plane of the KV cache, zero-padded to `stride` elements.
-  void (*store_kv)(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position);
-  // softmax(scale * q k^T) v, in two passes over the scores, so that the result is independent of any blocking.
+  // x [n] as position `position` (below kKvBlock) of a plane of the KV cache, zero-padded to `stride` elements.
+  void (*store_key)(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position);
+  void (*store_value)(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position);
+  // softmax(scale * q k^T) v. Each score and each output has one order of operations, whatever tokens are attended at once.
   void (*attention)(const AttentionArgs& args);
   // y[t * ldy + r] = dot(row r of w, x[t]) for rows row_begin..row_end and `tokens` inputs of n floats, ldx apart.
   void (*dense)(DenseType type, const uint8_t* w, size_t n, size_t row_begin, size_t row_end, const float* x, size_t ldx,

@@ -3,11 +3,12 @@
 //
 //   load(p) load_partial(p, n: zeros beyond) store(p, v) store_partial(p, v, n)  zero() set1(f)
 //   add sub mul div fma(a, b, c) = a * b + c   max(a, b) = a > b ? a : b (so b where a is NaN)   abs
-//   sum(v) / maximum(v): the tree i + 8, + 4, + 2, + 1        sum4(v[4], float out[4]): four of them
+//   sum(v) / maximum(v): the tree i + 8, + 4, + 2, + 1
 //   from_i32(p) from_i8(p) from_f16(p) from_bf16(p) to_f16(p, v)      16 values, p of the stored type, any alignment
 //   to_i8(p, v): round half to even; v is within -128..127
 //   pow2(v): 2^v for integral v in -126..127          keep_if_ge(v, x, limit): v where x >= limit, else +0
 //   mask_gt(v, threshold): bit i set where lane i > threshold
+//   kScoreRows, kScoreVectors (1 or 2), kValueRows, kValueVectors: tiles of attention that fit the registers (attention.inl)
 #include "kernels/float_ops.h"
 #include "kernels/inline.h"
 
@@ -91,15 +92,17 @@ void rms_norm(const float* x, const float* weight, size_t n, float epsilon, floa
   });
 }
 
-BITNET_INLINE QuantizedRow quantize_with_max(const float* x, size_t n, float largest, int8_t* q, size_t stride,
-                                             float least = 1e-5f) {
-  const float range = largest > least ? largest : least;
-  const V s = V::set1(127.0f / range), low = V::set1(-128.0f), negated_high = V::set1(-127.0f);
+// Clamped to -128 .. 127. max(.., -128) also turns a NaN into -128, the same everywhere; min(v, 127) = -max(-v, -127).
+BITNET_INLINE V int8_range(V v) {
   const V zero = V::zero();
+  return V::sub(zero, V::max(V::sub(zero, V::max(v, V::set1(-128.0f))), V::set1(-127.0f)));
+}
+
+BITNET_INLINE QuantizedRow quantize_with_max(const float* x, size_t n, float largest, int8_t* q, size_t stride) {
+  const float range = largest > 1e-5f ? largest : 1e-5f;
+  const V s = V::set1(127.0f / range);
   for_each_16(n, [&](size_t i, auto count) BITNET_INLINE_LAMBDA {
-    // max(.., -128) also turns a NaN into -128, the same everywhere; min(v, 127) = -max(-v, -127).
-    const V scaled = V::max(V::mul(load_n(x + i, count), s), low);
-    V::to_i8(q + i, V::sub(zero, V::max(V::sub(zero, scaled), negated_high)));
+    V::to_i8(q + i, int8_range(V::mul(load_n(x + i, count), s)));
   });
   // A short last group stored 16 - count zeros beyond n: rows are padded to at least that.
   const size_t written = round_up(n, 16);
@@ -174,166 +177,7 @@ void rope(float* x, const float* cosines, const float* sines, size_t half) {
   });
 }
 
-// ---- attention -------------------------------------------------------------------------------------------------------------
-
-// Keys and values have no natural size: only what a float can hardly scale is taken for zero.
-constexpr float kLeastKvRange = 1e-30f;
-
-void store_kv(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position) {
-  uint8_t* out = plane + position * stride * kv_bytes(type);
-  if (type == KvType::kInt8) {
-    const QuantizedRow row =
-        quantize_with_max(x, n, largest_magnitude(x, n), reinterpret_cast<int8_t*>(out), stride, kLeastKvRange);
-    memcpy(plane + kv_scales_offset(stride) + position * sizeof(float), &row.scale, sizeof(float));
-    return;
-  }
-  for_each_16(n, [&](size_t i, auto count) BITNET_INLINE_LAMBDA {
-    const V v = load_n(x + i, count);  // zeros beyond n; stride is a multiple of 16
-    if (type == KvType::kF32) {
-      V::store(reinterpret_cast<float*>(out) + i, v);
-    } else {
-      V::to_f16(reinterpret_cast<uint16_t*>(out) + i, v);
-    }
-  });
-}
-
-template <KvType T>
-BITNET_INLINE V load_kv(const uint8_t* p, size_t i) {
-  if constexpr (T == KvType::kF32) {
-    return V::load(reinterpret_cast<const float*>(p) + i);
-  } else if constexpr (T == KvType::kF16) {
-    return V::from_f16(reinterpret_cast<const uint16_t*>(p) + i);
-  } else {
-    return V::from_i8(reinterpret_cast<const int8_t*>(p) + i);  // to be scaled by its row's scale
-  }
-}
-
-// The scales of an int8 plane's rows.
-BITNET_INLINE const float* kv_scales(const uint8_t* plane, size_t stride) {
-  return reinterpret_cast<const float*>(plane + kv_scales_offset(stride));
-}
-
-// Scores of H heads with 4 consecutive positions of a block, from `position` on: 4 H independent accumulators hide the
-// latency of the FMAs.
-template <KvType T, int H>
-BITNET_INLINE void scores4(const float* q, size_t stride, const uint8_t* plane, size_t position, float scale, float* scores,
-                           size_t scores_stride) {
-  V a[H][4];
-  unroll<H>([&](auto h) BITNET_INLINE_LAMBDA { unroll<4>([&](auto p) BITNET_INLINE_LAMBDA { a[h][p] = V::zero(); }); });
-  const size_t row = stride * kv_bytes(T);
-  const uint8_t* keys = plane + position * row;
-  float factors[4] = {scale, scale, scale, scale};
-  if constexpr (T == KvType::kInt8) {
-    for (size_t p = 0; p < 4; p++) factors[p] = kv_scales(plane, stride)[position + p] * scale;
-  }
-  for (size_t d = 0; d < stride; d += 16) {
-    V k[4];
-    unroll<4>([&](auto p) BITNET_INLINE_LAMBDA { k[p] = load_kv<T>(keys + p * row, d); });
-    unroll<H>([&](auto h) BITNET_INLINE_LAMBDA {
-      const V v = V::load(q + h * stride + d);
-      unroll<4>([&](auto p) BITNET_INLINE_LAMBDA { a[h][p] = V::fma(v, k[p], a[h][p]); });
-    });
-  }
-  unroll<H>([&](auto h) BITNET_INLINE_LAMBDA {
-    float sums[4];
-    V::sum4(a[h], sums);
-    unroll<4>([&](auto p) BITNET_INLINE_LAMBDA { scores[h * scores_stride + p] = sums[p] * factors[p]; });
-  });
-}
-
-// out = sum over positions of score * value for H heads and J * 16 dimensions; positions in rising order.
-template <KvType T, int H, int J>
-BITNET_INLINE void weighted_values(const AttentionArgs& a, const float* scores, size_t d, const float* inverse_sums,
-                                   float* out) {
-  V acc[H][J];
-  unroll<H>([&](auto h) BITNET_INLINE_LAMBDA { unroll<J>([&](auto j) BITNET_INLINE_LAMBDA { acc[h][j] = V::zero(); }); });
-  const size_t row = a.head_stride * kv_bytes(T);
-  for (size_t p0 = 0; p0 < a.positions; p0 += kKvBlock) {
-    const uint8_t* v = a.values[p0 / kKvBlock];
-    const size_t end = a.positions - p0 < kKvBlock ? a.positions - p0 : kKvBlock;
-    const uint8_t* ahead = p0 + kKvBlock < a.positions ? a.values[p0 / kKvBlock + 1] + d * kv_bytes(T) : nullptr;
-    for (size_t p = 0; p < end; p++, v += row) {
-      if (ahead) {
-        for (size_t b = 0; b < 16 * J * kv_bytes(T); b += 64) __builtin_prefetch(ahead + p * row + b);
-      }
-      V x[J];
-      unroll<J>([&](auto j) BITNET_INLINE_LAMBDA { x[j] = load_kv<T>(v, d + 16 * j); });
-      unroll<H>([&](auto h) BITNET_INLINE_LAMBDA {
-        const V w = V::set1(scores[h * a.scores_stride + p0 + p]);
-        unroll<J>([&](auto j) BITNET_INLINE_LAMBDA { acc[h][j] = V::fma(w, x[j], acc[h][j]); });
-      });
-    }
-  }
-  unroll<H>([&](auto h) BITNET_INLINE_LAMBDA {
-    const V inverse = V::set1(inverse_sums[h]);
-    unroll<J>([&](auto j) BITNET_INLINE_LAMBDA {
-      V::store(out + h * a.head_stride + d + 16 * j, V::mul(acc[h][j], inverse));
-    });
-  });
-}
-
-// Asks for rows of a plane that will be needed soon.
-BITNET_INLINE void fetch_rows(const uint8_t* plane, size_t position, size_t count, size_t row) {
-  const uint8_t* begin = plane + position * row;
-  for (size_t b = 0; b < count * row; b += 64) __builtin_prefetch(begin + b);
-}
-
-template <KvType T, int H>
-BITNET_INLINE void attend(const AttentionArgs& a, size_t head) {
-  const float* q = a.q + head * a.head_stride;
-  float* scores = a.scores + head * a.scores_stride;
-  const size_t row = a.head_stride * kv_bytes(T), blocks = (a.positions + kKvBlock - 1) / kKvBlock;
-  // Whole groups of four: blocks hold 32 positions, what lies beyond `positions` is masked below.
-  for (size_t p = 0; p < a.positions; p += 4) {
-    // The planes of one head lie megabytes apart: the CPU's own prefetching ends with each. The values follow the last keys.
-    const size_t next = p / kKvBlock + 1;
-    fetch_rows(next < blocks ? a.keys[next] : a.values[0], p % kKvBlock, 4, row);
-    scores4<T, H>(q, a.head_stride, a.keys[p / kKvBlock], p % kKvBlock, a.scale, scores + p, a.scores_stride);
-  }
-  float inverse_sums[H];
-  const size_t padded = round_up(a.positions, 16);
-  for (size_t h = 0; h < H; h++) {
-    float* s = scores + h * a.scores_stride;
-    for (size_t p = a.positions; p < padded; p++) s[p] = -kInfinity;
-    for (size_t p = 0; p < a.first; p++) s[p] = -kInfinity;
-    V largest = V::load(s);
-    for (size_t p = 16; p < padded; p += 16) largest = V::max(V::load(s + p), largest);
-    const V maximum = V::set1(V::maximum(largest));
-    V total = V::zero();
-    for (size_t p = 0; p < padded; p += 16) {
-      const V e = exponential(V::sub(V::load(s + p), maximum));
-      total = V::add(total, e);
-      if constexpr (T == KvType::kInt8) {
-        V::store(s + p, V::mul(e, V::load(kv_scales(a.values[p / kKvBlock], a.head_stride) + p % kKvBlock)));
-      } else {
-        V::store(s + p, e);
-      }
-    }
-    inverse_sums[h] = 1.0f / V::sum(total);
-  }
-  float* out = a.out + head * a.head_stride;
-  size_t d = 0;
-  for (; d + 64 <= a.head_stride; d += 64) weighted_values<T, H, 4>(a, scores, d, inverse_sums, out);
-  for (; d < a.head_stride; d += 16) weighted_values<T, H, 1>(a, scores, d, inverse_sums, out);
-}
-
-template <KvType T>
-BITNET_INLINE void attend_all(const AttentionArgs& a) {
-  size_t head = 0;
-  for (; head + 4 <= a.heads; head += 4) attend<T, 4>(a, head);
-  for (; head + 2 <= a.heads; head += 2) attend<T, 2>(a, head);
-  for (; head < a.heads; head++) attend<T, 1>(a, head);
-}
-
-void attention(const AttentionArgs& a) {
-  if (a.type == KvType::kF32) {
-    attend_all<KvType::kF32>(a);
-  } else if (a.type == KvType::kF16) {
-    attend_all<KvType::kF16>(a);
-  } else {
-    attend_all<KvType::kInt8>(a);
-  }
-}
+#include "kernels/attention.inl"
 
 // ---- dense rows ------------------------------------------------------------------------------------------------------------
 // Each storage type gives, for the 16 values at i of a row, codes as floats and the factor they share (1 for plain types):
@@ -656,5 +500,5 @@ size_t select_above(const float* x, size_t n, float threshold, int32_t base, int
 // The table of an ISA file: BITNET_FLOAT_OPS(kAvx2FloatOps, "avx2", kAvx2Level)
 #define BITNET_FLOAT_OPS(name, level, required)                                                                        \
   extern const FloatOps name = {level, required, rms_norm, quantize,  rms_norm_quantize, dequantize, add,      gated,   \
-                                rope,  store_kv, attention, dense,    dense_list,        dense_row,  maximum,  sum_exp, \
+                                rope,  store_key, store_value, attention, dense, dense_list,   dense_row,  maximum,  sum_exp, \
                                 add_scaled, weighted_squares, sketch_row, select_above};

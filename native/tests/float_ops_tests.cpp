@@ -40,6 +40,7 @@ bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
 struct Outputs {
   std::vector<std::pair<std::string, std::vector<uint8_t>>> items;
   bool lists_agree = true;  // dense_list gave dense's bits everywhere
+  std::vector<std::string> batches_differ;  // where attention of tokens together and alone do
   template <class T>
   void add(const std::string& name, const std::vector<T>& v) {
     const auto* p = reinterpret_cast<const uint8_t*>(v.data());
@@ -86,37 +87,84 @@ void run_rows(const FloatOps& ops, size_t n, uint32_t seed, Outputs& out) {
   out.add("select_above count" + suffix, std::vector<uint64_t>{found});
 }
 
-void run_attention(const FloatOps& ops, size_t heads, size_t head_dim, size_t positions, KvType type, Outputs& out) {
-  std::mt19937 rng(static_cast<uint32_t>(heads * 1000 + head_dim + positions));
-  const size_t stride = round_up(head_dim, 16), blocks = (positions + kKvBlock - 1) / kKvBlock;
-  const size_t block_bytes = kv_plane_bytes(type, stride);
-  // Filled with a NaN pattern, as memory that nobody wrote may be: what lies beyond `positions` must not matter.
-  AlignedBuffer<uint8_t> keys(blocks * block_bytes), values(blocks * block_bytes);
-  std::memset(keys.data(), 0xff, keys.bytes());
-  std::memset(values.data(), 0xff, values.bytes());
+// Queries, keys and values of one KV head, as an engine would hold them.
+struct AttentionCase {
+  size_t heads, head_dim, stride, positions;  // of the last token
+  KvType type;
+  AlignedBuffer<uint8_t> keys, values;
   std::vector<const uint8_t*> key_blocks, value_blocks;
-  for (size_t b = 0; b < blocks; b++) {
-    key_blocks.push_back(keys.data() + b * block_bytes);
-    value_blocks.push_back(values.data() + b * block_bytes);
+  Floats q, k, v;  // q: [positions][heads + 1][stride], the last no query; k, v as they were before they were stored: [positions][head_dim]
+
+  AttentionCase(const FloatOps& ops, size_t heads_, size_t head_dim_, size_t positions_, KvType type_)
+      : heads(heads_), head_dim(head_dim_), stride(round_up(head_dim, 16)), positions(positions_), type(type_) {
+    std::mt19937 rng(static_cast<uint32_t>(heads * 1000 + head_dim + positions));
+    const size_t blocks = (positions + kKvBlock - 1) / kKvBlock, plane = kv_plane_bytes(type, stride);
+    // Filled with a NaN pattern, as memory that nobody wrote may be: what lies beyond `positions` must not matter.
+    keys = AlignedBuffer<uint8_t>(blocks * plane);
+    values = AlignedBuffer<uint8_t>(blocks * plane);
+    std::memset(keys.data(), 0xff, keys.bytes());
+    std::memset(values.data(), 0xff, values.bytes());
+    for (size_t b = 0; b < blocks; b++) {
+      key_blocks.push_back(keys.data() + b * plane);
+      value_blocks.push_back(values.data() + b * plane);
+    }
+    q.assign(positions * (heads + 1) * stride, 0.0f);
+    k = random_floats(positions * head_dim, rng, 1.0f);
+    v = random_floats(positions * head_dim, rng, 1.0f);
+    for (size_t p = 0; p < positions; p++) {
+      ops.store_key(&k[p * head_dim], head_dim, stride, type, keys.data() + p / kKvBlock * plane, p % kKvBlock);
+      ops.store_value(&v[p * head_dim], head_dim, stride, type, values.data() + p / kKvBlock * plane, p % kKvBlock);
+      for (size_t h = 0; h < heads; h++) {
+        const Floats x = random_floats(head_dim, rng, 2.0f);
+        std::copy(x.begin(), x.end(), q.begin() + static_cast<std::ptrdiff_t>((p * (heads + 1) + h) * stride));
+      }
+    }
   }
-  for (size_t p = 0; p < positions; p++) {
-    const Floats k = random_floats(head_dim, rng, 1.0f), v = random_floats(head_dim, rng, 1.0f);
-    const size_t plane = p / kKvBlock * block_bytes;
-    ops.store_kv(k.data(), head_dim, stride, type, keys.data() + plane, p % kKvBlock);
-    ops.store_kv(v.data(), head_dim, stride, type, values.data() + plane, p % kKvBlock);
+
+  // The last `tokens` of positions 0 .. end - 1: [tokens][heads][stride].
+  Floats attend(const FloatOps& ops, size_t tokens, size_t end, size_t window) const {
+    const size_t rows = tokens * heads, scores_stride = attention_scores_stride(end);
+    Floats scores(rows * scores_stride, NAN), scratch(attention_scratch(rows, stride), NAN), y(rows * stride, NAN);
+    AttentionArgs a;
+    a.q = &q[(end - tokens) * (heads + 1) * stride];
+    a.heads = heads;
+    a.head_stride = stride;
+    a.tokens = tokens;
+    a.token_stride = (heads + 1) * stride;
+    a.keys = key_blocks.data();
+    a.values = value_blocks.data();
+    a.positions = end - tokens + 1;
+    a.window = window;
+    a.type = type;
+    a.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+    a.scores = scores.data();
+    a.scores_stride = scores_stride;
+    a.scratch = scratch.data();
+    a.out = y.data();
+    ops.attention(a);
+    return y;
   }
-  Floats q(heads * stride);
-  for (size_t h = 0; h < heads; h++) {
-    const Floats v = random_floats(head_dim, rng, 2.0f);
-    std::copy(v.begin(), v.end(), q.begin() + static_cast<std::ptrdiff_t>(h * stride));
+};
+
+// Tokens attended together get the bits that each gets alone.
+void run_attention(const FloatOps& ops, size_t heads, size_t head_dim, size_t positions, KvType type, Outputs& out) {
+  const AttentionCase c(ops, heads, head_dim, positions, type);
+  const std::string suffix = " heads=" + std::to_string(heads) + " dim=" + std::to_string(head_dim) + " positions=" +
+                             std::to_string(positions) + " type=" + std::to_string(static_cast<int>(type));
+  for (size_t window : {SIZE_MAX, size_t{37}, size_t{2}}) {
+    const std::string name = suffix + " window=" + std::to_string(window);
+    out.add("attention" + name, c.attend(ops, 1, positions, window));
+    for (size_t tokens : {2, 3, 12, 37}) {
+      if (tokens > positions) continue;
+      const Floats together = c.attend(ops, tokens, positions, window);
+      Floats alone;
+      for (size_t t = 0; t < tokens; t++) {
+        const Floats one = c.attend(ops, 1, positions - tokens + t + 1, window);
+        alone.insert(alone.end(), one.begin(), one.end());
+      }
+      if (!same_bits(together, alone)) out.batches_differ.push_back(std::to_string(tokens) + " tokens," + name);
+    }
   }
-  const size_t scores_stride = round_up(positions, 16);
-  Floats scores(heads * scores_stride), y(heads * stride);
-  ops.attention({q.data(), heads, stride, key_blocks.data(), value_blocks.data(), positions, type,
-                 1.0f / std::sqrt(static_cast<float>(head_dim)), scores.data(), scores_stride, y.data()});
-  out.add("attention heads=" + std::to_string(heads) + " dim=" + std::to_string(head_dim) +
-              " positions=" + std::to_string(positions) + " type=" + std::to_string(static_cast<int>(type)),
-          y);
 }
 
 void run_dense(const FloatOps& ops, DenseType type, size_t n, size_t tokens, Outputs& out) {
@@ -195,8 +243,8 @@ void check_half_conversions(const FloatOps& ops, TestResult& result) {
       std::memcpy(&x[i], &bits, 4);
       if (std::isnan(x[i])) x[i] = 1.0f;
     }
-    ops.store_kv(x.data(), 16, 16, KvType::kF16, reinterpret_cast<uint8_t*>(ours.data()), 0);
-    kScalarFloatOps.store_kv(x.data(), 16, 16, KvType::kF16, reinterpret_cast<uint8_t*>(reference.data()), 0);
+    ops.store_value(x.data(), 16, 16, KvType::kF16, reinterpret_cast<uint8_t*>(ours.data()), 0);
+    kScalarFloatOps.store_value(x.data(), 16, 16, KvType::kF16, reinterpret_cast<uint8_t*>(reference.data()), 0);
     ok = same_bits(ours, reference);
   }
   result.check(ok, std::string("f32 -> f16 of ") + ops.level);
@@ -225,55 +273,89 @@ void check_against_double(TestResult& result) {
   result.check(worst < 1e-5, "rms_norm against double: " + std::to_string(worst));
 }
 
-// An int8 plane: every element within half a step of what was stored, and attention over it as float64 has it.
-void check_int8_kv(TestResult& result) {
-  constexpr size_t kDim = 100, kStride = 112, kPositions = 45, kBlocks = 2, kFirst = 3;
+// Half precision as its definition has it.
+double from_half(uint16_t h) {
+  const int exponent = h >> 10 & 31, mantissa = h & 1023;
+  const double magnitude = exponent ? std::ldexp(1024 + mantissa, exponent - 25) : std::ldexp(mantissa, -24);
+  return h & 0x8000 ? -magnitude : magnitude;
+}
+
+// What a plane says is at a position, read by the layout that float_ops.h states.
+double stored(const uint8_t* plane, KvType type, size_t stride, size_t element, size_t position) {
+  float f = 0;
+  uint16_t h;
+  switch (type) {
+    case KvType::kF32: std::memcpy(&f, plane + element * 4, 4); return f;
+    case KvType::kF16: std::memcpy(&h, plane + element * 2, 2); return from_half(h);
+    case KvType::kInt8: std::memcpy(&f, plane + kKvBlock * stride + position * 4, 4); break;
+  }
+  return static_cast<double>(static_cast<int8_t>(plane[element])) * f;
+}
+
+// Stored keys and values are as near to what was stored as their type allows, and attention over them is float64's.
+void check_attention(KvType type, size_t heads, size_t window, TestResult& result) {
+  constexpr size_t kDim = 100, kStride = 112, kPositions = 75, kTokens = 5;
   const auto& ops = kScalarFloatOps;
-  const size_t plane_bytes = kv_plane_bytes(KvType::kInt8, kStride);
-  std::mt19937 rng(11);
-  std::vector<uint8_t> planes[2];
-  std::vector<const uint8_t*> pointers[2];
-  std::vector<double> stored[2];
-  double worst_step = 0;
-  for (int kind = 0; kind < 2; kind++) {
-    planes[kind].assign(kBlocks * plane_bytes, 0xff);
-    for (size_t b = 0; b < kBlocks; b++) pointers[kind].push_back(planes[kind].data() + b * plane_bytes);
-    for (size_t p = 0; p < kPositions; p++) {
-      // Of very different sizes, one row all zero.
-      Floats x = random_floats(kDim, rng, p % 7 ? std::ldexp(1.0f, static_cast<int>(p % 5) * 2 - 4) : 0.0f);
-      uint8_t* plane = planes[kind].data() + p / kKvBlock * plane_bytes;
-      ops.store_kv(x.data(), kDim, kStride, KvType::kInt8, plane, p % kKvBlock);
-      float scale, largest = 0;
-      std::memcpy(&scale, plane + kKvBlock * kStride + p % kKvBlock * 4, 4);
-      for (float v : x) largest = std::max(largest, std::fabs(v));
-      worst_step = std::max(worst_step, std::fabs(scale - static_cast<double>(largest) / 127));
-      for (size_t i = 0; i < kDim; i++) {
-        const auto code = static_cast<int8_t>(plane[p % kKvBlock * kStride + i]);
-        stored[kind].push_back(static_cast<double>(code) * scale);
-        if (scale > 0) worst_step = std::max(worst_step, (std::fabs(stored[kind].back() - x[i]) / scale - 0.5) * 0.01);
+  AttentionCase c(ops, heads, kDim, kPositions, type);
+  const size_t plane = kv_plane_bytes(type, kStride);
+  // Rows of very different sizes, one in seven all zero.
+  for (size_t p = 0; p < kPositions; p++) {
+    const float size = p % 7 ? std::ldexp(1.0f, static_cast<int>(p % 5) * 2 - 4) : 0.0f;
+    for (size_t i = 0; i < kDim; i++) c.k[p * kDim + i] *= size;
+    for (size_t i = 0; i < kDim; i++) c.v[p * kDim + i] *= size;
+    ops.store_key(&c.k[p * kDim], kDim, kStride, type, c.keys.data() + p / kKvBlock * plane, p % kKvBlock);
+    ops.store_value(&c.v[p * kDim], kDim, kStride, type, c.values.data() + p / kKvBlock * plane, p % kKvBlock);
+  }
+  auto key = [&](size_t p, size_t i) {
+    return stored(c.key_blocks[p / kKvBlock], type, kStride, i * kKvBlock + p % kKvBlock, p % kKvBlock);
+  };
+  auto value = [&](size_t p, size_t i) {
+    return stored(c.value_blocks[p / kKvBlock], type, kStride, p % kKvBlock * kStride + i, p % kKvBlock);
+  };
+  const std::string name = "attention type " + std::to_string(static_cast<int>(type)) + ", " + std::to_string(heads) + " heads";
+  double worst = 0;
+  for (size_t p = 0; p < kPositions; p++) {
+    double largest[2] = {0, 0};
+    for (size_t i = 0; i < kDim; i++) {
+      largest[0] = std::max(largest[0], std::fabs(static_cast<double>(c.k[p * kDim + i])));
+      largest[1] = std::max(largest[1], std::fabs(static_cast<double>(c.v[p * kDim + i])));
+    }
+    for (size_t i = 0; i < kDim; i++) {
+      const double pairs[2][2] = {{c.k[p * kDim + i], key(p, i)}, {c.v[p * kDim + i], value(p, i)}};
+      for (int kind = 0; kind < 2; kind++) {
+        const auto [given, kept] = pairs[kind];
+        const double bound = type == KvType::kF32   ? 0
+                             : type == KvType::kF16 ? std::fabs(given) * 0x1p-11 + 0x1p-25
+                                                    : largest[kind] / 254 * 1.00001;
+        worst = std::max(worst, std::fabs(given - kept) - bound);
       }
     }
   }
-  result.check(worst_step < 1e-6, "int8 keys and values: off by " + std::to_string(worst_step));
+  result.check(worst <= 0, name + ": stored keys and values are off by " + std::to_string(worst));
 
-  Floats q = random_floats(kDim, rng, 1.0f), scores(48), y(kStride);
-  q.resize(kStride, 0.0f);
-  ops.attention({q.data(), 1, kStride, pointers[0].data(), pointers[1].data(), kPositions, KvType::kInt8, 0.1f, scores.data(),
-                 48, y.data(), kFirst});
-  std::vector<double> weights(kPositions), expected(kDim);
-  double total = 0;
-  for (size_t p = kFirst; p < kPositions; p++) {
-    double dot = 0;
-    for (size_t i = 0; i < kDim; i++) dot += static_cast<double>(q[i]) * stored[0][p * kDim + i];
-    total += weights[p] = std::exp(dot * static_cast<double>(0.1f));
+  const Floats y = c.attend(ops, kTokens, kPositions, window);
+  double error = 0, size = 0;
+  for (size_t t = 0; t < kTokens; t++) {
+    const size_t until = kPositions - kTokens + t + 1, from = until > window ? until - window : 0;
+    for (size_t h = 0; h < heads; h++) {
+      const float* q = &c.q[((until - 1) * (heads + 1) + h) * kStride];
+      std::vector<double> weights(until);
+      double total = 0, largest = -1e300;
+      for (size_t p = from; p < until; p++) {
+        for (size_t i = 0; i < kDim; i++) weights[p] += q[i] * key(p, i);
+        largest = std::max(largest, weights[p] *= 0.1);
+      }
+      for (size_t p = from; p < until; p++) total += weights[p] = std::exp(weights[p] - largest);
+      for (size_t i = 0; i < kDim; i++) {
+        double expected = 0;
+        for (size_t p = from; p < until; p++) expected += weights[p] / total * value(p, i);
+        error = std::max(error, std::fabs(expected - y[(t * heads + h) * kStride + i]));
+        size = std::max(size, std::fabs(expected));
+      }
+    }
   }
-  double worst = 0, size = 0;
-  for (size_t i = 0; i < kDim; i++) {
-    for (size_t p = kFirst; p < kPositions; p++) expected[i] += weights[p] / total * stored[1][p * kDim + i];
-    worst = std::max(worst, std::fabs(expected[i] - y[i]));
-    size = std::max(size, std::fabs(expected[i]));
-  }
-  result.check(worst < 3e-6 * size, "attention over int8 against double: " + std::to_string(worst / size));
+  // Scores reach 60, which floats hold to 4e-6.
+  result.check(error < 1e-5 * size, name + " against double: " + std::to_string(error / size));
 }
 
 }  // namespace
@@ -286,10 +368,16 @@ void test_float_ops(bool quick, TestResult& result) {
   tables = {&kNeonFloatOps};
 #endif
   check_against_double(result);
-  check_int8_kv(result);
+  for (KvType type : {KvType::kF32, KvType::kF16, KvType::kInt8}) {
+    for (size_t heads : {1, 4, 5}) {
+      check_attention(type, heads, SIZE_MAX, result);
+      check_attention(type, heads, 40, result);
+    }
+  }
   check_half_conversions(kScalarFloatOps, result);
   const Outputs expected = run_all(kScalarFloatOps, quick);
   result.check(expected.lists_agree, "scalar dense_list differs from dense");
+  for (const auto& what : expected.batches_differ) result.check(false, "scalar attention of tokens together differs: " + what);
   for (const auto* ops : tables) {
     if (ops->required & ~cpu_features()) {
       result.skipped++;
@@ -303,6 +391,9 @@ void test_float_ops(bool quick, TestResult& result) {
                    std::string(ops->level) + " differs from scalar: " + expected.items[i].first);
     }
     result.check(got.lists_agree, std::string(ops->level) + " dense_list differs from dense");
+    for (const auto& what : got.batches_differ) {
+      result.check(false, std::string(ops->level) + " attention of tokens together differs: " + what);
+    }
     check_half_conversions(*ops, result);
     std::printf("%s float operations %s\n", result.failed == before ? "ok  " : "FAIL", ops->level);
   }

@@ -11,6 +11,7 @@ BITNET_INLINE __m256i first_lanes(size_t n) {  // n of 8
 
 struct V {
   __m256 low, high;
+  static constexpr int kScoreRows = 6, kScoreVectors = 1, kValueRows = 6, kValueVectors = 1;
 
   static BITNET_INLINE V load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
   static BITNET_INLINE V load_partial(const float* p, size_t n) {
@@ -40,10 +41,6 @@ struct V {
     return {_mm256_andnot_ps(sign, a.low), _mm256_andnot_ps(sign, a.high)};
   }
   static BITNET_INLINE float sum(V v) { return sum8(_mm256_add_ps(v.low, v.high)); }
-  static BITNET_INLINE void sum4(const V* v, float* out) {
-    sum8x4(_mm256_add_ps(v[0].low, v[0].high), _mm256_add_ps(v[1].low, v[1].high),
-           _mm256_add_ps(v[2].low, v[2].high), _mm256_add_ps(v[3].low, v[3].high), out);
-  }
   static BITNET_INLINE float maximum(V v) { return maximum8(_mm256_max_ps(v.low, v.high)); }
   static BITNET_INLINE V from_i32(const int32_t* p) {
     const auto* q = reinterpret_cast<const __m256i*>(p);

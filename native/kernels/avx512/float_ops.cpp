@@ -13,6 +13,7 @@ BITNET_INLINE __m256 fold_halves(__m512 v) {
 
 struct V {
   __m512 v;
+  static constexpr int kScoreRows = 12, kScoreVectors = 2, kValueRows = 6, kValueVectors = 4;
 
   static BITNET_INLINE V load(const float* p) { return {_mm512_loadu_ps(p)}; }
   static BITNET_INLINE V load_partial(const float* p, size_t n) { return {_mm512_maskz_loadu_ps(first_lanes(n), p)}; }
@@ -28,9 +29,6 @@ struct V {
   static BITNET_INLINE V max(V a, V b) { return {_mm512_max_ps(a.v, b.v)}; }
   static BITNET_INLINE V abs(V a) { return {_mm512_abs_ps(a.v)}; }
   static BITNET_INLINE float sum(V a) { return sum8(fold_halves(a.v)); }
-  static BITNET_INLINE void sum4(const V* a, float* out) {
-    sum8x4(fold_halves(a[0].v), fold_halves(a[1].v), fold_halves(a[2].v), fold_halves(a[3].v), out);
-  }
   static BITNET_INLINE float maximum(V a) {
     return maximum8(_mm256_max_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1)));
   }

@@ -18,6 +18,7 @@ BITNET_INLINE float32x4_t select_bits(float32x4_t v, uint32x4_t mask) {
 
 struct V {
   float32x4_t q[4];
+  static constexpr int kScoreRows = 6, kScoreVectors = 1, kValueRows = 6, kValueVectors = 1;
 
   template <class F>
   static BITNET_INLINE V each(F&& f) {
@@ -72,15 +73,6 @@ struct V {
     const float32x4_t x = fold(v);
     const float32x2_t y = vadd_f32(vget_low_f32(x), vget_high_f32(x));
     return vget_lane_f32(vpadd_f32(y, y), 0);
-  }
-  // The additions of `sum`, four at once.
-  static BITNET_INLINE void sum4(const V* v, float* out) {
-    vst1q_f32(out, vpaddq_f32(fold_pairs(fold(v[0]), fold(v[1])), fold_pairs(fold(v[2]), fold(v[3]))));
-  }
-  // a0 + a2, a1 + a3, b0 + b2, b1 + b3
-  static BITNET_INLINE float32x4_t fold_pairs(float32x4_t a, float32x4_t b) {
-    const float64x2_t x = vreinterpretq_f64_f32(a), y = vreinterpretq_f64_f32(b);
-    return vaddq_f32(vreinterpretq_f32_f64(vzip1q_f64(x, y)), vreinterpretq_f32_f64(vzip2q_f64(x, y)));
   }
   static BITNET_INLINE float maximum(V v) {
     const float32x4_t x = greater(greater(v.q[0], v.q[2]), greater(v.q[1], v.q[3]));

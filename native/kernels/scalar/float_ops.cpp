@@ -27,6 +27,7 @@ uint16_t float_to_half(float f) {
 
 struct V {
   float lane[16];
+  static constexpr int kScoreRows = 1, kScoreVectors = 1, kValueRows = 1, kValueVectors = 1;
 
   template <class F>
   static V each(F&& f) {
@@ -72,9 +73,6 @@ struct V {
       for (int i = 0; i < width; i++) v.lane[i] += v.lane[i + width];
     }
     return v.lane[0];
-  }
-  static void sum4(const V* v, float* out) {
-    for (int i = 0; i < 4; i++) out[i] = sum(v[i]);
   }
   static float maximum(V v) {
     for (int width = 8; width; width /= 2) {

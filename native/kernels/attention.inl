@@ -1,0 +1,326 @@
+// Attention, written once over V (see float_ops.inl, which includes this).
+//
+// Each lane of a score is a position: a score sums over the dimensions in rising order, one fused multiply-add each. A
+// lane of the output is a dimension: it sums over the attended positions in rising order. So no sum runs across lanes, and
+// a query's bits don't depend on which queries and positions it is worked on with. That leaves free to go through keys and
+// values block by block and meet each with all queries at hand, as many of them in registers as the tile sizes of V say:
+//
+//   kScoreRows x kScoreVectors * 16 positions, kValueRows x kValueVectors * 16 dimensions
+
+// ---- keys and values in the cache --------------------------------------------------------------------------------------
+
+// Keys and values have no natural size: only what a float can hardly scale is taken for zero.
+constexpr float kLeastKvRange = 1e-30f;
+
+// Up to 16 elements as they are stored, at p; returns how many bytes 16 take.
+template <KvType T>
+BITNET_INLINE void pack_kv(uint8_t* p, V v, V inverse_scale) {
+  if constexpr (T == KvType::kF32) {
+    V::store(reinterpret_cast<float*>(p), v);
+  } else if constexpr (T == KvType::kF16) {
+    V::to_f16(reinterpret_cast<uint16_t*>(p), v);
+  } else {
+    V::to_i8(reinterpret_cast<int8_t*>(p), int8_range(V::mul(v, inverse_scale)));
+  }
+}
+
+// Calls f(i, 16 stored elements) for each group of 16 of x, zeros beyond n, and keeps the scale of an int8 row.
+template <KvType T, class F>
+BITNET_INLINE void pack_row(const float* x, size_t n, size_t stride, uint8_t* plane, size_t position, F&& f) {
+  V inverse_scale = V::zero();
+  if constexpr (T == KvType::kInt8) {
+    const float largest = largest_magnitude(x, n), range = largest > kLeastKvRange ? largest : kLeastKvRange;
+    const float scale = range / 127.0f;
+    memcpy(plane + kv_scales_offset(stride) + position * sizeof(float), &scale, sizeof(float));
+    inverse_scale = V::set1(127.0f / range);
+  }
+  for_each_16(n, [&](size_t i, auto count) BITNET_INLINE_LAMBDA {
+    alignas(64) uint8_t packed[16 * kv_bytes(T)];
+    pack_kv<T>(packed, load_n(x + i, count), inverse_scale);
+    f(i, packed);
+  });
+}
+
+template <KvType T>
+BITNET_INLINE void store_key_as(const float* x, size_t n, size_t stride, uint8_t* plane, size_t position) {
+  constexpr size_t size = kv_bytes(T);
+  pack_row<T>(x, n, stride, plane, position, [&](size_t i, const uint8_t* packed) BITNET_INLINE_LAMBDA {
+    for (size_t d = 0; d < 16; d++) memcpy(plane + ((i + d) * kKvBlock + position) * size, packed + d * size, size);
+  });
+}
+
+template <KvType T>
+BITNET_INLINE void store_value_as(const float* x, size_t n, size_t stride, uint8_t* plane, size_t position) {
+  constexpr size_t size = kv_bytes(T);
+  pack_row<T>(x, n, stride, plane, position, [&](size_t i, const uint8_t* packed) BITNET_INLINE_LAMBDA {
+    memcpy(plane + (position * stride + i) * size, packed, 16 * size);
+  });
+}
+
+void store_key(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position) {
+  switch (type) {
+    case KvType::kF32: return store_key_as<KvType::kF32>(x, n, stride, plane, position);
+    case KvType::kF16: return store_key_as<KvType::kF16>(x, n, stride, plane, position);
+    case KvType::kInt8: return store_key_as<KvType::kInt8>(x, n, stride, plane, position);
+  }
+}
+
+void store_value(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position) {
+  switch (type) {
+    case KvType::kF32: return store_value_as<KvType::kF32>(x, n, stride, plane, position);
+    case KvType::kF16: return store_value_as<KvType::kF16>(x, n, stride, plane, position);
+    case KvType::kInt8: return store_value_as<KvType::kInt8>(x, n, stride, plane, position);
+  }
+}
+
+template <KvType T>
+BITNET_INLINE V load_kv(const uint8_t* p, size_t i) {
+  if constexpr (T == KvType::kF32) {
+    return V::load(reinterpret_cast<const float*>(p) + i);
+  } else if constexpr (T == KvType::kF16) {
+    return V::from_f16(reinterpret_cast<const uint16_t*>(p) + i);
+  } else {
+    return V::from_i8(reinterpret_cast<const int8_t*>(p) + i);  // to be scaled by its position's scale
+  }
+}
+
+// The scales of an int8 plane's positions.
+BITNET_INLINE const float* kv_scales(const uint8_t* plane, size_t stride) {
+  return reinterpret_cast<const float*>(plane + kv_scales_offset(stride));
+}
+
+// ---- tiles -------------------------------------------------------------------------------------------------------------
+
+// Calls f(integral_constant M, first row) for tiles of rows, the largest first.
+template <int M, class F>
+BITNET_INLINE void row_tiles(size_t row, size_t rows, F& f) {
+  for (; row + M <= rows; row += M) f(std::integral_constant<int, M>{}, row);
+  if constexpr (M > 1) row_tiles<M == 12 ? 8 : M == 6 || M == 8 ? 4 : M / 2>(row, rows, f);
+}
+
+// How a call goes through keys and values.
+struct Queries {
+  const AttentionArgs& a;
+  size_t rows, end;  // queries: tokens * heads; positions that the last of them attends
+  float* packed;     // [row tile][dimension][row of the tile]; null: they are read where they are
+  float* plane;      // a block in floats
+
+  BITNET_INLINE size_t token(size_t row) const { return row / a.heads; }
+  // A query attends positions from(row) .. until(row) - 1; both rise with the row.
+  BITNET_INLINE size_t until(size_t row) const { return a.positions + token(row); }
+  BITNET_INLINE size_t from(size_t row) const { return until(row) > a.window ? until(row) - a.window : 0; }
+  BITNET_INLINE const float* query(size_t row) const {
+    return a.q + token(row) * a.token_stride + row % a.heads * a.head_stride;
+  }
+  BITNET_INLINE float* weights(size_t row) const { return a.scores + row * a.scores_stride; }
+  BITNET_INLINE float* out(size_t row) const { return a.out + row * a.head_stride; }
+};
+
+BITNET_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+BITNET_INLINE size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+// Scores of M queries with 16 N positions of a block; `keys` at the first of them. What is fetched: the next block.
+template <KvType T, int M, int N, bool Packed>
+BITNET_INLINE void score_tile(const float* q, size_t q_stride, size_t dims, const uint8_t* keys, const uint8_t* ahead,
+                              V (&sums)[M][N]) {
+  unroll<M>([&](auto m) BITNET_INLINE_LAMBDA { unroll<N>([&](auto n) BITNET_INLINE_LAMBDA { sums[m][n] = V::zero(); }); });
+  constexpr size_t row = kKvBlock * kv_bytes(T);
+  for (size_t d = 0; d < dims; d++, keys += row) {
+    if constexpr (!Packed) __builtin_prefetch(ahead + d * row);
+    V k[N];
+    unroll<N>([&](auto n) BITNET_INLINE_LAMBDA { k[n] = load_kv<T>(keys, 16 * n); });
+    unroll<M>([&](auto m) BITNET_INLINE_LAMBDA {
+      const V v = V::set1(Packed ? q[d * M + m] : q[m * q_stride + d]);
+      unroll<N>([&](auto n) BITNET_INLINE_LAMBDA { sums[m][n] = V::fma(v, k[n], sums[m][n]); });
+    });
+    no_loads_ahead();
+  }
+}
+
+// T: how `keys` are stored; Stored: how the cache's plane, which has the scales, is.
+template <KvType T, KvType Stored, bool Packed>
+BITNET_INLINE void score_block(const Queries& s, size_t block, const uint8_t* keys, const uint8_t* ahead) {
+  constexpr int N = V::kScoreVectors;
+  const AttentionArgs& a = s.a;
+  const size_t begin = block * kKvBlock;
+  auto tile = [&](auto rows, size_t row) BITNET_INLINE_LAMBDA {
+    constexpr int M = decltype(rows)::value;
+    if (s.until(row + M - 1) <= begin || s.from(row) >= begin + kKvBlock) return;
+    const float* q = Packed ? s.packed + row * a.head_stride : s.query(row);
+    for (size_t p = 0; p < kKvBlock; p += 16 * N) {
+      V sums[M][N];
+      score_tile<T, M, N, Packed>(q, a.head_stride, a.head_stride, keys + p * kv_bytes(T), ahead, sums);
+      unroll<N>([&](auto n) BITNET_INLINE_LAMBDA {
+        V factor = V::set1(a.scale);
+        if constexpr (Stored == KvType::kInt8) {
+          factor = V::mul(V::load(kv_scales(a.keys[block], a.head_stride) + p + 16 * n), factor);
+        }
+        unroll<M>([&](auto m) BITNET_INLINE_LAMBDA {
+          V::store(s.weights(row + m) + begin + p + 16 * n, V::mul(sums[m][n], factor));
+        });
+      });
+    }
+  };
+  row_tiles<Packed ? V::kScoreRows : 4>(0, s.rows, tile);
+}
+
+// Scores to exponentials; for int8 times the scales of the values, so that they weigh codes. Returns 1 / their sum.
+template <KvType Stored>
+BITNET_INLINE float weigh(const Queries& s, size_t row) {
+  const AttentionArgs& a = s.a;
+  float* w = s.weights(row);
+  const size_t from = s.from(row), until = s.until(row), begin = from / 16 * 16, end = round_up(until, 16);
+  for (size_t p = begin; p < from; p++) w[p] = -kInfinity;
+  for (size_t p = until; p < end; p++) w[p] = -kInfinity;
+  V largest = V::set1(-kInfinity);
+  for (size_t p = begin; p < end; p += 16) largest = V::max(V::load(w + p), largest);
+  const V maximum = V::set1(V::maximum(largest));
+  V total = V::zero();
+  for (size_t p = begin; p < end; p += 16) {
+    const V e = exponential(V::sub(V::load(w + p), maximum));
+    total = V::add(total, e);
+    if constexpr (Stored == KvType::kInt8) {
+      V::store(w + p, V::mul(e, V::load(kv_scales(a.values[p / kKvBlock], a.head_stride) + p % kKvBlock)));
+    } else {
+      V::store(w + p, e);
+    }
+  }
+  return 1.0f / V::sum(total);
+}
+
+// out += weights * values for M queries, `count` positions and 16 N dimensions.
+template <KvType T, int M, int N>
+BITNET_INLINE void value_tile(const float* w, size_t w_stride, const uint8_t* values, size_t row_bytes, size_t count,
+                              const uint8_t* ahead, float* out, size_t out_stride) {
+  V sums[M][N];
+  unroll<M>([&](auto m) BITNET_INLINE_LAMBDA {
+    unroll<N>([&](auto n) BITNET_INLINE_LAMBDA { sums[m][n] = V::load(out + m * out_stride + 16 * n); });
+  });
+  for (size_t p = 0; p < count; p++, values += row_bytes) {
+    if (ahead) {
+      for (size_t b = 0; b < 16 * N * kv_bytes(T); b += 64) __builtin_prefetch(ahead + p * row_bytes + b);
+    }
+    V v[N];
+    unroll<N>([&](auto n) BITNET_INLINE_LAMBDA { v[n] = load_kv<T>(values, 16 * n); });
+    unroll<M>([&](auto m) BITNET_INLINE_LAMBDA {
+      const V weight = V::set1(w[m * w_stride + p]);
+      unroll<N>([&](auto n) BITNET_INLINE_LAMBDA { sums[m][n] = V::fma(weight, v[n], sums[m][n]); });
+    });
+    no_loads_ahead();
+  }
+  unroll<M>([&](auto m) BITNET_INLINE_LAMBDA {
+    unroll<N>([&](auto n) BITNET_INLINE_LAMBDA { V::store(out + m * out_stride + 16 * n, sums[m][n]); });
+  });
+}
+
+// Positions begin .. end - 1 of a block for the M queries from `row` on.
+template <KvType T, int M>
+BITNET_INLINE void value_rows(const Queries& s, size_t row, size_t block, size_t begin, size_t end, const uint8_t* values,
+                              const uint8_t* ahead) {
+  if (begin >= end) return;
+  const AttentionArgs& a = s.a;
+  constexpr int N = V::kValueVectors;
+  const size_t row_bytes = a.head_stride * kv_bytes(T), p = begin - block * kKvBlock;
+  const float* w = s.weights(row) + begin;
+  auto tile = [&](auto vectors, size_t d) BITNET_INLINE_LAMBDA {
+    const size_t at = p * row_bytes + d * kv_bytes(T);
+    value_tile<T, M, decltype(vectors)::value>(w, a.scores_stride, values + at, row_bytes, end - begin,
+                                               ahead ? ahead + at : nullptr, s.out(row) + d, a.head_stride);
+  };
+  size_t d = 0;
+  for (; d + 16 * N <= a.head_stride; d += 16 * N) tile(std::integral_constant<int, N>{}, d);
+  if constexpr (N > 1) {
+    for (; d < a.head_stride; d += 16) tile(std::integral_constant<int, 1>{}, d);
+  }
+}
+
+// Only positions that a query attends are read for it: what stands elsewhere may be infinite.
+template <KvType T, bool Packed>
+BITNET_INLINE void value_block(const Queries& s, size_t block, const uint8_t* values, const uint8_t* ahead) {
+  const size_t begin = block * kKvBlock, end = begin + kKvBlock;
+  auto tile = [&](auto rows, size_t row) BITNET_INLINE_LAMBDA {
+    constexpr int M = decltype(rows)::value;
+    // Attended by all M; a tile of more tokens than the window has positions has nothing in common.
+    size_t from = s.from(row + M - 1), until = s.until(row);
+    if (from >= until) from = until = SIZE_MAX;
+    for (size_t m = row; m < row + M && M > 1; m++) {
+      value_rows<T, 1>(s, m, block, larger(begin, s.from(m)), smaller(smaller(end, s.until(m)), from), values, ahead);
+    }
+    value_rows<T, M>(s, row, block, larger(begin, from), smaller(end, until), values, ahead);
+    for (size_t m = row; m < row + M && M > 1; m++) {
+      value_rows<T, 1>(s, m, block, larger(larger(begin, s.from(m)), until), smaller(end, s.until(m)), values, ahead);
+    }
+  };
+  row_tiles<Packed ? V::kValueRows : 4>(0, s.rows, tile);
+}
+
+// ---- all together --------------------------------------------------------------------------------------------------------
+
+BITNET_INLINE void pack_queries(const Queries& s) {
+  float* out = s.packed;
+  auto tile = [&](auto rows, size_t row) BITNET_INLINE_LAMBDA {
+    constexpr int M = decltype(rows)::value;
+    const float* q[M];
+    for (size_t m = 0; m < M; m++) q[m] = s.query(row + m);
+    for (size_t d = 0; d < s.a.head_stride; d++) {
+      for (size_t m = 0; m < M; m++) *out++ = q[m][d];
+    }
+  };
+  row_tiles<V::kScoreRows>(0, s.rows, tile);
+}
+
+// A block's plane as floats, in its order; the next one is fetched meanwhile.
+template <KvType T>
+BITNET_INLINE const uint8_t* plane_floats(const Queries& s, const uint8_t* plane, const uint8_t* ahead) {
+  if constexpr (T == KvType::kF32) return plane;
+  for (size_t i = 0; i < kKvBlock * s.a.head_stride; i += 16) {
+    if (i * kv_bytes(T) % 64 == 0) __builtin_prefetch(ahead + i * kv_bytes(T));
+    V::store(s.plane + i, load_kv<T>(plane, i));
+  }
+  return reinterpret_cast<const uint8_t*>(s.plane);
+}
+
+template <KvType T, bool Packed>
+BITNET_INLINE void attend(const Queries& s) {
+  const AttentionArgs& a = s.a;
+  constexpr KvType Used = Packed ? KvType::kF32 : T;
+  const size_t first = s.from(0) / kKvBlock, last = (s.end - 1) / kKvBlock;
+  if constexpr (Packed) pack_queries(s);
+  for (size_t b = first; b <= last; b++) {
+    // The planes of one head lie megabytes apart: the CPU's own prefetching ends with each.
+    const uint8_t* ahead = b < last ? a.keys[b + 1] : a.values[first];
+    score_block<Used, T, Packed>(s, b, Packed ? plane_floats<T>(s, a.keys[b], ahead) : a.keys[b], ahead);
+  }
+  for (size_t i = 0; i < s.rows * a.head_stride; i += 16) V::store(a.out + i, V::zero());
+  float* inverse_sums = s.plane + kKvBlock * a.head_stride;
+  for (size_t r = 0; r < s.rows; r++) inverse_sums[r] = weigh<T>(s, r);
+  for (size_t b = first; b <= last; b++) {
+    const uint8_t* ahead = a.values[b < last ? b + 1 : b];
+    value_block<Used, Packed>(s, b, Packed ? plane_floats<T>(s, a.values[b], ahead) : a.values[b], ahead);
+  }
+  for (size_t r = 0; r < s.rows; r++) {
+    const V inverse = V::set1(inverse_sums[r]);
+    for (size_t d = 0; d < a.head_stride; d += 16) V::store(s.out(r) + d, V::mul(V::load(s.out(r) + d), inverse));
+  }
+}
+
+template <KvType T>
+BITNET_INLINE void attend_as(const AttentionArgs& a) {
+  const size_t rows = a.tokens * a.heads;
+  float* plane = a.scratch + rows * a.head_stride;
+  const Queries s{a, rows, a.positions + a.tokens - 1, a.scratch, plane};
+  // A few queries take keys and values as they are; more are worth a copy in floats.
+  if (a.tokens == 1 && rows <= 4) {
+    attend<T, false>(s);
+  } else {
+    attend<T, true>(s);
+  }
+}
+
+void attention(const AttentionArgs& a) {
+  switch (a.type) {
+    case KvType::kF32: return attend_as<KvType::kF32>(a);
+    case KvType::kF16: return attend_as<KvType::kF16>(a);
+    case KvType::kInt8: return attend_as<KvType::kInt8>(a);
+  }
+}
