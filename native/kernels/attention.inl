@@ -12,7 +12,7 @@
 // Keys and values have no natural size: only what a float can hardly scale is taken for zero.
 constexpr float kLeastKvRange = 1e-30f;
 
-// Up to 16 elements as they are stored, at p; returns how many bytes 16 take.
+// 16 elements as they are stored, to p.
 template <KvType T>
 BITNET_INLINE void pack_kv(uint8_t* p, V v, V inverse_scale) {
   if constexpr (T == KvType::kF32) {
@@ -89,6 +89,9 @@ BITNET_INLINE const float* kv_scales(const uint8_t* plane, size_t stride) {
   return reinterpret_cast<const float*>(plane + kv_scales_offset(stride));
 }
 
+// Into the second cache: the first has room for few lines that are on their way, too few to read memory at its speed.
+BITNET_INLINE void fetch(const uint8_t* p) { __builtin_prefetch(p, 0, 1); }
+
 // ---- tiles -------------------------------------------------------------------------------------------------------------
 
 // Calls f(integral_constant M, first row) for tiles of rows, the largest first.
@@ -126,7 +129,7 @@ BITNET_INLINE void score_tile(const float* q, size_t q_stride, size_t dims, cons
   unroll<M>([&](auto m) BITNET_INLINE_LAMBDA { unroll<N>([&](auto n) BITNET_INLINE_LAMBDA { sums[m][n] = V::zero(); }); });
   constexpr size_t row = kKvBlock * kv_bytes(T);
   for (size_t d = 0; d < dims; d++, keys += row) {
-    if constexpr (!Packed) __builtin_prefetch(ahead + d * row);
+    if constexpr (!Packed) fetch(ahead + d * row);
     V k[N];
     unroll<N>([&](auto n) BITNET_INLINE_LAMBDA { k[n] = load_kv<T>(keys, 16 * n); });
     unroll<M>([&](auto m) BITNET_INLINE_LAMBDA {
@@ -198,7 +201,7 @@ BITNET_INLINE void value_tile(const float* w, size_t w_stride, const uint8_t* va
   });
   for (size_t p = 0; p < count; p++, values += row_bytes) {
     if (ahead) {
-      for (size_t b = 0; b < 16 * N * kv_bytes(T); b += 64) __builtin_prefetch(ahead + p * row_bytes + b);
+      for (size_t b = 0; b < 16 * N * kv_bytes(T); b += 64) fetch(ahead + p * row_bytes + b);
     }
     V v[N];
     unroll<N>([&](auto n) BITNET_INLINE_LAMBDA { v[n] = load_kv<T>(values, 16 * n); });
@@ -274,7 +277,7 @@ template <KvType T>
 BITNET_INLINE const uint8_t* plane_floats(const Queries& s, const uint8_t* plane, const uint8_t* ahead) {
   if constexpr (T == KvType::kF32) return plane;
   for (size_t i = 0; i < kKvBlock * s.a.head_stride; i += 16) {
-    if (i * kv_bytes(T) % 64 == 0) __builtin_prefetch(ahead + i * kv_bytes(T));
+    if (i * kv_bytes(T) % 64 == 0) fetch(ahead + i * kv_bytes(T));
     V::store(s.plane + i, load_kv<T>(plane, i));
   }
   return reinterpret_cast<const uint8_t*>(s.plane);

@@ -226,8 +226,8 @@ describe("refusals", () => {
 
   test("a later version is named", async () => {
     const later = Buffer.from(bytes);
-    later.writeUInt32LE(2, 8);
-    await expect(model.loadState(file(later))).rejects.toThrow(/has version 2; this version of node-bitnet reads 1/);
+    later.writeUInt32LE(3, 8);
+    await expect(model.loadState(file(later))).rejects.toThrow(/has version 3; this version of node-bitnet reads 2/);
   });
 
   test.each<[string, (header: Record<string, unknown>) => unknown]>([
