@@ -9,7 +9,9 @@ export type Role = "system" | "user" | "assistant" | "tool";
 
 /** One turn of a conversation. */
 export interface Message {
+  /** Who says it. */
   role: Role;
+  /** What is said. */
   content: string;
   /** Calls that the assistant made in this turn. */
   toolCalls?: readonly ToolCall[];

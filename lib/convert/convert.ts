@@ -44,8 +44,11 @@ export interface ConvertOptions {
 export interface ConversionReport extends WeightReport {
   /** Absolute path of the GGUF file. */
   path: string;
+  /** Size of the file. */
   bytes: number;
+  /** Tensors in it. */
   tensors: number;
+  /** `general.architecture` of the file. */
   architecture: string;
   /** What the user should know, one sentence each. */
   notes: string[];

@@ -18,6 +18,7 @@ const MAX_PACKED_BYTES = 1 << 30;
 
 /** Counts gathered while tensors are written. */
 export interface WeightReport {
+  /** Weights that are -1, 0 or 1 times a scale. */
   ternaryWeights: number;
   /** Ternary weights that are zero. */
   zeros: number;

@@ -18,6 +18,7 @@ export interface ModelInfo {
   readonly path: string;
   /** `general.name` of the file. */
   readonly name?: string;
+  /** `general.architecture` of the file, or what a folder's config.json stands for. */
   readonly architecture: string;
   /** Parameters of all tensors. */
   readonly parameters: number;
@@ -25,11 +26,17 @@ export interface ModelInfo {
   readonly contextLength: number;
   /** Most tokens that the model was made for. */
   readonly modelContextLength: number;
+  /** Number of token ids. */
   readonly vocabularySize: number;
+  /** Numbers of a hidden state. */
   readonly embeddingLength: number;
+  /** Decoder blocks. */
   readonly layerCount: number;
+  /** Query heads of each block. */
   readonly headCount: number;
+  /** Heads of keys and values of each block. */
   readonly headCountKv: number;
+  /** Numbers within the feed-forward part of a block. */
   readonly ffnLength: number;
   /** How the model makes a text's vector of its tokens'; absent: it does not say. */
   readonly pooling?: Pooling;
@@ -37,8 +44,11 @@ export interface ModelInfo {
   readonly kernel: string;
   /** The instruction set of the float operations. */
   readonly floatLevel: string;
+  /** Threads that compute. */
   readonly threads: number;
+  /** How keys and values are kept. */
   readonly kvType: KvType;
+  /** What it takes of memory. */
   readonly memory: {
     /** Ternary weights in the kernel's layout. */
     readonly packedBytes: number;
@@ -46,6 +56,7 @@ export interface ModelInfo {
     readonly mappedBytes: number;
     /** KV cache and intermediate results. */
     readonly contextBytes: number;
+    /** The sum. */
     readonly totalBytes: number;
   };
   /** Whether the weights came from the packed cache. */

@@ -27,6 +27,7 @@ export interface SchedulerStats {
   running: number;
   /** Requests that wait for their turn. */
   waiting: number;
+  /** Passes through the model, each for all texts under way. */
   steps: number;
   /** Tokens that were computed, prompts and answers. */
   computedTokens: number;
@@ -40,10 +41,19 @@ export interface SchedulerStats {
   requests: number;
   /** How often a request had to give its cache away and was recomputed. */
   preemptions: number;
-  /** Guessed tokens, and how many of them were right. */
+  /** Guessed tokens. */
   draftTokens: number;
+  /** Guesses that were right. */
   acceptedDrafts: number;
-  kvBlocks: { total: number; free: number; cached: number };
+  /** Blocks of the KV cache, of 32 positions each. */
+  kvBlocks: {
+    /** All that there are. */
+    total: number;
+    /** Those that nobody holds. */
+    free: number;
+    /** Those that texts left behind, for others that begin the same way; they are given up when room is needed. */
+    cached: number;
+  };
 }
 
 /** A request that was submitted, and how far its outputs were handed out. */

@@ -22,7 +22,9 @@ export interface ToolCall {
 export interface ToolCallDelta {
   /** Which call of the answer, from 0 on. */
   index: number;
+  /** Names the call; with its first piece. */
   id?: string;
+  /** The function; with its first piece. */
   name?: string;
   /** A piece of the JSON text. */
   arguments: string;
@@ -40,9 +42,11 @@ export interface ToolResult {
 
 /** Tokens counted. */
 export interface Usage {
+  /** Those of the prompt. */
   promptTokens: number;
   /** Every token that was sampled, the one that ended the text included. */
   completionTokens: number;
+  /** Prompt and answer. */
   totalTokens: number;
   /** Prompt tokens that were in the KV cache already and were not computed again. */
   cachedTokens: number;
@@ -52,7 +56,9 @@ export interface Usage {
 
 /** The natural logarithm of a token's probability under the model, before any sampler. */
 export interface TokenScore {
+  /** Id of the token. */
   token: number;
+  /** Natural logarithm of its probability under the model. */
   logprob: number;
 }
 
@@ -81,9 +87,11 @@ export interface Timings {
   decodeTokensPerSecond: number;
   /** From the call to the first token: reading the prompt, waiting for a turn, computing. */
   timeToFirstTokenMs: number;
+  /** From the call to the end. */
   totalMs: number;
-  /** Tokens that were guessed ahead (`speculation`), and how many of the guesses were right. */
+  /** Tokens that were guessed ahead (`speculation`). */
   draftTokens: number;
+  /** Guesses that were right. */
   acceptedDrafts: number;
 }
 
@@ -117,7 +125,10 @@ export interface GenerationResult {
   logprobs?: readonly TokenLogprobs[];
   /** The calls that are complete, where functions were offered and called. */
   toolCalls?: readonly ToolCall[];
+  /** Tokens counted. */
   usage: Usage;
+  /** Why it ended. */
   finishReason: FinishReason;
+  /** How long it took. */
   timings: Timings;
 }

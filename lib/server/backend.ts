@@ -24,19 +24,25 @@ export interface BackendOptions extends GenerationOptions {
   /** Alternatives to report for every token, 0 to 20; absent: no log-probabilities. */
   logprobs?: number;
   format?: TextFormat;
+  /** Functions that may be called. */
   tools?: readonly ToolDefinition[];
+  /** Which of them shall be called. */
   toolChoice?: ToolChoice;
+  /** Whether an answer may have several calls. */
   parallelToolCalls?: boolean;
 }
 
 /** The natural logarithm of a token's probability, before sampling. */
 export interface TokenScore {
+  /** Id of the token. */
   token: number;
+  /** Natural logarithm of its probability. */
   logprob: number;
 }
 
 /** A generated token with the likeliest alternatives, likeliest first. */
 export interface TokenLogprobs extends TokenScore {
+  /** The alternatives. */
   top: readonly TokenScore[];
 }
 
@@ -48,8 +54,11 @@ export interface BackendChunk extends Omit<Chunk, "logprobs"> {
 
 /** A conversation as the model reads it, and what ends its turn. */
 export interface EncodedChat {
+  /** The prompt. */
   tokens: ArrayLike<number>;
+  /** Texts that end an answer. */
   stop: readonly string[];
+  /** Tokens that end an answer. */
   stopTokens: readonly number[];
 }
 
@@ -66,15 +75,21 @@ export interface BackendStats {
   kvBlocksUsed: number;
   /** Left behind by texts that are over, for others that begin the same way. Default 0. */
   kvBlocksCached?: number;
+  /** All that there are. */
   kvBlocksTotal: number;
 }
 
 /** What the server needs of a model. */
 export interface Backend {
+  /** What it can do besides plain texts. */
   readonly features: ReadonlySet<Feature>;
+  /** Most tokens of a sequence. */
   readonly contextLength: number;
+  /** Number of token ids. */
   readonly vocabularySize: number;
+  /** What it takes of memory. */
   readonly memoryBytes: number;
+  /** Text to ids and back. */
   readonly tokenizer: Pick<Tokenizer, "encode" | "decode" | "tokenBytes"> & Partial<Pick<Tokenizer, "fewestTokens">>;
   /** @throws InvalidOptionError, UnsupportedModelError when the template refuses the messages */
   encodeChat(messages: readonly ChatMessage[], tools?: readonly ToolDefinition[]): Promise<EncodedChat>;
@@ -86,7 +101,9 @@ export interface Backend {
   embed?(inputs: readonly ArrayLike<number>[], options: BackendEmbedOptions): Promise<readonly Float32Array[]>;
   /** How likely each token of a text but the first is after those before it, with up to `top` alternatives. */
   score?(tokens: ArrayLike<number>, top: number, signal: AbortSignal): Promise<readonly TokenLogprobs[]>;
+  /** State of its cache. */
   stats?(): BackendStats;
+  /** Ends all work and frees everything. */
   close(): Promise<void>;
 }
 

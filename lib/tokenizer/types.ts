@@ -44,6 +44,7 @@ export interface Detokenizer {
 export interface Tokenizer {
   /** Number of ids; ids are 0 .. vocabularySize - 1. */
   readonly vocabularySize: number;
+  /** The token that begins a text; absent: there is none. */
   readonly bosId?: number;
   /** Ids that end a text: end of sequence, end of turn, end of message. */
   readonly eosIds: readonly number[];
@@ -58,6 +59,7 @@ export interface Tokenizer {
   fewestTokens(text: string, options?: EncodeOptions): number;
   /** Ill-formed UTF-8 becomes U+FFFD, as with `TextDecoder`. */
   decode(ids: Iterable<number>, options?: DecodeOptions): string;
+  /** Turns ids into text as they come. */
   createDetokenizer(options?: DecodeOptions): Detokenizer;
   /** The bytes that a token adds to a text; do not write to them. */
   tokenBytes(id: number): Uint8Array;

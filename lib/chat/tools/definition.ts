@@ -6,6 +6,7 @@ import { boolean, callback, checkOptions, describe, text } from "../../validate"
 export interface ToolCallContext {
   /** The call. */
   id: string;
+  /** The function that was called. */
   name: string;
   /** Aborted when nobody waits for the answer any more. */
   signal: AbortSignal;
@@ -40,7 +41,9 @@ export type ToolChoice = "auto" | "none" | "required" | { name: string };
 
 /** A function as the model is told of it. */
 export interface ToolDefinition {
+  /** What the model calls it. */
   name: string;
+  /** What it does and when to call it. */
   description?: string;
   /** JSON schema of the arguments; absent: it takes none. */
   parameters?: Readonly<Record<string, unknown>>;

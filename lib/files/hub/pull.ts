@@ -10,6 +10,7 @@ import { isSafePath, parseHubReference, type HubReference } from "./reference";
 export interface PullProgress {
   /** Bytes on the disk, those of earlier tries included. */
   received: number;
+  /** Bytes of the download. */
   total: number;
   /** Files of the download. */
   files: number;
@@ -19,6 +20,7 @@ export interface PullProgress {
 export interface PullOptions {
   /** Stops the download; what has come is kept for the next try. */
   signal?: AbortSignal;
+  /** Called as bytes come. */
   onProgress?: (progress: PullProgress) => void;
   /** Never uses the network. Default: whether HF_HUB_OFFLINE is set. */
   offline?: boolean;
@@ -42,8 +44,11 @@ export interface PullOptions {
 export interface PulledModel {
   /** The GGUF file, or the folder of a Hugging Face model. */
   path: string;
+  /** Its name on the Hub: "owner/name". */
   repo: string;
+  /** The revision, as 40 hexadecimal digits. */
   commit: string;
+  /** Paths of all files that belong to it. */
   files: string[];
 }
 
