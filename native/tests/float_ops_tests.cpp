@@ -211,11 +211,11 @@ void run_dense(const FloatOps& ops, DenseType type, size_t n, size_t tokens, Out
 
 Outputs run_all(const FloatOps& ops, bool quick) {
   Outputs out;
-  for (size_t n : {1, 15, 16, 17, 32, 100, 256, 770}) run_rows(ops, n, static_cast<uint32_t>(n), out);
+  for (const size_t n : std::initializer_list<size_t>{1, 15, 16, 17, 32, 100, 256, 770}) run_rows(ops, n, static_cast<uint32_t>(n), out);
   if (!quick) run_rows(ops, 6912, 1, out);
-  for (size_t heads : {1, 2, 3, 4, 5, 7}) {
-    for (size_t dim : {32, 64, 100, 128}) {
-      for (size_t positions : {1, 4, 31, 33, 75}) {
+  for (const size_t heads : std::initializer_list<size_t>{1, 2, 3, 4, 5, 7}) {
+    for (const size_t dim : std::initializer_list<size_t>{32, 64, 100, 128}) {
+      for (const size_t positions : std::initializer_list<size_t>{1, 4, 31, 33, 75}) {
         run_attention(ops, heads, dim, positions, KvType::kF16, out);
         run_attention(ops, heads, dim, positions, KvType::kF32, out);
         run_attention(ops, heads, dim, positions, KvType::kInt8, out);
@@ -224,8 +224,8 @@ Outputs run_all(const FloatOps& ops, bool quick) {
   }
   for (int i = 0; i <= static_cast<int>(DenseType::kQ4_K); i++) {
     const auto type = static_cast<DenseType>(i);
-    for (size_t n : {20, 96, 256, 768}) {
-      for (size_t tokens : {1, 2, 3, 4, 7}) run_dense(ops, type, n, tokens, out);
+    for (const size_t n : std::initializer_list<size_t>{20, 96, 256, 768}) {
+      for (const size_t tokens : std::initializer_list<size_t>{1, 2, 3, 4, 7}) run_dense(ops, type, n, tokens, out);
     }
   }
   return out;

@@ -79,7 +79,7 @@ void test_group_kernels(bool quick, TestResult& result) {
     result.check(self.empty(), self);
     for (const auto& s : shapes) {
       for (const int bits : {1, 2, 3, 4, 8}) {
-        for (const size_t tokens : {1, 2, 5, 8, 13}) {
+        for (const size_t tokens : std::initializer_list<size_t>{1, 2, 5, 8, 13}) {
           for (const bool zero_points : {false, true}) {
             for (const bool extreme : {false, true}) {
               if (quick && tokens > 5 && extreme) continue;

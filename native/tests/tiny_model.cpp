@@ -44,7 +44,7 @@ struct Writer {
     const size_t codes = rows * columns / 4;
     for (size_t i = 0; i < codes; i++) {
       uint8_t byte = 0;
-      for (int k = 0; k < 4; k++) byte = static_cast<uint8_t>(byte << 2 | random() % 3);
+      for (int k = 0; k < 4; k++) byte = static_cast<uint8_t>(byte * 4u + random() % 3);
       bytes[t.offset + i] = byte;
     }
     const float scale = 0.3f;

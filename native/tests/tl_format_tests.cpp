@@ -72,7 +72,7 @@ std::vector<uint8_t> write_tl2(const TlPreset& p) {
     for (size_t c = 0; c < 16; c++) {
       unsigned word = 0;
       for (size_t t = 0; t < 8; t++)
-        for (size_t half : {0, 16}) word = word << 1 | (triple(row + half + c, k + 3 * t) < 0);
+        for (const size_t half : std::initializer_list<size_t>{0, 16}) word = word << 1 | (triple(row + half + c, k + 3 * t) < 0);
       *to++ = static_cast<uint8_t>(word);
       *to++ = static_cast<uint8_t>(word >> 8);
     }
