@@ -8,7 +8,8 @@
 #   scripts/test-sanitizers.sh valgrind  valgrind's memcheck, which sees reads of uninitialised bytes too: the native tests of
 #                                        what it can run (no AVX-512, no AMX)
 #
-# SECONDS_OF_TRAFFIC (default 20) is how long each of the addon's exercises runs. The last line reads "<n> passed, <n> failed".
+# SECONDS_OF_TRAFFIC (default 20) is how long each of the addon's exercises runs. A step a line, with what it counted; the last
+# line reads "<n> passed, <n> failed" (steps).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 kind=${1:?address, thread or valgrind}
@@ -16,26 +17,21 @@ seconds=${SECONDS_OF_TRAFFIC:-20}
 passed=0
 failed=0
 
+# NAME COMMAND...: says in a line how it went, by what the command counted itself; where it failed, the end of what it wrote.
 step() {
-  local name=$1
+  local name=$1 started=$SECONDS log counted
   shift
-  if "$@"; then
+  log=$(mktemp)
+  if "$@" >"$log" 2>&1; then
     passed=$((passed + 1))
-    printf 'ok   %s\n' "$name"
+    counted=$(grep -E '[0-9]+ (passed|inputs)|^[0-9]+ requests' "$log" | tail -n 1 | sed 's/^ *//')
+    printf 'ok   %s (%d s)%s\n' "$name" $((SECONDS - started)) "${counted:+: $counted}"
   else
     failed=$((failed + 1))
-    printf 'FAIL %s\n' "$name"
+    tail -n 60 "$log"
+    printf 'FAIL %s (%d s)\n' "$name" $((SECONDS - started))
   fi
-}
-
-quietly() {
-  local log
-  log=$(mktemp)
-  "$@" >"$log" 2>&1
-  local status=$?
-  [ $status -eq 0 ] || tail -n 60 "$log"
   rm -f "$log"
-  return $status
 }
 
 build() {
@@ -50,15 +46,15 @@ build() {
 case $kind in
   address)
     folder=build-asan
-    step "build" quietly build $folder address,undefined ON
+    step "build" build $folder address,undefined ON
     export UBSAN_OPTIONS=print_stacktrace=1
     # Huge sizes are asked for on purpose.
     export ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=1
-    step "native tests" quietly $folder/native_tests --quick
+    step "native tests" $folder/native_tests --quick
     # Node frees little at its end, so leaks of the addon are looked for by the native tests and the fault injection.
     libraries="$(${CXX:-g++} -print-file-name=libasan.so) $(${CXX:-g++} -print-file-name=libubsan.so)"
     export NODE_BITNET_PREBUILD="$PWD/$folder" ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
-    in_node() { LD_PRELOAD="$libraries" quietly node -r @swc-node/register "$@"; }
+    in_node() { LD_PRELOAD="$libraries" node -r @swc-node/register "$@"; }
     step "the addon was built with AddressSanitizer" in_node -e '
       const path = require("./lib/addon").addonPath();
       if (!path.includes("build-asan")) throw new Error(`loaded ${path}`);'
@@ -69,15 +65,15 @@ case $kind in
     ;;
   thread)
     folder=build-tsan
-    step "build" quietly build $folder thread OFF
+    step "build" build $folder thread OFF
     export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
-    step "native tests" quietly $folder/native_tests --quick --threads
+    step "native tests" $folder/native_tests --quick --threads
     ;;
   valgrind)
     folder=build-valgrind
     cmake -S . -B $folder -DBITNET_BUILD_ADDON=OFF >/dev/null
-    step "build" quietly cmake --build $folder --target native_tests --parallel 2
-    step "native tests" quietly valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
+    step "build" cmake --build $folder --target native_tests --parallel 2
+    step "native tests" valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
       --fair-sched=yes $folder/native_tests --quick --threads
     ;;
   *)
@@ -85,5 +81,6 @@ case $kind in
     exit 2
     ;;
 esac
+printf 'findings of %s: %s\n' "$kind" "$([ "$failed" -eq 0 ] && echo none || echo "in $failed steps, see above")"
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ]
