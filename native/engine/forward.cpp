@@ -53,9 +53,16 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
   if (kernel_.table_bytes) tables_ = AlignedBuffer<uint8_t>(max_batch * kernel_.table_bytes(widest));
   group_tables_ = AlignedBuffer<uint8_t>(max_batch * model.group_table_bytes());
   const size_t rows = std::max({q_rows_ + 2 * kv_rows_, spec_.embedding_length, spec_.ffn_length});
-  size_t products = round_up(spec_.embedding_length, kColumnBlockRows);  // multiply_nonzero's whole blocks
+  size_t products = 0, kernel_scratch = std::max(model.group_scratch_bytes(), kernel_.scratch_bytes(widest));
   for (size_t tokens = 1; tokens <= max_batch; tokens++) {
     products = std::max(products, tokens * std::min(chunk_rows(rows, tokens), round_up(rows, kRowTile)));
+  }
+  for (const Layer& layer : model.layers()) {
+    const ColumnKernel* by_column = layer.down.column_kernel;
+    if (!by_column) continue;
+    const size_t batch = max_batch * column_chunk_rows(*by_column, spec_.embedding_length, threads);
+    products = std::max({products, batch, round_up(spec_.embedding_length, by_column->block_rows())});
+    kernel_scratch = std::max(kernel_scratch, by_column->scratch_bytes);
   }
   if (spec_.head_count_kv % threads) {
     // Cut where a thread's share ends, and where a group does: the queries of one group share keys and values.
@@ -75,7 +82,7 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
     s.sums = AlignedBuffer<int32_t>(products);
     s.products = AlignedBuffer<float>(products);
     s.gates = AlignedBuffer<float>(products);
-    s.kernel = AlignedBuffer<uint8_t>(std::max(model.group_scratch_bytes(), kernel_.scratch_bytes(widest) + 64));
+    s.kernel = AlignedBuffer<uint8_t>(kernel_scratch + 64);
     s.normed = AlignedBuffer<float>(round_up(widest, 16));
     s.scores = AlignedBuffer<float>(most_scores);
     s.attention = AlignedBuffer<float>(attention_scratch(most_queries, head_stride_));
@@ -114,15 +121,20 @@ void Forward::product(const Linear& linear, const Activations& x, size_t begin, 
   int32_t* sums = s.sums.data();
   PackedMatrix w = linear.matrix();
   w.after = after;
-  kernel_.gemm(w, x, sums - begin, step, begin, end, s.kernel.data());
+  const auto gemm = linear.column_kernel ? linear.column_kernel->gemm : kernel_.gemm;
+  gemm(w, x, sums - begin, step, begin, end, s.kernel.data());
   for (size_t t = 0; t < x.count; t++) {
     ops_.dequantize(sums + t * step, linear.row_scales.data() + begin, scales_[t], end - begin, out + t * step);
   }
 }
 
+size_t Forward::chunk_rows(const Linear& linear, size_t rows, size_t tokens) const {
+  return linear.column_kernel ? column_chunk_rows(*linear.column_kernel, rows, pool_.threads()) : chunk_rows(rows, tokens);
+}
+
 template <class Epilogue>
 void Forward::multiply_rows(const Linear& linear, const Activations& x, size_t first, size_t last, Epilogue&& epilogue) {
-  const size_t step = chunk_rows(last - first, x.count), chunks = (last - first + step - 1) / step;
+  const size_t step = chunk_rows(linear, last - first, x.count), chunks = (last - first + step - 1) / step;
   pool_.parallel(chunks, [&](size_t chunk, unsigned thread) {
     const size_t begin = first + chunk * step, end = std::min(last, begin + step);
     float* values = scratch_[thread].products.data();
@@ -134,7 +146,7 @@ void Forward::multiply_rows(const Linear& linear, const Activations& x, size_t f
 Activations Forward::quantize_rows(const float* x, size_t ldx, const std::vector<float>& weight, const Linear& use,
                                    const Linear* other_use) {
   const size_t columns = use.columns, stride = round_up(columns, kActivationPad);
-  const bool ternary = !use.group_kernel || (other_use && !other_use->group_kernel);
+  const bool ternary = (!use.group_kernel && !use.column_kernel) || (other_use && !other_use->group_kernel);
   const size_t table = ternary && kernel_.table_bytes ? kernel_.table_bytes(columns) : 0;
   const Linear& looked_up = other_use && !use.group_table_bytes() ? *other_use : use;
   const size_t group_table = looked_up.group_table_bytes();
@@ -387,20 +399,20 @@ void Forward::ffn_block(size_t layer) {
   follow_with(next);
   if (next) announce(*next);
   if (l.ffn_post_norm.empty()) {
-    if (skips_inputs(l.down) && multiply_nonzero(l.down, x, hidden_.data(), true)) return;
+    if (tokens_ == 1 && l.down.column_kernel) return multiply_nonzero(l.down, x, hidden_.data(), true);
     multiply(l.down, x, [&](size_t t, size_t row, size_t count, const float* values) {
       ops_.add(values, count, hidden_.data() + t * ldh + row);
     });
     return;
   }
   const size_t ld = round_up(std::max(q_rows_, d), 16);
-  if (skips_inputs(l.down) && multiply_nonzero(l.down, x, attended_.data(), false)) {
-    add_normed(attended_.data(), ld, l.ffn_post_norm);
-    return;
+  if (tokens_ == 1 && l.down.column_kernel) {
+    multiply_nonzero(l.down, x, attended_.data(), false);
+  } else {
+    multiply(l.down, x, [&](size_t t, size_t row, size_t count, const float* values) {
+      std::memcpy(attended_.data() + t * ld + row, values, count * sizeof(float));
+    });
   }
-  multiply(l.down, x, [&](size_t t, size_t row, size_t count, const float* values) {
-    std::memcpy(attended_.data() + t * ld + row, values, count * sizeof(float));
-  });
   add_normed(attended_.data(), ld, l.ffn_post_norm);
 }
 

@@ -60,8 +60,8 @@ class Forward {
   void ffn_block(size_t layer);
   // Squared ReLU's zeros, exactly (forward_sparse.cpp).
   void gated_rows(const Layer& layer, const Activations& x, size_t begin, size_t end, Scratch& scratch, float* out);
-  bool skips_inputs(const Linear& linear) const { return tokens_ == 1 && linear.column_kernel; }
-  bool multiply_nonzero(const Linear& linear, const Activations& x, float* out, bool add);
+  // out = (out +) linear * x for one token.
+  void multiply_nonzero(const Linear& linear, const Activations& x, float* out, bool add);
   void add_normed(float* x, size_t ldx, const std::vector<float>& weight);
 
   // Norms (where `weight` isn't empty) and quantises the rows of x, `ldx` floats apart, for one product or for two that
@@ -82,6 +82,7 @@ class Forward {
   void multiply_rows(const Linear& linear, const Activations& x, size_t first, size_t last, Epilogue&& epilogue);
   const float* normed_rows(const std::vector<float>& weight);
   size_t chunk_rows(size_t rows, size_t tokens) const;
+  size_t chunk_rows(const Linear& linear, size_t rows, size_t tokens) const;
 
   const Model& model_;
   const ModelSpec& spec_;

@@ -2,8 +2,8 @@
 //
 // relu(gate_i)^2 * up_i is exactly 0 where gate_i <= 0, so row i of up need not be read; after the sub-norm and int8
 // rounding still more inputs of the down projection are 0, and those columns need not be read. Zeros add nothing to the
-// norm's sum of squares nor to an integer sum: the bits are those of the dense path. Where too little is zero, reading
-// scattered pieces would be slower than streaming, and the dense path runs.
+// norm's sum of squares nor to an integer sum: the bits are those of the dense path. Where too few rows are zero, reading
+// scattered ones would be slower than streaming, and the dense path runs; columns that all are live are a stream themselves.
 #include <algorithm>
 #include <cstring>
 
@@ -12,9 +12,8 @@
 namespace bitnet {
 namespace {
 
-// Largest live shares at which skipping won, measured: a scattered row costs about 1.7 streamed ones, a column 1.4.
+// Largest live share at which skipping won, measured: a scattered row costs about 1.7 streamed ones.
 constexpr double kMostLiveRows = 0.55;
-constexpr double kMostLiveInputs = 0.65;
 
 }  // namespace
 
@@ -47,27 +46,24 @@ void Forward::gated_rows(const Layer& l, const Activations& x, size_t begin, siz
   for (size_t i = 0; i < live; i++) out[static_cast<size_t>(s.live[i]) - begin] = s.live_scales[i];
 }
 
-// out = (out +) linear * x, over the non-zero inputs only. False, with nothing done, where too few are zero.
-bool Forward::multiply_nonzero(const Linear& linear, const Activations& x, float* out, bool add) {
+void Forward::multiply_nonzero(const Linear& linear, const Activations& x, float* out, bool add) {
   const ColumnKernel& kernel = *linear.column_kernel;
   const size_t count = kernel.nonzero(x.values, linear.columns, live_inputs_.data());
   sparsity_.inputs.fetch_add(linear.columns, std::memory_order_relaxed);
   sparsity_.live_inputs.fetch_add(count, std::memory_order_relaxed);
-  if (static_cast<double>(count) > kMostLiveInputs * static_cast<double>(linear.columns)) return false;
-  const size_t blocks = round_up(linear.rows, kColumnBlockRows) / kColumnBlockRows;
+  const size_t blocks = kernel.blocks(linear.rows);
   // A thread takes neighbouring blocks: the longer the pieces of a column, the better memory likes it.
   const size_t step = (blocks + pool_.threads() - 1) / pool_.threads();
   pool_.parallel((blocks + step - 1) / step, [&](size_t chunk, unsigned thread) {
     const size_t first = chunk * step, last = std::min(blocks, first + step);
-    const size_t begin = first * kColumnBlockRows, end = std::min(linear.rows, last * kColumnBlockRows);
+    const size_t begin = first * kernel.block_rows(), end = std::min(linear.rows, last * kernel.block_rows());
     Scratch& s = scratch_[thread];
     int32_t* sums = s.sums.data();
-    kernel.gemv(linear.by_column.data(), linear.rows, x.values, live_inputs_.data(), count, sums - begin, first, last);
+    kernel.gemv(linear.packed.data(), linear.rows, x.values, live_inputs_.data(), count, sums - begin, first, last);
     float* values = add ? s.products.data() : out + begin;
     ops_.dequantize(sums, linear.row_scales.data() + begin, scales_[0], end - begin, values);
     if (add) ops_.add(values, end - begin, out + begin);
   });
-  return true;
 }
 
 }  // namespace bitnet

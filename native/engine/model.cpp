@@ -31,7 +31,7 @@ size_t Model::packed_bytes() const {
   size_t bytes = 0;
   for (const auto& layer : layers_) {
     for (const auto* linear : {&layer.qkv, &layer.attn_output, &layer.gate, &layer.up, &layer.down}) {
-      bytes += linear->packed.bytes() + linear->by_column.bytes();
+      bytes += linear->packed.bytes();
     }
   }
   return bytes + head_sketch_.bytes();
@@ -101,6 +101,7 @@ std::string Model::kernel_names() const {
   std::vector<std::string> names;
   for (const auto& layer : layers_) {
     for (const auto* linear : {&layer.qkv, &layer.attn_output, &layer.gate, &layer.up, &layer.down}) {
+      if (linear->column_kernel) continue;  // of the same level as the others
       const std::string name = linear->group_kernel ? linear->group_kernel->name : kernel_->name;
       if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
     }

@@ -32,9 +32,7 @@ struct Linear {
   const GroupKernel* group_kernel = nullptr;  // null: ternary
   GroupShape group_shape;
   std::vector<uint32_t> column_order;  // the input's column at each place; empty: its own order
-  // The same codes by input, for products that skip zero inputs; null: there are none.
-  const ColumnKernel* column_kernel = nullptr;
-  WeightView by_column;
+  const ColumnKernel* column_kernel = nullptr;  // not null: ternary, stored by input, for products that skip zero inputs
   size_t group_table_bytes() const {
     return group_kernel && group_kernel->table_bytes ? group_kernel->table_bytes(columns) : 0;
   }
@@ -94,7 +92,7 @@ struct LoadControl {
   const std::atomic<bool>& cancelled;
   unsigned threads = 1;
   size_t prefetch = kDefaultPrefetch;  // bytes ahead, of streaming kernels
-  // Squared-ReLU models: keep a second copy of the down projections by input, so that a decoded token skips zero inputs.
+  // Squared-ReLU models: store the down projections by input, so that a decoded token skips zero inputs.
   bool sparsity = true;
   HeadMode head = HeadMode::kAuto;
   CacheControl cache;

@@ -268,11 +268,13 @@ void ModelLoader::plan(Linear& linear, std::vector<TensorRef> parts, bool by_col
       }
     }
     linear.row_scales.resize(round_up(linear.rows, kRowTile), 0.0f);
-    model_->weights_.reserve(linear.packed, model_->kernel_->packed_bytes(linear.rows, linear.columns));
-    if (by_column) linear.column_kernel = column_kernel_for(*model_->kernel_);
-    if (linear.column_kernel) model_->weights_.reserve(linear.by_column, columns::packed_bytes(linear.rows, linear.columns));
+    if (by_column && linear.columns <= kMostColumnInputs) linear.column_kernel = column_kernel_for(*model_->kernel_);
+    if (linear.column_kernel) require_exact(*linear.column_kernel);
+    model_->weights_.reserve(linear.packed, linear.column_kernel
+                                                ? linear.column_kernel->packed_bytes(linear.rows, linear.columns)
+                                                : model_->kernel_->packed_bytes(linear.rows, linear.columns));
   }
-  const size_t tile = linear.column_kernel ? kColumnBlockRows : kRowTile;
+  const size_t tile = linear.column_kernel ? linear.column_kernel->block_rows() : kRowTile;
   parts_.push_back(std::make_unique<std::vector<TensorRef>>(std::move(parts)));
   const size_t step = std::max(tile, kChunkCodes / linear.columns / tile * tile);
   for (size_t row = 0; row < linear.rows; row += step) {

@@ -37,7 +37,8 @@ uint64_t ModelLoader::plan_fingerprint() const {
       add(linear->group_kernel ? linear->group_kernel->name + ("/" + std::to_string(g.group)) + "/" + std::to_string(g.bits) +
                                      "/" + std::to_string(g.step) + "/" + std::to_string(g.zero) + "/" +
                                      std::to_string(g.zero_points)
-                               : std::string(model_->kernel_->name));
+          : linear->column_kernel ? std::string(linear->column_kernel->name)
+                                  : std::string(model_->kernel_->name));
     }
   }
   for (const auto* view : model_->weights_.views()) add(std::to_string(view->bytes()));
@@ -139,11 +140,10 @@ void ModelLoader::pack(const Chunk& chunk, AlignedBuffer<uint8_t>& codes) const 
   uint8_t* packed = chunk.linear->packed.data();
   if (linear.group_kernel) {
     linear.group_kernel->pack(shape, codes.data(), scales.data(), zeros.data(), chunk.row_begin, count, packed);
+  } else if (linear.column_kernel) {
+    linear.column_kernel->pack(codes.data(), chunk.row_begin, count, linear.rows, linear.columns, packed);
   } else {
     model_->kernel_->pack(codes.data(), chunk.row_begin, count, linear.rows, linear.columns, packed);
-    if (linear.column_kernel) {
-      columns::pack(codes.data(), chunk.row_begin, count, linear.rows, linear.columns, chunk.linear->by_column.data());
-    }
   }
 }
 
@@ -199,9 +199,7 @@ void ModelLoader::pack_into_file() {
   for (size_t first = 0, last = 0; first < chunks_.size(); first = last) {
     Linear& linear = *chunks_[first].linear;
     while (last < chunks_.size() && chunks_[last].linear == &linear) last++;
-    std::vector<WeightView*> views = {&linear.packed};
-    if (linear.by_column.bytes()) views.push_back(&linear.by_column);
-    write_packed(views, [&] { pack_chunks(first, last); });
+    write_packed({&linear.packed}, [&] { pack_chunks(first, last); });
   }
   HeadSketch& sketch = model_->head_sketch_;
   if (sketch) {

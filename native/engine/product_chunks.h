@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/column_kernel.h"
 #include "kernels/kernel.h"
 
 namespace bitnet {
@@ -20,6 +21,13 @@ inline size_t product_chunk_rows(size_t batch_rows, size_t rows, size_t tokens, 
   if (tokens < 8) return std::min(all, share);
   const size_t most = std::max(batch_rows, kChunkSums / tokens / (2 * kRowTile) * (2 * kRowTile));
   return std::min({all, most, std::max<size_t>(share, 64)});
+}
+
+// The same for a matrix stored by input: a whole block, which is unpacked once, where each thread then has as much to do as
+// the others, else single fields.
+inline size_t column_chunk_rows(const ColumnKernel& kernel, size_t rows, unsigned threads) {
+  const size_t blocks = kernel.blocks(rows);
+  return blocks % threads == 0 || blocks >= size_t{4} * threads ? kernel.block_rows() : kColumnFieldRows;
 }
 
 }  // namespace bitnet

@@ -34,9 +34,11 @@ std::string layout_fingerprint(const TernaryKernel& kernel, const FloatOps& ops)
     k->pack(codes.data(), 0, kRows, kRows, kColumns, packed.data());
     add(packed.data(), packed.size());
   }
-  std::vector<uint8_t> by_column(columns::packed_bytes(kRows, kColumns));
-  columns::pack(codes.data(), 0, kRows, kRows, kColumns, by_column.data());
-  add(by_column.data(), by_column.size());
+  if (const auto* by_column = column_kernel_for(kernel)) {
+    std::vector<uint8_t> packed(by_column->packed_bytes(kRows, kColumns));
+    by_column->pack(codes.data(), 0, kRows, kRows, kColumns, packed.data());
+    add(packed.data(), packed.size());
+  }
   for (int bits : {2, 4, 8}) {
     for (bool zero_points : {false, true}) {
       GroupShape shape;

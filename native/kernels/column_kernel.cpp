@@ -6,36 +6,97 @@
 #include "aligned_buffer.h"
 
 namespace bitnet {
+namespace {
 
-size_t columns::packed_bytes(size_t rows, size_t columns) {
-  return round_up(rows, kColumnBlockRows) / kColumnBlockRows * 64 * columns;
+struct Random {
+  uint64_t state;
+  uint32_t next() {
+    state ^= state >> 12;
+    state ^= state << 25;
+    state ^= state >> 27;
+    return static_cast<uint32_t>((state * 0x2545f4914f6cdd1dull) >> 32);
+  }
+};
+
+// A random matrix, its packed form, and activations; all of them extreme where `extreme` is not 0.
+struct Case {
+  std::vector<uint8_t> codes;
+  AlignedBuffer<uint8_t> packed;
+  AlignedBuffer<int8_t> x;
+  std::vector<int32_t> sums;
+  size_t stride;
+
+  Case(const ColumnKernel& kernel, size_t rows, size_t columns, size_t tokens, unsigned nonzero_percent, int extreme)
+      : codes(rows * columns),
+        packed(kernel.packed_bytes(rows, columns)),
+        x(tokens * round_up(columns, kActivationPad)),
+        sums(tokens),
+        stride(round_up(columns, kActivationPad)) {
+    Random random{0x9e3779b97f4a7c15ull ^ (rows * 31 + columns * 7 + nonzero_percent + tokens * 131)};
+    for (auto& c : codes) c = extreme ? 2 : static_cast<uint8_t>(random.next() % 3);
+    const size_t half = rows > kernel.block_rows() ? kernel.block_rows() : rows;
+    kernel.pack(codes.data(), 0, half, rows, columns, packed.data());
+    if (half < rows) kernel.pack(codes.data() + half * columns, half, rows - half, rows, columns, packed.data());
+    std::memset(x.data(), 0, x.bytes());
+    for (size_t t = 0; t < tokens; t++) {
+      for (size_t k = 0; k < columns; k++) {
+        if (random.next() % 100 >= nonzero_percent) continue;
+        const auto value = extreme ? static_cast<int8_t>(extreme) : static_cast<int8_t>(random.next() & 0xff);
+        x[t * stride + k] = value;
+        sums[t] += value;
+      }
+    }
+  }
+
+  int32_t expected(size_t row, size_t columns, size_t token) const {
+    int32_t sum = 0;
+    for (size_t k = 0; k < columns; k++) sum += (codes[row * columns + k] - 1) * x[token * stride + k];
+    return sum;
+  }
+};
+
+std::string difference(const ColumnKernel& kernel, size_t rows, size_t columns, const std::string& what, size_t row,
+                       int32_t sum, int32_t expected) {
+  return std::string(kernel.name) + " differs from the reference: " + std::to_string(rows) + "x" + std::to_string(columns) + ", " +
+         what + ", row " + std::to_string(row) + ": " + std::to_string(sum) + " instead of " + std::to_string(expected);
 }
 
-void columns::pack(const uint8_t* codes, size_t row_begin, size_t count, size_t rows, size_t columns, uint8_t* packed) {
-  const size_t blocks = round_up(rows, kColumnBlockRows) / kColumnBlockRows;
+}  // namespace
+
+void ColumnKernel::pack(const uint8_t* codes, size_t row_begin, size_t count, size_t rows, size_t columns, uint8_t* packed) const {
+  static constexpr uint8_t kFive[5] = {1, 3, 9, 28, 84}, kFour[4] = {1, 4, 16, 64};
+  const uint8_t* factors = fields == 5 ? kFive : kFour;
+  const size_t all_blocks = blocks(rows);
   // 64 columns at a time: what they read and write then stays in L1 and L2.
-  for (size_t at = 0; at < count; at += kColumnBlockRows) {
-    const size_t in_block = count - at < kColumnBlockRows ? count - at : kColumnBlockRows;
-    const size_t block = (row_begin + at) / kColumnBlockRows;
+  for (size_t at = 0; at < count; at += block_rows()) {
+    const size_t in_block = count - at < block_rows() ? count - at : block_rows();
+    const size_t block = (row_begin + at) / block_rows();
     for (size_t k0 = 0; k0 < columns; k0 += 64) {
       const size_t width = columns - k0 < 64 ? columns - k0 : 64;
       uint8_t tile[64][64] = {};
       for (size_t r = 0; r < in_block; r++) {
         const uint8_t* in = codes + (at + r) * columns + k0;
-        const int shift = static_cast<int>(r / 64 * 2);
-        for (size_t k = 0; k < width; k++) tile[r % 64][k] |= static_cast<uint8_t>(in[k] << shift);
+        const uint8_t factor = factors[r / kColumnFieldRows];
+        uint8_t* out = tile[r % kColumnFieldRows];
+        for (size_t k = 0; k < width; k++) out[k] = static_cast<uint8_t>(out[k] + in[k] * factor);
       }
       for (size_t k = 0; k < width; k++) {
-        uint8_t* out = packed + ((k0 + k) * blocks + block) * 64;
-        for (size_t j = 0; j < 64; j++) out[j] = tile[j][k];
+        uint8_t* out = packed + ((k0 + k) * all_blocks + block) * 64;
+        for (size_t j = 0; j < 64; j++) out[j] = tile[columns::row_of_byte(j)][k];
       }
     }
   }
 }
 
 const ColumnKernel* column_kernel_for(const TernaryKernel& kernel) {
+#if defined(BITNET_HAVE_AMX)
+  if (!std::strncmp(kernel.isa, "amx", 3)) return &kAmxColumns;
+#endif
 #if defined(BITNET_HAVE_AVX512)
-  if (!std::strncmp(kernel.isa, "avx512", 6) || !std::strncmp(kernel.isa, "amx", 3)) return &kAvx512Columns;
+  if (!std::strncmp(kernel.isa, "avx512", 6)) return &kAvx512Columns;
+#endif
+#if defined(BITNET_HAVE_AVX_VNNI)
+  if (!std::strncmp(kernel.isa, "avx-vnni", 8)) return &kAvxVnniColumns;
 #endif
 #if defined(BITNET_HAVE_AVX2)
   if (!std::strncmp(kernel.isa, "avx", 3)) return &kAvx2Columns;
@@ -45,37 +106,58 @@ const ColumnKernel* column_kernel_for(const TernaryKernel& kernel) {
 }
 
 std::string compare_columns(const ColumnKernel& kernel, size_t rows, size_t columns, unsigned nonzero_percent, int extreme) {
-  uint64_t state = 0x9e3779b97f4a7c15ull ^ (rows * 31 + columns * 7 + nonzero_percent);
-  auto next = [&state] {
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return static_cast<uint32_t>((state * 0x2545f4914f6cdd1dull) >> 32);
-  };
-  std::vector<uint8_t> codes(rows * columns);
-  for (auto& c : codes) c = extreme ? 2 : static_cast<uint8_t>(next() % 3);
-  AlignedBuffer<uint8_t> packed(columns::packed_bytes(rows, columns));
-  const size_t half = rows > kColumnBlockRows ? kColumnBlockRows : rows;
-  columns::pack(codes.data(), 0, half, rows, columns, packed.data());
-  if (half < rows) columns::pack(codes.data() + half * columns, half, rows - half, rows, columns, packed.data());
-  std::vector<int8_t> x(columns + 64);
-  for (size_t k = 0; k < columns; k++) {
-    if (next() % 100 >= nonzero_percent) continue;
-    x[k] = extreme ? static_cast<int8_t>(extreme) : static_cast<int8_t>(next() & 0xff);
-  }
+  const Case c(kernel, rows, columns, 1, nonzero_percent, extreme);
   std::vector<int32_t> ids(columns + 64);
-  const size_t count = kernel.nonzero(x.data(), columns, ids.data());
-  const size_t blocks = round_up(rows, kColumnBlockRows) / kColumnBlockRows;
-  std::vector<int32_t> y(blocks * kColumnBlockRows, 0x5a5a5a5a);
-  kernel.gemv(packed.data(), rows, x.data(), ids.data(), count, y.data(), 0, blocks / 2);
-  kernel.gemv(packed.data(), rows, x.data(), ids.data(), count, y.data(), blocks / 2, blocks);
+  const size_t count = kernel.nonzero(c.x.data(), columns, ids.data());
+  const size_t blocks = kernel.blocks(rows);
+  std::vector<int32_t> y(blocks * kernel.block_rows(), 0x5a5a5a5a);
+  kernel.gemv(c.packed.data(), rows, c.x.data(), ids.data(), count, y.data(), 0, blocks / 2);
+  kernel.gemv(c.packed.data(), rows, c.x.data(), ids.data(), count, y.data(), blocks / 2, blocks);
   for (size_t r = 0; r < rows; r++) {
-    int32_t sum = 0;
-    for (size_t k = 0; k < columns; k++) sum += (codes[r * columns + k] - 1) * x[k];
-    if (sum != y[r]) {
-      return std::string(kernel.name) + " differs from the reference: " + std::to_string(rows) + "x" + std::to_string(columns) +
-             ", " + std::to_string(nonzero_percent) + " % non-zero, row " + std::to_string(r) + ": " + std::to_string(y[r]) +
-             " instead of " + std::to_string(sum);
+    const int32_t expected = c.expected(r, columns, 0);
+    if (expected != y[r]) return difference(kernel, rows, columns, std::to_string(nonzero_percent) + " % non-zero", r, y[r], expected);
+  }
+  return "";
+}
+
+std::string compare_column_batch(const ColumnKernel& kernel, size_t rows, size_t columns, size_t tokens, int extreme) {
+  const Case c(kernel, rows, columns, tokens, 60, extreme);
+  const size_t ldy = round_up(rows, kColumnFieldRows) + 16;
+  constexpr int32_t kUntouched = 0x5a5a5a5a;
+  AlignedBuffer<int32_t> y(tokens * ldy);
+  for (size_t i = 0; i < y.size(); i++) y[i] = kUntouched;
+  AlignedBuffer<uint8_t> scratch(kernel.scratch_bytes + 64);
+  const Activations x{c.x.data(), c.stride, c.sums.data(), tokens, nullptr};
+  const PackedMatrix w{c.packed.data(), rows, columns};
+  // In three parts, which cut blocks.
+  const size_t first = rows / 3 / kColumnFieldRows * kColumnFieldRows, second = 2 * rows / 3 / kColumnFieldRows * kColumnFieldRows;
+  const size_t cuts[4] = {0, first, second, rows};
+  for (int i = 2; i >= 0; i--) {
+    if (cuts[i] < cuts[i + 1]) kernel.gemm(w, x, y.data(), ldy, cuts[i], cuts[i + 1], scratch.data());
+  }
+  for (size_t t = 0; t < tokens; t++) {
+    const std::string what = "token " + std::to_string(t) + " of " + std::to_string(tokens);
+    for (size_t r = 0; r < rows; r++) {
+      const int32_t expected = c.expected(r, columns, t), sum = y[t * ldy + r];
+      if (expected != sum) return difference(kernel, rows, columns, what, r, sum, expected);
+    }
+    for (size_t r = ldy - 16; r < ldy; r++) {
+      if (y[t * ldy + r] != kUntouched) return difference(kernel, rows, columns, what, r, y[t * ldy + r], kUntouched);
+    }
+  }
+  return "";
+}
+
+std::string self_test(const ColumnKernel& kernel) {
+  for (size_t rows : {100u, 700u}) {
+    for (size_t columns : {77u, 1400u}) {
+      for (int extreme : {0, -128}) {
+        std::string found = compare_columns(kernel, rows, columns, 40, extreme);
+        for (size_t tokens : {3u, 19u}) {
+          if (found.empty()) found = compare_column_batch(kernel, rows, columns, tokens, extreme);
+        }
+        if (!found.empty()) return found;
+      }
     }
   }
   return "";

@@ -1,9 +1,13 @@
-// Products that skip zero inputs: y = W x where most of x is 0, reading only the columns of W that meet a non-zero.
+// Matrices stored by input: products that skip zero inputs, y = W x where most of x is 0, reading only the columns of W that
+// meet a non-zero; and products of several tokens from the same bytes.
 //
 // What a squared-ReLU network's down projection needs (see engine/forward.cpp): 85 to 95 % of its int8 inputs are zero,
-// and zeros add nothing to an integer sum, so the result is the dense one bit for bit. The matrix is stored by input:
-// column k is ceil(rows / 256) blocks of 64 bytes, byte j bits 2f and 2f+1 of block b = weight of row 256b + 64f + j,
-// code = w + 1. Rows are padded to 256.
+// and zeros add nothing to an integer sum, so the result is the dense one bit for bit.
+//
+// The layout: column k is ceil(rows / block_rows) blocks of 64 bytes. A byte holds the codes w + 1 of one row of each field,
+// 64 rows apart: four fields of two bits (byte = sum of code << 2f; blocks of 256 rows), or five as in t5_layout.h (blocks of
+// 320 rows). Rows are in an order in which 4 columns' blocks, interleaved byte by byte within 16-byte lanes, give 16
+// neighbouring rows a register of 64 bytes: see columns::row_of_byte. Rows are padded to whole blocks with code 0.
 #pragma once
 
 #include <cstddef>
@@ -15,36 +19,58 @@
 
 namespace bitnet {
 
-constexpr size_t kColumnBlockRows = 256;
+// Rows of one field: what a range of rows given to gemm starts at a multiple of.
+constexpr size_t kColumnFieldRows = 64;
+
+// Sums of a field that stays in place carry a factor of 64: 64 * 2 * 128 * columns < 2^31.
+constexpr size_t kMostColumnInputs = 65536;
 
 struct ColumnKernel {
   const char* name;
   const char* isa;
   CpuFeatures required;
+  size_t fields;  // 4 or 5
 
   // Indices of the non-zero values, rising; ids has room for n.
   size_t (*nonzero)(const int8_t* values, size_t n, int32_t* ids);
 
   // y[r] = sum over the `count` listed columns k of (code[r][k] - 1) * values[k], for the rows of blocks
-  // block_begin..block_end of 256 rows; y has room for whole blocks.
+  // block_begin..block_end; y has room for whole blocks.
   void (*gemv)(const uint8_t* packed, size_t rows, const int8_t* values, const int32_t* ids, size_t count, int32_t* y,
                size_t block_begin, size_t block_end);
+
+  // TernaryKernel::gemm; row_begin is a multiple of kColumnFieldRows, and rows up to the next one behind row_end are
+  // overwritten with unspecified values. Whole blocks are unpacked once, parts of them once each.
+  void (*gemm)(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end,
+               void* scratch);
+  size_t scratch_bytes;
+
+  size_t block_rows() const { return fields * kColumnFieldRows; }
+  size_t blocks(size_t rows) const { return (rows + block_rows() - 1) / block_rows(); }
+  size_t packed_bytes(size_t rows, size_t columns) const { return blocks(rows) * 64 * columns; }
+  // Packs rows row_begin.. (a multiple of block_rows(); count too, unless it ends at `rows`) from codes [count][columns].
+  void pack(const uint8_t* codes, size_t row_begin, size_t count, size_t rows, size_t columns, uint8_t* packed) const;
 };
 
 namespace columns {
-size_t packed_bytes(size_t rows, size_t columns);
-// Packs rows row_begin.. (a multiple of 256; count too, unless it ends at `rows`) from codes [count][columns].
-void pack(const uint8_t* codes, size_t row_begin, size_t count, size_t rows, size_t columns, uint8_t* packed);
+// Which row of a field stands in byte j of a block: unpacked, dword d of 16-byte lane l of register q has byte 16l + 4q + d.
+constexpr size_t row_of_byte(size_t j) { return j % 16 / 4 * 16 + j / 16 * 4 + j % 4; }
 }  // namespace columns
 
 extern const ColumnKernel kScalarColumns;
 extern const ColumnKernel kAvx2Columns;
+extern const ColumnKernel kAvxVnniColumns;
 extern const ColumnKernel kAvx512Columns;
+extern const ColumnKernel kAmxColumns;
 
 // The one for a kernel's instruction set; null where there is none faster than the dense product.
 const ColumnKernel* column_kernel_for(const TernaryKernel& kernel);
 
 // Compares with sums taken from the codes. Returns "" or the first difference.
 std::string compare_columns(const ColumnKernel& kernel, size_t rows, size_t columns, unsigned nonzero_percent, int extreme);
+// The same for the product of `tokens` tokens.
+std::string compare_column_batch(const ColumnKernel& kernel, size_t rows, size_t columns, size_t tokens, int extreme);
+// Both for a few awkward shapes, before a model is served.
+std::string self_test(const ColumnKernel& kernel);
 
 }  // namespace bitnet

@@ -1,22 +1,42 @@
-// The product that skips zero inputs (column_kernel.h), written once and instantiated per instruction set (include it from
+// Products with a matrix stored by input (column_kernel.h), written once and instantiated per instruction set (include it from
 // inside an ISA file).
 //
 // Isa provides
 //   Vector, kBytes            a register and its bytes, 32 or 64
-//   kColumns, kAhead          columns taken at a time, a multiple of four, and how many columns ahead is prefetched
-//   zero(), load(p), broadcast(int32)
+//   kFields                   ColumnKernel::fields
+//   kColumns, kAhead          columns that gemv takes at a time, a multiple of four, and how many columns ahead is prefetched
+//   zero(), load(p), store(p, v), broadcast(int32)
 //   nonzero(p)                which of kBytes bytes are not 0, as bits
 //   interleave(v, q)          four columns' bytes to four registers, every dword one row's bytes of the four
 //   add(s, q, a)              s[f] += field f of q[g] times a[g], for every group g of four columns, times a power of two
-//   store_rows<f>(v, sum, out)  v less that power, minus sum; lanes of 16 bytes are 16 rows apart
-// Sums live in L1, loaded and stored once per kColumns columns.
+//   store_rows<f>(v, sum, out)  v less that power, minus sum
+//   unpack(v, codes)          codes[f] = field f of v, one byte a code
+//   kTokens, kRows            what `multiply` takes: most tokens, and rows (32 or 64)
+//   kPanelColumns             columns unpacked at a time, a multiple of 64: kRows rows of them should stay in L1
+//   multiply<T>(panel, columns, x, stride, y, ldy)
+//                             y[t][r] += the codes of kRows rows times T tokens
+//
+// gemv keeps its sums in L1, loaded and stored once per kColumns columns. gemm unpacks a block of rows into a panel of tiles
+// in the order that matrix units and broadcast dot products want: 32 rows after another, within them 64 columns after
+// another; of those two tiles of 16 rows, each 16 lines of 4 columns.
+#include "kernels/byte_gemm.inl"
 #include "kernels/column_kernel.h"
 #include "kernels/inline.h"
 
 namespace bitnet {
 namespace {
 
-constexpr size_t kColumnBlocks = 16;  // most blocks whose sums are kept at a time: 16 KiB of L1
+constexpr size_t kColumnBlocks = 16;  // most blocks whose sums are kept at a time: 16 to 20 KiB of L1
+
+constexpr size_t kColumnTile = 1024, kColumnGroupRows = 32;
+
+// Bytes from one group of 32 rows to the next; a little more than they take, so that what is unpacked for all groups does not
+// fall into the same set of L1.
+constexpr size_t column_group_bytes(size_t panel_columns) { return kColumnGroupRows * panel_columns + 128; }
+
+constexpr size_t column_panel_bytes(size_t fields, size_t panel_columns) {
+  return 2 * fields * column_group_bytes(panel_columns);
+}
 
 template <class Isa>
 size_t columns_nonzero(const int8_t* values, size_t n, int32_t* ids) {
@@ -34,16 +54,24 @@ size_t columns_nonzero(const int8_t* values, size_t n, int32_t* ids) {
   return count;
 }
 
-// Unpacking works within 16-byte lanes: dword d of lane l of sum (j, f) is row 64f + 16l + 4j + d, and the bytes before
-// this register's in its block.
+// Four columns' bytes from `at` on, interleaved.
+template <class Isa, class Vector>
+BITNET_INLINE void interleaved(const uint8_t* const column[4], size_t at, Vector (&q)[4]) {
+  Vector v[4];
+  unroll<4>([&](auto c) BITNET_INLINE_LAMBDA { v[c] = Isa::load(column[c] + at); });
+  Isa::interleave(v, q);
+}
+
+// Unpacking works within 16-byte lanes: the sums of (step, j, f) are those of rows 64f + 16j of the step's block and of those
+// behind, as many as a register has dwords, after the block's earlier registers'.
 template <class Isa>
 BITNET_INLINE void columns_run(const uint8_t* packed, size_t stride, const int8_t* values, const int32_t* ids, size_t count,
                                int32_t* y, size_t block_begin, size_t block_end) {
   using Vector = typename Isa::Vector;
-  constexpr size_t kColumns = Isa::kColumns, kGroups = kColumns / 4, kSteps = 64 / Isa::kBytes;
-  alignas(64) Vector sums[kColumnBlocks * kSteps * 16];
+  constexpr size_t kColumns = Isa::kColumns, kGroups = kColumns / 4, kSteps = 64 / Isa::kBytes, kFields = Isa::kFields;
+  alignas(64) Vector sums[kColumnBlocks * kSteps * 4 * kFields];
   const size_t steps = (block_end - block_begin) * kSteps;
-  for (size_t i = 0; i < steps * 16; i++) sums[i] = Isa::zero();
+  for (size_t i = 0; i < steps * 4 * kFields; i++) sums[i] = Isa::zero();
   int32_t total = 0;
   for (size_t i = 0; i < count; i += kColumns) {
     const uint8_t *column[kColumns], *next[kColumns];
@@ -66,23 +94,22 @@ BITNET_INLINE void columns_run(const uint8_t* packed, size_t stride, const int8_
       const size_t at = step * Isa::kBytes;
       Vector q[4][kGroups];
       unroll<kGroups>([&](auto g) BITNET_INLINE_LAMBDA {
-        Vector v[4], mixed[4];
+        Vector mixed[4];
+        interleaved<Isa>(column + 4 * g, at, mixed);
         unroll<4>([&](auto c) BITNET_INLINE_LAMBDA {
-          v[c] = Isa::load(column[4 * g + c] + at);
           if (kSteps == 1 || step % kSteps == 0) prefetch(next[4 * g + c] + at);
+          q[c][g] = mixed[c];
         });
-        Isa::interleave(v, mixed);
-        unroll<4>([&](auto j) BITNET_INLINE_LAMBDA { q[j][g] = mixed[j]; });
       });
-      Vector* s = sums + step * 16;
-      unroll<4>([&](auto j) BITNET_INLINE_LAMBDA { Isa::add(s + 4 * j, q[j], a); });
+      Vector* s = sums + step * 4 * kFields;
+      unroll<4>([&](auto j) BITNET_INLINE_LAMBDA { Isa::add(s + kFields * j, q[j], a); });
     }
   }
   for (size_t step = 0; step < steps; step++) {
-    int32_t* out = y + (block_begin + step / kSteps) * kColumnBlockRows + step % kSteps * Isa::kBytes;
+    int32_t* out = y + (block_begin + step / kSteps) * kFields * kColumnFieldRows + step % kSteps * (Isa::kBytes / 4);
     unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
-      unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
-        Isa::template store_rows<f>(sums[step * 16 + 4 * j + f], total, out + 64 * f + 4 * j);
+      unroll<kFields>([&](auto f) BITNET_INLINE_LAMBDA {
+        Isa::template store_rows<f>(sums[(step * 4 + j) * kFields + f], total, out + 64 * f + 16 * j);
       });
     });
   }
@@ -91,10 +118,82 @@ BITNET_INLINE void columns_run(const uint8_t* packed, size_t stride, const int8_
 template <class Isa>
 void columns_gemv(const uint8_t* packed, size_t rows, const int8_t* values, const int32_t* ids, size_t count, int32_t* y,
                   size_t block_begin, size_t block_end) {
-  const size_t stride = round_up(rows, kColumnBlockRows) / kColumnBlockRows * 64;
+  constexpr size_t kBlockRows = Isa::kFields * kColumnFieldRows;
+  const size_t stride = round_up(rows, kBlockRows) / kBlockRows * 64;
   for (size_t b = block_begin; b < block_end; b += kColumnBlocks) {
     columns_run<Isa>(packed, stride, values, ids, count, y, b, b + kColumnBlocks < block_end ? b + kColumnBlocks : block_end);
   }
+}
+
+// Fields first..last of a block, `width` columns (a multiple of 64) from `column` on, to a panel. Columns behind the last one
+// repeat it: their activations are zero.
+template <class Isa>
+BITNET_INLINE void unpack_panel(const PackedMatrix& w, size_t block, size_t first, size_t last, size_t column, size_t width,
+                                size_t group_bytes, uint8_t* panel) {
+  using Vector = typename Isa::Vector;
+  constexpr size_t kAheadColumns = 32;
+  const size_t stride = round_up(w.rows, Isa::kFields * kColumnFieldRows) / (Isa::kFields * kColumnFieldRows) * 64;
+  const uint8_t* base = w.data + block * 64;
+  for (size_t k = 0; k < width; k += 4) {
+    const uint8_t* four[4];
+    for (size_t c = 0; c < 4; c++) {
+      const size_t id = min_size(column + k + c, w.columns - 1);
+      four[c] = base + id * stride;
+      prefetch(base + min_size(id + kAheadColumns, w.columns - 1) * stride);
+    }
+    uint8_t* out = panel + k / 64 * 2 * kColumnTile + k % 64 * 16;
+    unroll<64 / Isa::kBytes>([&](auto half) BITNET_INLINE_LAMBDA {
+      Vector q[4];
+      interleaved<Isa>(four, half * Isa::kBytes, q);
+      unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
+        Vector codes[Isa::kFields];
+        Isa::unpack(q[j], codes);
+        uint8_t* line = out + j / 2 * group_bytes + j % 2 * kColumnTile + half * Isa::kBytes;
+        unroll<Isa::kFields>([&](auto f) BITNET_INLINE_LAMBDA {
+          if (f >= first && f < last) Isa::store(line + (f - first) * 2 * group_bytes, codes[f]);
+        });
+      });
+    });
+  }
+}
+
+// Calls use(block, first field, last field, first row) for the parts of blocks that make up a range of rows.
+template <class Isa, class F>
+BITNET_INLINE void each_block_part(size_t row_begin, size_t row_end, F&& use) {
+  const size_t end = (row_end + kColumnFieldRows - 1) / kColumnFieldRows;
+  for (size_t at = row_begin / kColumnFieldRows; at < end;) {
+    const size_t block = at / Isa::kFields, first = at % Isa::kFields, last = min_size(Isa::kFields, first + end - at);
+    use(block, first, last, at * kColumnFieldRows);
+    at += last - first;
+  }
+}
+
+// ColumnKernel::gemm
+template <class Isa>
+void columns_gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end,
+                  void* scratch) {
+  auto* panel = static_cast<uint8_t*>(scratch);
+  constexpr size_t kGroupBytes = column_group_bytes(Isa::kPanelColumns);
+  each_block_part<Isa>(row_begin, row_end, [&](size_t block, size_t first, size_t last, size_t row) BITNET_INLINE_LAMBDA {
+    const size_t rows = (last - first) * kColumnFieldRows;
+    for (size_t t = 0; t < x.count; t++) {
+      // Codes are w + 1: the sums start from minus the activations' sum.
+      for (size_t r = 0; r < rows; r++) y[t * ldy + row + r] = -x.sums[t];
+    }
+    for (size_t k = 0; k < w.columns; k += Isa::kPanelColumns) {
+      const size_t width = min_size(Isa::kPanelColumns, (w.columns - k + 63) / 64 * 64);
+      unpack_panel<Isa>(w, block, first, last, k, width, kGroupBytes, panel);
+      for (size_t r = 0; r < rows; r += Isa::kRows) {
+        const uint8_t* codes = panel + r / kColumnGroupRows * kGroupBytes;
+        for (size_t t = 0; t < x.count;) {
+          t += next_tile<Isa::kTokens>(x.count - t, [&](auto tokens) BITNET_INLINE_LAMBDA {
+            Isa::template multiply<decltype(tokens)::value>(codes, kGroupBytes, width, x.values + t * x.stride + k, x.stride,
+                                                            y + t * ldy + row + r, ldy);
+          });
+        }
+      }
+    }
+  });
 }
 
 }  // namespace

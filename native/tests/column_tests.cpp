@@ -1,4 +1,4 @@
-// Products that skip zero inputs, against sums taken from the codes: shapes x densities x extremes.
+// Products with matrices stored by input, against sums taken from the codes: shapes x densities and batches x extremes.
 #include <cstdio>
 
 #include "kernels/column_kernel.h"
@@ -10,7 +10,9 @@ void test_columns(bool quick, TestResult& result) {
   std::vector<const ColumnKernel*> kernels = {&kScalarColumns};
 #if defined(__x86_64__) || defined(_M_X64)
   kernels.push_back(&kAvx2Columns);
+  kernels.push_back(&kAvxVnniColumns);
   kernels.push_back(&kAvx512Columns);
+  kernels.push_back(&kAmxColumns);
 #endif
   for (const auto* kernel : kernels) {
     if (kernel->required & ~cpu_features()) {
@@ -24,6 +26,16 @@ void test_columns(bool quick, TestResult& result) {
         for (unsigned percent : {0u, 3u, 15u, 50u, 100u}) {
           for (int extreme : {0, 127, -128}) {
             const auto difference = compare_columns(*kernel, rows, columns, percent, extreme);
+            result.check(difference.empty(), difference);
+          }
+        }
+      }
+    }
+    for (size_t rows : {1u, 64u, 319u, 321u, quick ? 500u : 1300u}) {
+      for (size_t columns : {1u, 63u, 641u, quick ? 700u : 2600u}) {
+        for (size_t tokens : {1u, 2u, 5u, 7u, 11u, 16u, 17u, 33u}) {
+          for (int extreme : {0, 127, -128}) {
+            const auto difference = compare_column_batch(*kernel, rows, columns, tokens, extreme);
             result.check(difference.empty(), difference);
           }
         }

@@ -2,32 +2,14 @@
 //
 // vpmaddubsw and vpmaddwd take the place of vpdpbusd: two codes of at most 2 (8 in place for the odd fields, after one shift
 // by 4 for the upper two) times two activations stay below 2 * 8 * 128 = 2048.
-#include "kernels/avx2/ymm.h"
-#include "kernels/columns.inl"
+#include "kernels/avx2/byte_tile.h"
+#include "kernels/avx2/columns_ymm.h"
 
 namespace bitnet {
 namespace {
 
-struct Avx2Columns {
-  using Vector = Ymm;
-  static constexpr size_t kBytes = 32, kColumns = 4, kAhead = 16;
-
-  static BITNET_INLINE Ymm zero() { return _mm256_setzero_si256(); }
-  static BITNET_INLINE Ymm load(const void* p) { return bitnet::load(p); }
-  static BITNET_INLINE Ymm broadcast(int32_t four) { return _mm256_set1_epi32(four); }
-  static BITNET_INLINE uint32_t nonzero(const int8_t* p) {
-    return ~static_cast<uint32_t>(_mm256_movemask_epi8(_mm256_cmpeq_epi8(load(p), zero())));
-  }
-  static BITNET_INLINE int lowest(uint32_t mask) { return lowest_bit(mask); }
-
-  static BITNET_INLINE void interleave(const Ymm (&v)[4], Ymm (&q)[4]) {
-    const Ymm p0 = _mm256_unpacklo_epi8(v[0], v[1]), p1 = _mm256_unpackhi_epi8(v[0], v[1]);
-    const Ymm p2 = _mm256_unpacklo_epi8(v[2], v[3]), p3 = _mm256_unpackhi_epi8(v[2], v[3]);
-    q[0] = _mm256_unpacklo_epi16(p0, p2);
-    q[1] = _mm256_unpackhi_epi16(p0, p2);
-    q[2] = _mm256_unpacklo_epi16(p1, p3);
-    q[3] = _mm256_unpackhi_epi16(p1, p3);
-  }
+struct Avx2Columns : YmmColumns {
+  static constexpr int kTokens = 2;
 
   static BITNET_INLINE void add(Ymm* s, const Ymm (&q)[1], const Ymm (&a)[1]) {
     const Ymm m0 = _mm256_set1_epi8(0x03), m1 = _mm256_set1_epi8(0x0c), ones = _mm256_set1_epi16(1);
@@ -41,16 +23,50 @@ struct Avx2Columns {
 
   template <int F>
   static BITNET_INLINE void store_rows(Ymm v, int32_t sum, int32_t* out) {
-    v = _mm256_sub_epi32(_mm256_srai_epi32(v, 2 * (F % 2)), _mm256_set1_epi32(sum));
-    auto* p = reinterpret_cast<__m128i*>(out);
-    _mm_storeu_si128(p, _mm256_castsi256_si128(v));
-    _mm_storeu_si128(p + 4, _mm256_extracti128_si256(v, 1));
+    store_sums(_mm256_srai_epi32(v, 2 * (F % 2)), sum, out);
+  }
+
+  // 4 x 8 rows x 2 tokens of int16 pairs; per 4 columns 4 loads, 2 broadcasts, 8 vpmaddubsw, 8 vpaddw. A product pair of
+  // codes up to 2 is at most 2 * 2 * 128 = 512 in absolute value; widened to int32 every 192 columns: 48 * 512 = 24576.
+  template <int T>
+  static BITNET_INLINE void multiply(const uint8_t* panel, size_t, size_t columns, const int8_t* x, size_t stride, int32_t* y,
+                                     size_t ldy) {
+    constexpr size_t kFlushColumns = 192;
+    for (size_t k0 = 0; k0 < columns; k0 += kFlushColumns) {
+      const size_t k1 = k0 + kFlushColumns < columns ? k0 + kFlushColumns : columns;
+      Ymm a[T][4];
+      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = zero(); });
+      });
+      for (size_t k = k0; k < k1; k += 64, panel += 2 * kColumnTile) {
+        for (size_t line = 0; line < 16; line++) {
+          Ymm v[T];
+          unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { v[t] = broadcast_four(x + t * stride + k + 4 * line); });
+          unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
+            const Ymm codes = panel_register(panel + 64 * line, r);
+            unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { add_pairs(a[t][r], codes, v[t]); });
+          });
+        }
+      }
+      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
+        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
+          auto* out = reinterpret_cast<Ymm*>(y + t * ldy + 8 * r);
+          _mm256_storeu_si256(out, _mm256_add_epi32(_mm256_loadu_si256(out), widen(a[t][r])));
+        });
+      });
+    }
   }
 };
 
 }  // namespace
 
-extern const ColumnKernel kAvx2Columns = {"avx2-columns", "avx2", kAvx2Level, columns_nonzero<Avx2Columns>,
-                                          columns_gemv<Avx2Columns>};
+extern const ColumnKernel kAvx2Columns = {"avx2-columns",
+                                          "avx2",
+                                          kAvx2Level,
+                                          Avx2Columns::kFields,
+                                          columns_nonzero<Avx2Columns>,
+                                          columns_gemv<Avx2Columns>,
+                                          columns_gemm<Avx2Columns>,
+                                          column_panel_bytes(Avx2Columns::kFields, Avx2Columns::kPanelColumns)};
 
 }  // namespace bitnet

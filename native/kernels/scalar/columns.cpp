@@ -1,8 +1,18 @@
-// scalar-columns: the specification of the product that skips zero inputs.
+// scalar-columns: the specification of products with a matrix stored by input.
 #include "kernels/column_kernel.h"
 
 namespace bitnet {
 namespace {
+
+constexpr size_t kFields = 4, kBlockRows = kFields * kColumnFieldRows;
+
+// Code of row r in column k.
+int32_t code(const uint8_t* packed, size_t rows, size_t r, size_t k) {
+  const size_t blocks = (rows + kBlockRows - 1) / kBlockRows, in_block = r % kBlockRows;
+  // columns::row_of_byte, the other way round.
+  const size_t row = in_block % kColumnFieldRows, byte = row / 4 % 4 * 16 + row / 16 * 4 + row % 4;
+  return packed[(k * blocks + r / kBlockRows) * 64 + byte] >> (2 * (in_block / kColumnFieldRows)) & 3;
+}
 
 size_t nonzero(const int8_t* values, size_t n, int32_t* ids) {
   size_t count = 0;
@@ -14,21 +24,28 @@ size_t nonzero(const int8_t* values, size_t n, int32_t* ids) {
 
 void gemv(const uint8_t* packed, size_t rows, const int8_t* values, const int32_t* ids, size_t count, int32_t* y,
           size_t block_begin, size_t block_end) {
-  const size_t blocks = round_up(rows, kColumnBlockRows) / kColumnBlockRows;
-  for (size_t r = block_begin * kColumnBlockRows; r < block_end * kColumnBlockRows; r++) {
-    const size_t in_block = r % kColumnBlockRows;
+  for (size_t r = block_begin * kBlockRows; r < block_end * kBlockRows; r++) {
     int32_t sum = 0;
     for (size_t i = 0; i < count; i++) {
       const auto k = static_cast<size_t>(ids[i]);
-      const uint8_t byte = packed[(k * blocks + r / kColumnBlockRows) * 64 + in_block % 64];
-      sum += ((byte >> (2 * (in_block / 64)) & 3) - 1) * values[k];
+      sum += (code(packed, rows, r, k) - 1) * values[k];
     }
     y[r] = sum;
   }
 }
 
+void gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end, void*) {
+  for (size_t t = 0; t < x.count; t++) {
+    for (size_t r = row_begin; r < row_end; r++) {
+      int32_t sum = 0;
+      for (size_t k = 0; k < w.columns; k++) sum += (code(w.data, w.rows, r, k) - 1) * x.values[t * x.stride + k];
+      y[t * ldy + r] = sum;
+    }
+  }
+}
+
 }  // namespace
 
-extern const ColumnKernel kScalarColumns = {"scalar-columns", "scalar", 0, nonzero, gemv};
+extern const ColumnKernel kScalarColumns = {"scalar-columns", "scalar", 0, kFields, nonzero, gemv, gemm, 64};
 
 }  // namespace bitnet
