@@ -202,8 +202,8 @@ export interface LoadOptions {
   /** Threads used to repack weights; 1 to 256. */
   threads: number;
   /**
-   * Squared-ReLU models: keep a second copy of the down projections, by input, so that decoding skips zero inputs
-   * (default true; a quarter more packed memory; the same bits either way).
+   * Squared-ReLU models: store the down projections by input, where the instruction set has a kernel for that, so that
+   * decoding skips zero inputs (default true; the same bits either way).
    */
   sparsity?: boolean;
   /** Bytes that streaming kernels prefetch ahead, 0 to 1 MiB; the best is the machine's (see the tuner). Default 2048. */

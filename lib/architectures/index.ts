@@ -1,5 +1,5 @@
 export type { Architecture } from "./architecture";
-export { packedBytes, shortcutBytes, sketchBytes } from "./packed_bytes";
+export { packedBytes, sketchBytes } from "./packed_bytes";
 export { ggufName, LAYER_ROLES, type LayerRole, type ModelRole } from "./roles";
 export { architectureNames, describeFolder, describeModel } from "./registry";
 export { linearTensors, specTensors } from "./spec_tensors";

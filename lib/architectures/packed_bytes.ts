@@ -37,21 +37,9 @@ export function packedBytes({ format, rows, columns }: Pick<TensorRef, "format" 
 const SKETCHED_HEAD_BYTES = 32 * 2 ** 20;
 
 /**
- * Bytes that decoding's shortcuts take besides: a copy of squared-ReLU models' down projections by input, rows padded to 256, and
- * two planes of two bits, with a scale and an error a row, for a large head. At most: not every instruction set has them.
+ * Bytes that decoding's shortcut takes besides, the sketch of a large head: two planes of two bits, with a scale and an error a
+ * row; 0 where it has none. At most: not every instruction set has both planes.
  */
-export function shortcutBytes(spec: ModelSpec): number {
-  const blocks = (count: number): number => Math.ceil(count / PACKED_COLUMNS) * PACKED_COLUMNS;
-  let bytes = 0;
-  if (spec.activation === "relu2") {
-    for (const { down } of spec.layers) {
-      if (GROUPED_BITS[down.format] === undefined) bytes += (blocks(down.rows) * down.columns) / 4;
-    }
-  }
-  return bytes + sketchBytes(spec);
-}
-
-/** Bytes of the two planes of a large head's sketch; 0 where it has none. At most: not every instruction set has both. */
 export function sketchBytes(spec: ModelSpec): number {
   const head = spec.output ?? spec.tokenEmbedding;
   if (head.byteLength < SKETCHED_HEAD_BYTES) return 0;

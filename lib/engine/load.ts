@@ -78,7 +78,8 @@ async function load(path: string, options: ResolvedModelOptions): Promise<Engine
     const choice = await chooseKernel(addon, spec, { ...options, onProgress: progress.tuning });
     throwIfAborted("Model.load", signal);
     const { threads, head } = options;
-    const shortcuts = plan.shortcuts ? { head } : { head: plan.mapped ? head : ("full" as const), sparsity: false };
+    // Mapped weights are read whole, piece by piece: that single columns can be skipped is of no use there.
+    const shortcuts = { head: plan.shortcuts || plan.mapped ? head : ("full" as const), sparsity: !plan.mapped };
     const cache = await packedCache(
       spec,
       { kernel: choice.kernel, ...shortcuts },

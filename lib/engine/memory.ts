@@ -1,5 +1,5 @@
 import type { ModelSpec, TensorRef } from "../../types/addon";
-import { linearTensors, packedBytes as packedMatrixBytes, shortcutBytes as bytesOfShortcuts } from "../architectures";
+import { linearTensors, packedBytes as packedMatrixBytes, sketchBytes } from "../architectures";
 import { InvalidOptionError } from "../errors";
 import { describe } from "../validate";
 import { BLOCK_POSITIONS, blocksFor } from "./blocks";
@@ -20,7 +20,7 @@ export interface MemoryEstimate {
   kvBytes: number;
   kvType: KvType;
   contextLength: number;
-  /** Second copies that make decoding faster: down projections by input, a sketch of a large head. */
+  /** What makes decoding faster besides: a sketch of a large head. */
   shortcutBytes: number;
   /** Room for intermediate results of a step. */
   scratchBytes: number;
@@ -54,7 +54,7 @@ export function estimateMemory(spec: ModelSpec, use: MemoryUse): MemoryEstimate 
   // Hidden state, its norm, queries, keys, values, gate and up as floats, and their int8 forms.
   const { embeddingLength, headCount, headCountKv, headDim, ffnLength } = spec;
   const widths = 4 * embeddingLength + 2 * (headCount + headCountKv) * headDim + 2 * ffnLength;
-  const shortcutBytes = use.shortcuts ? bytesOfShortcuts(spec) : 0;
+  const shortcutBytes = use.shortcuts ? sketchBytes(spec) : 0;
   const scratchBytes = use.maxBatchTokens * widths * 5 + spec.vocabularySize * 4;
   return {
     packedBytes,

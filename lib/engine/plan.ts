@@ -1,5 +1,5 @@
 import type { ModelSpec } from "../../types/addon";
-import { shortcutBytes, sketchBytes } from "../architectures";
+import { sketchBytes } from "../architectures";
 import { InvalidOptionError, OutOfMemoryError } from "../errors";
 import { BLOCK_POSITIONS, blocksFor } from "./blocks";
 import { estimateMemory, formatBytes, kvBytesPerPosition, KV_TYPES, type KvType, type MemoryEstimate } from "./memory";
@@ -30,9 +30,9 @@ export interface ContextPlan {
   kvBlocks: number;
   /** Blocks of them that texts may leave behind for others that begin the same way. */
   cacheBlocks: number;
-  /** Whether there is room for the copies that speed up decoding; always, without a memory limit. */
+  /** Whether there is room for what speeds up decoding besides (a sketch of the head); always, without a memory limit. */
   shortcuts: boolean;
-  /** Bytes of packed weights, with those copies. */
+  /** Bytes of packed weights, with that. */
   packedBytes: number;
   /** Whether the packed weights stay in their file, because memory does not hold them. */
   mapped: boolean;
@@ -64,9 +64,9 @@ export function planContext(spec: ModelSpec, options: ResolvedModelOptions): Con
   let shortcuts = !mapped;
   if (memoryLimit !== undefined && !mapped) {
     sequences = Math.min(sequences, 1 + Math.floor((memoryLimit - one.totalBytes) / one.kvBytes));
-    shortcuts = one.totalBytes + (sequences - 1) * one.kvBytes + shortcutBytes(spec) <= memoryLimit;
+    shortcuts = one.totalBytes + (sequences - 1) * one.kvBytes + sketchBytes(spec) <= memoryLimit;
   }
-  const copies = shortcuts ? shortcutBytes(spec) : mapped ? sketchBytes(spec) : 0;
+  const copies = shortcuts || mapped ? sketchBytes(spec) : 0;
   const kvBlocks = blocksFor(contextLength) * sequences;
   const blockBytes = BLOCK_POSITIONS * kvBytesPerPosition(spec, kvType);
   const cacheBlocks = Math.min(kvBlocks, Math.floor(options.prefixCache / blockBytes));

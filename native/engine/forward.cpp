@@ -60,9 +60,10 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
   for (const Layer& layer : model.layers()) {
     const ColumnKernel* by_column = layer.down.column_kernel;
     if (!by_column) continue;
-    const size_t batch = max_batch * column_chunk_rows(*by_column, spec_.embedding_length, threads);
-    products = std::max({products, batch, round_up(spec_.embedding_length, by_column->block_rows())});
-    kernel_scratch = std::max(kernel_scratch, by_column->scratch_bytes);
+    for (size_t tokens = 1; tokens <= max_batch; tokens++) {
+      products = std::max(products, tokens * column_chunk_rows(*by_column, spec_.embedding_length, tokens, threads));
+    }
+    kernel_scratch = std::max(kernel_scratch, by_column->scratch_bytes(spec_.embedding_length));
   }
   if (spec_.head_count_kv % threads) {
     // Cut where a thread's share ends, and where a group does: the queries of one group share keys and values.
@@ -121,15 +122,18 @@ void Forward::product(const Linear& linear, const Activations& x, size_t begin, 
   int32_t* sums = s.sums.data();
   PackedMatrix w = linear.matrix();
   w.after = after;
-  const auto gemm = linear.column_kernel ? linear.column_kernel->gemm : kernel_.gemm;
-  gemm(w, x, sums - begin, step, begin, end, s.kernel.data());
+  if (linear.column_kernel) {
+    linear.column_kernel->gemm(w, live_columns_, x, sums - begin, step, begin, end, s.kernel.data());
+  } else {
+    kernel_.gemm(w, x, sums - begin, step, begin, end, s.kernel.data());
+  }
   for (size_t t = 0; t < x.count; t++) {
     ops_.dequantize(sums + t * step, linear.row_scales.data() + begin, scales_[t], end - begin, out + t * step);
   }
 }
 
 size_t Forward::chunk_rows(const Linear& linear, size_t rows, size_t tokens) const {
-  return linear.column_kernel ? column_chunk_rows(*linear.column_kernel, rows, pool_.threads()) : chunk_rows(rows, tokens);
+  return linear.column_kernel ? column_chunk_rows(*linear.column_kernel, rows, tokens, pool_.threads()) : chunk_rows(rows, tokens);
 }
 
 template <class Epilogue>
@@ -398,6 +402,7 @@ void Forward::ffn_block(size_t layer) {
   const Linear* next = layer + 1 < model_.layers().size() ? &model_.layers()[layer + 1].qkv : nullptr;
   follow_with(next);
   if (next) announce(*next);
+  if (l.down.column_kernel && tokens_ > 1) x = gather_live(l.down, x);
   if (l.ffn_post_norm.empty()) {
     if (tokens_ == 1 && l.down.column_kernel) return multiply_nonzero(l.down, x, hidden_.data(), true);
     multiply(l.down, x, [&](size_t t, size_t row, size_t count, const float* values) {

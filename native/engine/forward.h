@@ -60,6 +60,8 @@ class Forward {
   void ffn_block(size_t layer);
   // Squared ReLU's zeros, exactly (forward_sparse.cpp).
   void gated_rows(const Layer& layer, const Activations& x, size_t begin, size_t end, Scratch& scratch, float* out);
+  // The inputs of some tokens that are not 0 in all of them, side by side; which they are is in live_columns_.
+  Activations gather_live(const Linear& linear, const Activations& x);
   // out = (out +) linear * x for one token.
   void multiply_nonzero(const Linear& linear, const Activations& x, float* out, bool add);
   void add_normed(float* x, size_t ldx, const std::vector<float>& weight);
@@ -110,6 +112,8 @@ class Forward {
   std::vector<int32_t> sums_;
   std::vector<Scratch> scratch_;
   std::vector<int32_t> live_inputs_;
+  std::vector<int8_t> any_live_;     // not 0 where an input is live in any token of the batch
+  ColumnList live_columns_{};        // of the batch's down projection
   SparsityStats sparsity_;
   AlignedBuffer<uint8_t> tables_, group_tables_;  // [tokens] of the quantised rows, for ternary and group-scaled products
 };

@@ -23,10 +23,12 @@ inline size_t product_chunk_rows(size_t batch_rows, size_t rows, size_t tokens, 
   return std::min({all, most, std::max<size_t>(share, 64)});
 }
 
-// The same for a matrix stored by input: a whole block, which is unpacked once, where each thread then has as much to do as
-// the others, else single fields.
-inline size_t column_chunk_rows(const ColumnKernel& kernel, size_t rows, unsigned threads) {
+// The same for a matrix stored by input. A few tokens wait for memory, which likes long pieces of a column: a thread's share
+// of them. Many want a whole block, which is unpacked once, where each thread then has as much to do as the others, else
+// single fields.
+inline size_t column_chunk_rows(const ColumnKernel& kernel, size_t rows, size_t tokens, unsigned threads) {
   const size_t blocks = kernel.blocks(rows);
+  if (tokens <= 32 && blocks >= threads) return (blocks + threads - 1) / threads * kernel.block_rows();
   return blocks % threads == 0 || blocks >= size_t{4} * threads ? kernel.block_rows() : kColumnFieldRows;
 }
 

@@ -25,6 +25,13 @@ constexpr size_t kColumnFieldRows = 64;
 // Sums of a field that stays in place carry a factor of 64: 64 * 2 * 128 * columns < 2^31.
 constexpr size_t kMostColumnInputs = 65536;
 
+// Columns of a matrix in rising order; ids null: all.
+struct ColumnList {
+  const int32_t* ids;
+  size_t count;
+  size_t operator[](size_t i) const { return ids ? static_cast<size_t>(ids[i]) : i; }
+};
+
 struct ColumnKernel {
   const char* name;
   const char* isa;
@@ -39,11 +46,13 @@ struct ColumnKernel {
   void (*gemv)(const uint8_t* packed, size_t rows, const int8_t* values, const int32_t* ids, size_t count, int32_t* y,
                size_t block_begin, size_t block_end);
 
-  // TernaryKernel::gemm; row_begin is a multiple of kColumnFieldRows, and rows up to the next one behind row_end are
-  // overwritten with unspecified values. Whole blocks are unpacked once, parts of them once each.
-  void (*gemm)(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end,
-               void* scratch);
-  size_t scratch_bytes;
+  // TernaryKernel::gemm over the inputs of `list`, which x holds side by side, its rows zero-padded as ever; row_begin is a
+  // multiple of kColumnFieldRows, and rows up to the next one behind row_end are overwritten with unspecified values. Whole
+  // blocks are unpacked once, parts of them once each.
+  void (*gemm)(const PackedMatrix& w, const ColumnList& list, const Activations& x, int32_t* y, size_t ldy, size_t row_begin,
+               size_t row_end, void* scratch);
+  // Bytes of scratch that gemm needs per thread for this many rows.
+  size_t (*scratch_bytes)(size_t rows);
 
   size_t block_rows() const { return fields * kColumnFieldRows; }
   size_t blocks(size_t rows) const { return (rows + block_rows() - 1) / block_rows(); }

@@ -12,7 +12,10 @@
 //   store_rows<f>(v, sum, out)  v less that power, minus sum
 //   unpack(v, codes)          codes[f] = field f of v, one byte a code
 //   kTokens, kRows            what `multiply` takes: most tokens, and rows (32 or 64)
-//   kPanelColumns             columns unpacked at a time, a multiple of 64: kRows rows of them should stay in L1
+//   kPanelColumns, kFewPanelColumns
+//                             columns unpacked at a time, multiples of 64, for many tokens (kRows rows of them should stay in
+//                             L1) and for a few (a block's rows)
+//   fetch(p)                  prefetch into L2
 //   multiply<T>(panel, columns, x, stride, y, ldy)
 //                             y[t][r] += the codes of kRows rows times T tokens
 //
@@ -125,75 +128,141 @@ void columns_gemv(const uint8_t* packed, size_t rows, const int8_t* values, cons
   }
 }
 
-// Fields first..last of a block, `width` columns (a multiple of 64) from `column` on, to a panel. Columns behind the last one
-// repeat it: their activations are zero.
+// What gemm fetches into L2 while it unpacks: the same blocks of the columns that come next, in the order in which they lie.
+class ColumnFetch {
+ public:
+  // `lines` of each column from base + column * stride on.
+  BITNET_INLINE ColumnFetch(const uint8_t* base, size_t stride, size_t lines, const ColumnList& list)
+      : base_(base), stride_(stride), lines_(lines), list_(list) {}
+
+  // From place `i` of the list on.
+  BITNET_INLINE void from(size_t i) {
+    i_ = i;
+    start();
+  }
+
+  template <class Isa>
+  BITNET_INLINE void next() {
+    Isa::fetch(at_);
+    at_ += 64;
+    if (--left_) return;
+    i_++;
+    start();
+  }
+
+ private:
+  BITNET_INLINE void start() {
+    at_ = base_ + list_[i_ < list_.count ? i_ : 0] * stride_;
+    left_ = lines_;
+  }
+
+  const uint8_t *base_, *at_;
+  size_t stride_, lines_, left_ = 1, i_ = 0;
+  ColumnList list_;
+};
+
 template <class Isa>
-BITNET_INLINE void unpack_panel(const PackedMatrix& w, size_t block, size_t first, size_t last, size_t column, size_t width,
-                                size_t group_bytes, uint8_t* panel) {
+BITNET_INLINE size_t column_stride(size_t rows) {
+  return (rows + Isa::kFields * kColumnFieldRows - 1) / (Isa::kFields * kColumnFieldRows) * 64;
+}
+
+// Four columns' blocks to a panel: fields first..last.
+template <class Isa, bool Whole>
+BITNET_INLINE void unpack_four(const uint8_t* const (&four)[4], size_t first, size_t last, size_t group_bytes, uint8_t* out) {
   using Vector = typename Isa::Vector;
-  constexpr size_t kAheadColumns = 32;
-  const size_t stride = round_up(w.rows, Isa::kFields * kColumnFieldRows) / (Isa::kFields * kColumnFieldRows) * 64;
+  unroll<64 / Isa::kBytes>([&](auto half) BITNET_INLINE_LAMBDA {
+    Vector q[4];
+    interleaved<Isa>(four, half * Isa::kBytes, q);
+    unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
+      Vector codes[Isa::kFields];
+      Isa::unpack(q[j], codes);
+      uint8_t* line = out + j / 2 * group_bytes + j % 2 * kColumnTile + half * Isa::kBytes;
+      unroll<Isa::kFields>([&](auto f) BITNET_INLINE_LAMBDA {
+        if (Whole) {
+          Isa::store(line + 2 * f * group_bytes, codes[f]);
+        } else if (f >= first && f < last) {
+          Isa::store(line + 2 * (f - first) * group_bytes, codes[f]);
+        }
+      });
+    });
+  });
+}
+
+// Fields first..last of a block, `width` columns (a multiple of 64) from place `from` of the list on, to a panel. Columns
+// behind the last one repeat it: their activations are zero.
+template <class Isa, bool Whole>
+BITNET_INLINE void unpack_panel(const PackedMatrix& w, const ColumnList& list, size_t block, size_t first, size_t last,
+                                size_t from, size_t width, size_t group_bytes, ColumnFetch& fetch, uint8_t* panel) {
+  const size_t stride = column_stride<Isa>(w.rows);
   const uint8_t* base = w.data + block * 64;
   for (size_t k = 0; k < width; k += 4) {
     const uint8_t* four[4];
-    for (size_t c = 0; c < 4; c++) {
-      const size_t id = min_size(column + k + c, w.columns - 1);
-      four[c] = base + id * stride;
-      prefetch(base + min_size(id + kAheadColumns, w.columns - 1) * stride);
-    }
-    uint8_t* out = panel + k / 64 * 2 * kColumnTile + k % 64 * 16;
-    unroll<64 / Isa::kBytes>([&](auto half) BITNET_INLINE_LAMBDA {
-      Vector q[4];
-      interleaved<Isa>(four, half * Isa::kBytes, q);
-      unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
-        Vector codes[Isa::kFields];
-        Isa::unpack(q[j], codes);
-        uint8_t* line = out + j / 2 * group_bytes + j % 2 * kColumnTile + half * Isa::kBytes;
-        unroll<Isa::kFields>([&](auto f) BITNET_INLINE_LAMBDA {
-          if (f >= first && f < last) Isa::store(line + (f - first) * 2 * group_bytes, codes[f]);
-        });
-      });
+    unroll<4>([&](auto c) BITNET_INLINE_LAMBDA {
+      const size_t i = from + k + c;
+      four[c] = base + list[i < list.count ? i : list.count - 1] * stride;
+      fetch.template next<Isa>();
     });
+    unpack_four<Isa, Whole>(four, first, last, group_bytes, panel + k / 64 * 2 * kColumnTile + k % 64 * 16);
   }
 }
 
-// Calls use(block, first field, last field, first row) for the parts of blocks that make up a range of rows.
+// Unpacks a range of rows panel by panel, `panel_columns` at a time, and calls multiply(panel, column, width, row, rows) for
+// each: block by block within the same columns, since a column's blocks are neighbours in memory.
 template <class Isa, class F>
-BITNET_INLINE void each_block_part(size_t row_begin, size_t row_end, F&& use) {
-  const size_t end = (row_end + kColumnFieldRows - 1) / kColumnFieldRows;
-  for (size_t at = row_begin / kColumnFieldRows; at < end;) {
-    const size_t block = at / Isa::kFields, first = at % Isa::kFields, last = min_size(Isa::kFields, first + end - at);
-    use(block, first, last, at * kColumnFieldRows);
-    at += last - first;
+BITNET_INLINE void each_panel(const PackedMatrix& w, const ColumnList& list, size_t row_begin, size_t row_end,
+                              size_t panel_columns, size_t group_bytes, uint8_t* panel, F&& multiply) {
+  const size_t begin = row_begin / kColumnFieldRows, end = (row_end + kColumnFieldRows - 1) / kColumnFieldRows;
+  const size_t first_block = begin / Isa::kFields, last_block = (end - 1) / Isa::kFields;
+  ColumnFetch fetch(w.data + first_block * 64, column_stride<Isa>(w.rows), last_block - first_block + 1, list);
+  for (size_t k = 0; k < list.count; k += panel_columns) {
+    const size_t width = min_size(panel_columns, (list.count - k + 63) / 64 * 64);
+    fetch.from(k + panel_columns);
+    for (size_t at = begin; at < end;) {
+      const size_t first = at % Isa::kFields, last = min_size(Isa::kFields, first + end - at);
+      if (last - first == Isa::kFields) {
+        unpack_panel<Isa, true>(w, list, at / Isa::kFields, first, last, k, width, group_bytes, fetch, panel);
+      } else {
+        unpack_panel<Isa, false>(w, list, at / Isa::kFields, first, last, k, width, group_bytes, fetch, panel);
+      }
+      multiply(panel, k, width, at * kColumnFieldRows, (last - first) * kColumnFieldRows);
+      at += last - first;
+    }
   }
 }
+
+// Up to this many tokens a product's panels are narrow: its block of codes, each of which is used a few times only, then
+// stays in L1.
+constexpr size_t kFewColumnTokens = 32;
 
 // ColumnKernel::gemm
 template <class Isa>
-void columns_gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end,
-                  void* scratch) {
-  auto* panel = static_cast<uint8_t*>(scratch);
-  constexpr size_t kGroupBytes = column_group_bytes(Isa::kPanelColumns);
-  each_block_part<Isa>(row_begin, row_end, [&](size_t block, size_t first, size_t last, size_t row) BITNET_INLINE_LAMBDA {
-    const size_t rows = (last - first) * kColumnFieldRows;
-    for (size_t t = 0; t < x.count; t++) {
-      // Codes are w + 1: the sums start from minus the activations' sum.
-      for (size_t r = 0; r < rows; r++) y[t * ldy + row + r] = -x.sums[t];
-    }
-    for (size_t k = 0; k < w.columns; k += Isa::kPanelColumns) {
-      const size_t width = min_size(Isa::kPanelColumns, (w.columns - k + 63) / 64 * 64);
-      unpack_panel<Isa>(w, block, first, last, k, width, kGroupBytes, panel);
-      for (size_t r = 0; r < rows; r += Isa::kRows) {
-        const uint8_t* codes = panel + r / kColumnGroupRows * kGroupBytes;
-        for (size_t t = 0; t < x.count;) {
-          t += next_tile<Isa::kTokens>(x.count - t, [&](auto tokens) BITNET_INLINE_LAMBDA {
-            Isa::template multiply<decltype(tokens)::value>(codes, kGroupBytes, width, x.values + t * x.stride + k, x.stride,
-                                                            y + t * ldy + row + r, ldy);
-          });
-        }
+void columns_gemm(const PackedMatrix& w, const ColumnList& list, const Activations& x, int32_t* y, size_t ldy, size_t row_begin,
+                  size_t row_end, void* scratch) {
+  const size_t panel_columns = x.count <= kFewColumnTokens ? Isa::kFewPanelColumns : Isa::kPanelColumns;
+  const size_t group_bytes = column_group_bytes(panel_columns);
+  const size_t rows = (row_end - row_begin + kColumnFieldRows - 1) / kColumnFieldRows * kColumnFieldRows;
+  for (size_t t = 0; t < x.count; t++) {
+    // Codes are w + 1: the sums start from minus the activations' sum.
+    for (size_t r = 0; r < rows; r++) y[t * ldy + row_begin + r] = -x.sums[t];
+  }
+  each_panel<Isa>(w, list, row_begin, row_end, panel_columns, group_bytes, static_cast<uint8_t*>(scratch),
+                  [&](const uint8_t* panel, size_t k, size_t width, size_t row, size_t count) BITNET_INLINE_LAMBDA {
+    for (size_t r = 0; r < count; r += Isa::kRows) {
+      const uint8_t* codes = panel + r / kColumnGroupRows * group_bytes;
+      for (size_t t = 0; t < x.count;) {
+        t += next_tile<Isa::kTokens>(x.count - t, [&](auto tokens) BITNET_INLINE_LAMBDA {
+          Isa::template multiply<decltype(tokens)::value>(codes, group_bytes, width, x.values + t * x.stride + k, x.stride,
+                                                          y + t * ldy + row + r, ldy);
+        });
       }
     }
   });
+}
+
+// ColumnKernel::scratch_bytes
+template <class Isa>
+size_t columns_scratch(size_t) {
+  return column_panel_bytes(Isa::kFields, Isa::kPanelColumns);
 }
 
 }  // namespace

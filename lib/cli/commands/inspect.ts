@@ -87,7 +87,7 @@ function memoryText(memory: MemoryEstimate): string {
     ["  ternary weights", formatBytes(packedBytes)],
     ["  embedding, head, norms", formatBytes(mappedBytes)],
     [`  KV cache, ${contextLength} tokens, ${kvType}`, formatBytes(kvBytes)],
-    ["  copies that speed up decoding", formatBytes(shortcutBytes)],
+    ["  sketch of the head, for decoding", formatBytes(shortcutBytes)],
     ["  intermediate results", formatBytes(scratchBytes)],
     ["  total", formatBytes(totalBytes)],
   ]);

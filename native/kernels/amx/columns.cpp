@@ -1,60 +1,140 @@
 // amx-columns: batches of matrices stored by input on tile registers; single tokens and small batches as avx512-columns.
 //
-// A block of 320 rows x 1280 columns is unpacked into L2 (400 KiB), already in the order that tiles want: without the
-// transposition of 64 shuffles that rows need.
+// A block of 320 rows is unpacked already in the order that tiles want, without the transposition of 64 shuffles that rows
+// need: 1280 columns at a time (400 KiB, in L2) for many tokens, fewer for up to 32, whose sums then move between panels as
+// tiles one behind the other.
 #include "kernels/amx/tiles.h"
 #include "kernels/avx512/columns_zmm.h"
 
 namespace bitnet {
 namespace {
 
-constexpr size_t kTokens = 32;         // two tiles
-constexpr size_t kColumnsAtOnce = 1280;
-constexpr size_t kFewestTokens = 11;   // below, broadcast dot products are as fast
-constexpr size_t kGroupBytes = column_group_bytes(kColumnsAtOnce);
+constexpr size_t kTokens = 32;  // two tiles
+constexpr size_t kColumnsAtOnce = 1280, kFewColumnsAtOnce = 512;
+constexpr size_t kFewestTokens = 11;  // below, broadcast dot products are as fast
+constexpr size_t kTileSums = 256;
 
+// Rows of a panel times a tile of tokens, or two.
 template <bool TwoTokens>
-BITNET_INLINE void multiply_rows(const int8_t* x, size_t stride, const uint8_t* panel, size_t rows, size_t columns,
-                                 TileTarget c) {
-  for (size_t r = 0; r < rows; r += kColumnGroupRows, panel += kGroupBytes) {
+BITNET_INLINE void multiply_many(const int8_t* x, size_t stride, const uint8_t* panel, size_t group_bytes, size_t rows,
+                                 size_t columns, TileTarget c) {
+  for (size_t r = 0; r < rows; r += kColumnGroupRows, panel += group_bytes) {
     tile_product<TwoTokens, true>(x, stride, panel, columns / 64, c);
     c.y += kColumnGroupRows;
     if (c.start_right) c.start += kColumnGroupRows;
   }
 }
 
-void gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end, void* scratch) {
-  if (x.count < kFewestTokens) return kAvx512Columns.gemm(w, x, y, ldy, row_begin, row_end, scratch);
+// Up to 16 tokens leave four accumulators for 64 rows: four independent chains, and the activations are loaded once for all.
+// `sums`: [tile of 16 rows][token][16].
+BITNET_INLINE void multiply_16(const int8_t* x, size_t stride, const uint8_t* panel, size_t group_bytes, size_t rows,
+                               size_t columns, int32_t* sums) {
+  for (size_t r = 0; r < rows; r += 64, panel += 2 * group_bytes, sums += 4 * kTileSums) {
+    settle_memory();
+    _tile_loadd(0, sums, 64);
+    _tile_loadd(1, sums + kTileSums, 64);
+    _tile_loadd(2, sums + 2 * kTileSums, 64);
+    _tile_loadd(3, sums + 3 * kTileSums, 64);
+    const uint8_t* codes = panel;
+    for (size_t s = 0; s < columns / 64; s++, codes += 2 * kColumnTile) {
+      _tile_loadd(4, x + 64 * s, stride);
+      _tile_loadd(5, codes, 64);
+      _tile_dpbsud(0, 4, 5);
+      _tile_loadd(6, codes + kColumnTile, 64);
+      _tile_dpbsud(1, 4, 6);
+      _tile_loadd(7, codes + group_bytes, 64);
+      _tile_dpbsud(2, 4, 7);
+      _tile_loadd(5, codes + group_bytes + kColumnTile, 64);
+      _tile_dpbsud(3, 4, 5);
+    }
+    _tile_stored(0, sums, 64);
+    _tile_stored(1, sums + kTileSums, 64);
+    _tile_stored(2, sums + 2 * kTileSums, 64);
+    _tile_stored(3, sums + 3 * kTileSums, 64);
+    settle_memory();
+  }
+}
+
+// Up to 32 tokens: 32 rows at a time. `sums`: [tile of 16 rows][token][16], 32 tokens.
+BITNET_INLINE void multiply_32(const int8_t* x, size_t stride, const uint8_t* panel, size_t group_bytes, size_t rows,
+                               size_t columns, int32_t* sums) {
+  for (size_t r = 0; r < rows; r += kColumnGroupRows, panel += group_bytes, sums += 4 * kTileSums) {
+    settle_memory();
+    _tile_loadd(0, sums, 64);
+    _tile_loadd(2, sums + kTileSums, 64);
+    _tile_loadd(1, sums + 2 * kTileSums, 64);
+    _tile_loadd(3, sums + 3 * kTileSums, 64);
+    multiply_tiles<true, true>(x, stride, panel, columns / 64);
+    _tile_stored(0, sums, 64);
+    _tile_stored(2, sums + kTileSums, 64);
+    _tile_stored(1, sums + 2 * kTileSums, 64);
+    _tile_stored(3, sums + 3 * kTileSums, 64);
+    settle_memory();
+  }
+}
+
+void gemm_few(const PackedMatrix& w, const ColumnList& list, const Activations& x, int32_t* y, size_t ldy, size_t row_begin,
+              size_t row_end, void* scratch) {
+  constexpr size_t kGroupBytes = column_group_bytes(kFewColumnsAtOnce);
   auto* panel = static_cast<uint8_t*>(scratch);
+  auto* sums = reinterpret_cast<int32_t*>(panel + column_panel_bytes(Avx512Columns::kFields, kFewColumnsAtOnce));
+  const size_t tiles = (row_end - row_begin + kColumnFieldRows - 1) / kColumnFieldRows * 4, tokens = x.count > 16 ? 32 : 16;
+  for (size_t tile = 0; tile < tiles; tile++) {
+    for (size_t t = 0; t < x.count; t++) {
+      _mm512_store_si512(sums + (tile * tokens + t) * 16, _mm512_set1_epi32(-x.sums[t]));
+    }
+  }
+  if (x.count > 16) {
+    configure_tiles(16, x.count - 16);
+  } else {
+    const size_t n = x.count;
+    configure_tile_rows({n, n, n, n, n, 16, 16, 16});
+  }
+  each_panel<Avx512Columns>(w, list, row_begin, row_end, kFewColumnsAtOnce, kGroupBytes, panel,
+                            [&](const uint8_t* codes, size_t k, size_t width, size_t row, size_t rows) BITNET_INLINE_LAMBDA {
+    int32_t* c = sums + (row - row_begin) * tokens;
+    if (x.count > 16) {
+      multiply_32(x.values + k, x.stride, codes, kGroupBytes, rows, width, c);
+    } else {
+      multiply_16(x.values + k, x.stride, codes, kGroupBytes, rows, width, c);
+    }
+  });
+  _tile_release();
+  for (size_t t = 0; t < x.count; t++) {
+    for (size_t tile = 0; tile < tiles; tile++) {
+      _mm512_storeu_si512(y + t * ldy + row_begin + 16 * tile, load(sums + (tile * tokens + t) * 16));
+    }
+  }
+}
+
+void gemm(const PackedMatrix& w, const ColumnList& list, const Activations& x, int32_t* y, size_t ldy, size_t row_begin,
+          size_t row_end, void* scratch) {
+  if (x.count < kFewestTokens) return kAvx512Columns.gemm(w, list, x, y, ldy, row_begin, row_end, scratch);
+  if (x.count <= kTokens) return gemm_few(w, list, x, y, ldy, row_begin, row_end, scratch);
+  constexpr size_t kGroupBytes = column_group_bytes(kColumnsAtOnce);
   const size_t whole = x.count / kTokens * kTokens, rest = x.count - whole;
-  each_block_part<Avx512Columns>(row_begin, row_end, [&](size_t block, size_t first, size_t last, size_t row) BITNET_INLINE_LAMBDA {
-    const size_t rows = (last - first) * kColumnFieldRows;
-    for (size_t k = 0; k < w.columns; k += kColumnsAtOnce) {
-      const size_t width = min_size(kColumnsAtOnce, (w.columns - k + 63) / 64 * 64);
-      unpack_panel<Avx512Columns>(w, block, first, last, k, width, kGroupBytes, panel);
-      // Codes are w + 1: the sums start from minus the activations' sums. Further panels go on from what is in y.
-      alignas(64) int32_t start[kTokens * 16];
-      auto run = [&](size_t t, size_t tokens) BITNET_INLINE_LAMBDA {
-        int32_t* out = y + t * ldy + row;
-        TileTarget target{out, ldy, 16, out, ldy};
-        if (k == 0) {
-          for (size_t i = 0; i < tokens; i++) _mm512_store_si512(start + 16 * i, _mm512_set1_epi32(-x.sums[t + i]));
-          target = {start, 16, 0, out, ldy};
-        }
-        if (tokens > 16) {
-          multiply_rows<true>(x.values + t * x.stride + k, x.stride, panel, rows, width, target);
-        } else {
-          multiply_rows<false>(x.values + t * x.stride + k, x.stride, panel, rows, width, target);
-        }
-      };
-      if (whole) {
-        configure_tiles(16, 16);
-        for (size_t t = 0; t < whole; t += kTokens) run(t, kTokens);
+  each_panel<Avx512Columns>(w, list, row_begin, row_end, kColumnsAtOnce, kGroupBytes, static_cast<uint8_t*>(scratch),
+                            [&](const uint8_t* panel, size_t k, size_t width, size_t row, size_t rows) BITNET_INLINE_LAMBDA {
+    // Codes are w + 1: the sums start from minus the activations' sums. Further panels go on from what is in y.
+    alignas(64) int32_t start[kTokens * 16];
+    auto run = [&](size_t t, size_t tokens) BITNET_INLINE_LAMBDA {
+      int32_t* out = y + t * ldy + row;
+      TileTarget target{out, ldy, 16, out, ldy};
+      if (k == 0) {
+        for (size_t i = 0; i < tokens; i++) _mm512_store_si512(start + 16 * i, _mm512_set1_epi32(-x.sums[t + i]));
+        target = {start, 16, 0, out, ldy};
       }
-      if (rest) {
-        configure_tiles(min_size(rest, 16), rest > 16 ? rest - 16 : 16);
-        run(whole, rest);
+      if (tokens > 16) {
+        multiply_many<true>(x.values + t * x.stride + k, x.stride, panel, kGroupBytes, rows, width, target);
+      } else {
+        multiply_many<false>(x.values + t * x.stride + k, x.stride, panel, kGroupBytes, rows, width, target);
       }
+    };
+    configure_tiles(16, 16);
+    for (size_t t = 0; t < whole; t += kTokens) run(t, kTokens);
+    if (rest) {
+      configure_tiles(min_size(rest, 16), rest > 16 ? rest - 16 : 16);
+      run(whole, rest);
     }
   });
   _tile_release();
@@ -67,9 +147,15 @@ void gemv(const uint8_t* packed, size_t rows, const int8_t* values, const int32_
 
 size_t nonzero(const int8_t* values, size_t n, int32_t* ids) { return kAvx512Columns.nonzero(values, n, ids); }
 
+size_t scratch_bytes(size_t rows) {
+  const size_t few = column_panel_bytes(Avx512Columns::kFields, kFewColumnsAtOnce) + round_up(rows, kColumnFieldRows) * kTokens * 4;
+  const size_t many = column_panel_bytes(Avx512Columns::kFields, kColumnsAtOnce);
+  return few > many ? few : many;
+}
+
 }  // namespace
 
 extern const ColumnKernel kAmxColumns = {"amx-columns", "amx-int8", kAmxLevel, Avx512Columns::kFields, nonzero, gemv, gemm,
-                                         column_panel_bytes(Avx512Columns::kFields, kColumnsAtOnce)};
+                                         scratch_bytes};
 
 }  // namespace bitnet

@@ -43,13 +43,16 @@ struct alignas(64) TileConfig {
   }
 };
 
-// Sets the registers up for `first` tokens in tmm0, 1, 4 and `second` in tmm2, 3, 5 (1 to 16 each).
-BITNET_INLINE void configure_tiles(size_t first, size_t second) {
+// Sets the registers up with 64 bytes a row and these numbers of rows, 1 to 16.
+BITNET_INLINE void configure_tile_rows(const size_t (&rows)[8]) {
   TileConfig config;
-  for (int i : {0, 1, 4}) config.set(i, first, 64);
-  for (int i : {2, 3, 5}) config.set(i, second, 64);
-  for (int i : {6, 7}) config.set(i, 16, 64);
+  for (int i = 0; i < 8; i++) config.set(i, rows[i], 64);
   config.load();
+}
+
+// For `first` tokens in tmm0, 1, 4 and `second` in tmm2, 3, 5 (1 to 16 each).
+BITNET_INLINE void configure_tiles(size_t first, size_t second) {
+  configure_tile_rows({first, first, second, second, first, second, 16, 16});
 }
 
 // Where the accumulators start from and go to: [tokens][stride] each. The sums of rows 16..31 start `start_right` behind

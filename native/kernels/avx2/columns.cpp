@@ -67,6 +67,6 @@ extern const ColumnKernel kAvx2Columns = {"avx2-columns",
                                           columns_nonzero<Avx2Columns>,
                                           columns_gemv<Avx2Columns>,
                                           columns_gemm<Avx2Columns>,
-                                          column_panel_bytes(Avx2Columns::kFields, Avx2Columns::kPanelColumns)};
+                                          columns_scratch<Avx2Columns>};
 
 }  // namespace bitnet

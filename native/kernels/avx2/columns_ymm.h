@@ -12,8 +12,9 @@ namespace {
 struct YmmColumns {
   using Vector = Ymm;
   static constexpr size_t kBytes = 32, kFields = 4, kColumns = 4, kAhead = 16;
-  static constexpr size_t kRows = 32, kPanelColumns = 640;
+  static constexpr size_t kRows = 32, kPanelColumns = 640, kFewPanelColumns = 64;
 
+  static BITNET_INLINE void fetch(const uint8_t* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
   static BITNET_INLINE Ymm zero() { return _mm256_setzero_si256(); }
   static BITNET_INLINE Ymm load(const void* p) { return bitnet::load(p); }
   static BITNET_INLINE void store(void* p, Ymm v) { _mm256_store_si256(static_cast<Ymm*>(p), v); }

@@ -15,6 +15,6 @@ extern const ColumnKernel kAvx512Columns = {"avx512-columns",
                                             columns_nonzero<Avx512Columns>,
                                             columns_gemv<Avx512Columns>,
                                             columns_gemm<Avx512Columns>,
-                                            column_panel_bytes(Avx512Columns::kFields, Avx512Columns::kPanelColumns)};
+                                            columns_scratch<Avx512Columns>};
 
 }  // namespace bitnet

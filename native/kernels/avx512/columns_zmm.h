@@ -12,8 +12,9 @@ struct Avx512Columns {
   using Vector = Zmm;
   static constexpr size_t kBytes = 64, kFields = 5, kColumns = 8, kAhead = 24;
   static constexpr int kTokens = 6;
-  static constexpr size_t kRows = 64, kPanelColumns = 512;
+  static constexpr size_t kRows = 64, kPanelColumns = 512, kFewPanelColumns = 64;
 
+  static BITNET_INLINE void fetch(const uint8_t* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
   static BITNET_INLINE Zmm zero() { return _mm512_setzero_si512(); }
   static BITNET_INLINE Zmm load(const void* p) { return bitnet::load(p); }
   static BITNET_INLINE void store(void* p, Zmm v) { _mm512_store_si512(p, v); }

@@ -56,6 +56,6 @@ extern const ColumnKernel kAvxVnniColumns = {"avx-vnni-columns",
                                              columns_nonzero<VnniColumns>,
                                              columns_gemv<VnniColumns>,
                                              columns_gemm<VnniColumns>,
-                                             column_panel_bytes(VnniColumns::kFields, VnniColumns::kPanelColumns)};
+                                             columns_scratch<VnniColumns>};
 
 }  // namespace bitnet

@@ -34,18 +34,21 @@ void gemv(const uint8_t* packed, size_t rows, const int8_t* values, const int32_
   }
 }
 
-void gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end, void*) {
+void gemm(const PackedMatrix& w, const ColumnList& list, const Activations& x, int32_t* y, size_t ldy, size_t row_begin,
+          size_t row_end, void*) {
   for (size_t t = 0; t < x.count; t++) {
     for (size_t r = row_begin; r < row_end; r++) {
       int32_t sum = 0;
-      for (size_t k = 0; k < w.columns; k++) sum += (code(w.data, w.rows, r, k) - 1) * x.values[t * x.stride + k];
+      for (size_t i = 0; i < list.count; i++) sum += (code(w.data, w.rows, r, list[i]) - 1) * x.values[t * x.stride + i];
       y[t * ldy + r] = sum;
     }
   }
 }
 
+size_t scratch_bytes(size_t) { return 64; }
+
 }  // namespace
 
-extern const ColumnKernel kScalarColumns = {"scalar-columns", "scalar", 0, kFields, nonzero, gemv, gemm, 64};
+extern const ColumnKernel kScalarColumns = {"scalar-columns", "scalar", 0, kFields, nonzero, gemv, gemm, scratch_bytes};
 
 }  // namespace bitnet
