@@ -8,10 +8,16 @@ using namespace bitnet;
 
 void test_columns(bool quick, TestResult& result) {
   std::vector<const ColumnKernel*> kernels = {&kScalarColumns};
-#if defined(__x86_64__) || defined(_M_X64)
+#if defined(BITNET_HAVE_AVX2)
   kernels.push_back(&kAvx2Columns);
+#endif
+#if defined(BITNET_HAVE_AVX_VNNI)
   kernels.push_back(&kAvxVnniColumns);
+#endif
+#if defined(BITNET_HAVE_AVX512)
   kernels.push_back(&kAvx512Columns);
+#endif
+#if defined(BITNET_HAVE_AMX)
   kernels.push_back(&kAmxColumns);
 #endif
   for (const auto* kernel : kernels) {

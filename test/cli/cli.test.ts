@@ -125,7 +125,7 @@ describe("inspect", () => {
     // q and o 128 x 128, k and v 64 x 128, gate and up 256 x 128, down 128 x 256, at four weights a byte; the layout pads
     // columns to 256.
     expect(memory.packedBytes).toBe((2 * 256 * (2 * 128 + 2 * 64 + 2 * 256 + 128)) / 4);
-    // Down once more by input, its 128 rows padded to 256; the head is too small for a sketch.
+    // The head is too small for a sketch.
     expect(memory.shortcutBytes).toBe(0);
   });
 
