@@ -1,3 +1,4 @@
+import { totalmem } from "node:os";
 import type { ModelSpec } from "../../types/addon";
 import { sketchBytes } from "../architectures";
 import { InvalidOptionError, OutOfMemoryError } from "../errors";
@@ -71,9 +72,25 @@ export function planContext(spec: ModelSpec, options: ResolvedModelOptions): Con
   const blockBytes = BLOCK_POSITIONS * kvBytesPerPosition(spec, kvType);
   const cacheBlocks = Math.min(kvBlocks, Math.floor(options.prefixCache / blockBytes));
   const packedBytes = one.packedBytes + copies;
+  if (!mapped) checkContainer(packedBytes + one.scratchBytes);
   const residentBytes = mapped ? Math.max(0, (memoryLimit ?? 0) - besideWeights(spec, one)) : packedBytes;
   const sizes = { contextLength, kvType, kvBlocks, cacheBlocks, packedBytes, residentBytes, maxBatchTokens };
   return { ...sizes, shortcuts, mapped };
+}
+
+/**
+ * Refuses what a container's memory cannot hold: the system would end the process without a word while it loads.
+ * @param bytes that loading writes to, all of them
+ */
+function checkContainer(bytes: number): void {
+  const limit = process.constrainedMemory();
+  // 0, or more than there is: no limit.
+  if (limit === 0 || limit >= totalmem() || bytes + PROCESS_BYTES <= limit) return;
+  throw new OutOfMemoryError(
+    `Model.load: the memory of this container or control group is limited to ${formatBytes(limit)}; weights and ` +
+      `intermediate results take ${formatBytes(bytes)}, Node.js itself ${formatBytes(PROCESS_BYTES)}. Raise the limit, or ` +
+      `give the option memoryLimit, with which weights may stay in their file.`,
+  );
 }
 
 /** What else there must be room for where weights are read from their file. */

@@ -1,6 +1,7 @@
 /** What the head's sketch takes, and that a memory limit gives it up before anything else. */
 import { sketchBytes } from "../../lib/architectures";
 import { resolveModelOptions } from "../../lib/engine/options";
+import { OutOfMemoryError } from "../../lib/errors";
 import { planContext } from "../../lib/engine/plan";
 import type { ModelSpec, TensorRef } from "../../types/addon";
 
@@ -51,4 +52,26 @@ test("a limit that leaves no room for it gives it up, and keeps the context", ()
   expect(plan()).toMatchObject({ shortcuts: true, contextLength: 512 });
   expect(plan("4GB")).toMatchObject({ shortcuts: true, contextLength: 512 });
   expect(plan("1300MB")).toMatchObject({ shortcuts: false, contextLength: 512 });
+});
+
+test("what a container's memory cannot hold is refused, with what to do; what it can is not", () => {
+  const limit = jest.spyOn(process, "constrainedMemory");
+  const plan = (memoryLimit?: string): ReturnType<typeof planContext> =>
+    planContext(
+      spec("relu2"),
+      resolveModelOptions({ threads: 2, contextLength: 512, ...(memoryLimit && { memoryLimit }) }, noCpu),
+    );
+  try {
+    limit.mockReturnValue(2 ** 29);
+    expect(() => plan()).toThrow(OutOfMemoryError);
+    expect(() => plan()).toThrow(/limited to .*memoryLimit/);
+    // Weights in their file need no room of their own.
+    expect(plan("450MB")).toMatchObject({ mapped: true });
+    for (const enough of [2 ** 31, 0, 2 ** 64]) {
+      limit.mockReturnValue(enough);
+      expect(plan()).toMatchObject({ contextLength: 512 });
+    }
+  } finally {
+    limit.mockRestore();
+  }
 });

@@ -1,5 +1,5 @@
 "use strict";
-/* global console, performance, setTimeout */
+/* global Buffer, console, performance, setTimeout */
 /** What the fault tests run in a process of its own, from the built package: child.cjs <action> <argument>... */
 const { readFileSync, truncateSync, writeFileSync } = require("node:fs");
 const { createHash } = require("node:crypto");
@@ -33,6 +33,52 @@ const actions = {
     const model = await bitnet.Model.load(path, OPTIONS);
     console.log(await canary(model));
     await model.close();
+  },
+  /** Loads with a packed cache, which is written when the model is closed or read. */
+  async packed(path, cache) {
+    const model = await bitnet.Model.load(path, { ...OPTIONS, kernel: "scalar", packedCache: cache });
+    const before = await canary(model);
+    await model.close();
+    console.log(before);
+  },
+  /** Saves a conversation. */
+  async save(path, state) {
+    const model = await bitnet.Model.load(path, OPTIONS);
+    const chat = model.chat({ template: "story", temperature: 0, maxTokens: 60, ignoreEos: true });
+    await chat.ask(PROMPT);
+    await model.saveState(chat, state);
+    await model.close();
+  },
+  /** Goes on with a saved conversation. */
+  async restore(path, state) {
+    const model = await bitnet.Model.load(path, OPTIONS);
+    const chat = await model.loadState(state, { temperature: 0, maxTokens: 12 });
+    const { tokens } = await chat.ask("And then");
+    console.log(String(tokens));
+    await model.close();
+  },
+  /** Writes other bytes over the file while the model is in use: texts may change, and nothing ends. */
+  async overwritten(path) {
+    const whole = readFileSync(path);
+    const model = await bitnet.Model.load(path, OPTIONS);
+    const outcome = model.generate(PROMPT, { maxTokens: 200, temperature: 0, ignoreEos: true }).then(
+      () => "a text",
+      (error) => error.code,
+    );
+    for (const [byte, wait] of [
+      [255, 20],
+      [0, 20],
+      [127, 20],
+    ]) {
+      writeFileSync(path, Buffer.alloc(whole.length, byte), { flag: "r+" });
+      await sleep(wait);
+    }
+    await model.generate(PROMPT, { maxTokens: 24, temperature: 0 }).catch(() => undefined);
+    await model.close();
+    writeFileSync(path, whole);
+    const again = await bitnet.Model.load(path, OPTIONS);
+    console.log(JSON.stringify({ outcome: await outcome, canary: await canary(again) }));
+    await again.close();
   },
   /** Cuts the file off while the model is in use: the next text fails, and the process goes on. */
   async truncated(path, bytes) {

@@ -2,8 +2,9 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { HubServer } from "../helpers/hub_server";
+import { writeTinyModel } from "../helpers/tiny_model";
 import { writeTinyFolder } from "../helpers/tiny_folder";
 import { uniform } from "../helpers/random";
 import { countFaults, faultFolder, ioFaults, REFUSED, runChild } from "./process";
@@ -14,8 +15,11 @@ const MODEL = Buffer.from(Array.from({ length: 400_000 }, () => Math.floor(rando
 const BLOB = createHash("sha256").update(MODEL).digest("hex");
 const hub = new HubServer({ "owner/one": { "model.gguf": MODEL } });
 const source = join(folder, "source");
+const model = join(folder, "model.gguf");
 let library = "";
 let converted: Buffer;
+let canary = "";
+let restored = "";
 
 const NO_SPACE = "28";
 const IO_ERROR = "5";
@@ -28,6 +32,12 @@ beforeAll(async () => {
   const out = join(folder, "expected.gguf");
   expect(await runChild("convert", [source, out])).toMatchObject({ code: 0 });
   converted = readFileSync(out);
+  writeTinyModel(model, { layers: 2, context: 256 });
+  canary = (await runChild("packed", [model, join(folder, "no-fault")])).output;
+  const state = join(folder, "expected.state");
+  expect(await runChild("save", [model, state])).toMatchObject({ code: 0 });
+  restored = (await runChild("restore", [model, state])).output;
+  expect([canary, restored].every((output) => output !== "")).toBe(true);
 });
 afterAll(() => hub.stop());
 
@@ -95,18 +105,91 @@ test.each(CASES)("pull, %s fails with %s at every call, and the next try succeed
   throw new Error("It never came to pass without a fault");
 });
 
-test("a full disk that is really one", async () => {
-  const disk = join(folder, "disk");
+test.each(CASES)(
+  "saving a conversation, %s fails with %s at every call: an error, and the older file stays",
+  async (call, errno) => {
+    const state = join(folder, `state-${call}-${errno}`, "kept.state");
+    mkdirSync(dirname(state));
+    for (let at = 1; at < 50; at++) {
+      writeFileSync(state, "older");
+      const { code, errors } = await runChild("save", [model, state], { environment: faults(call, at, errno) });
+      if (code === 0) {
+        expect(at).toBeGreaterThan(1);
+        expect((await runChild("restore", [model, state])).output).toBe(restored);
+        return;
+      }
+      countFaults();
+      expect({ code, errors }).toEqual({
+        code: REFUSED,
+        errors: expect.stringMatching(/^ERR_FILE .*Cannot write/) as string,
+      });
+      expect(readFileSync(state, "utf8")).toBe("older");
+      expect(readdirSync(dirname(state))).toEqual(["kept.state"]);
+    }
+    throw new Error("It never came to pass without a fault");
+  },
+);
+
+test.each(CASES)(
+  "the packed cache, %s fails with %s at every call: a warning, the same text, and no part of a file",
+  async (call, errno) => {
+    for (let at = 1; at < 100; at++) {
+      const cache = join(folder, `packed-${call}-${errno}-${at}`);
+      const { code, output, errors } = await runChild("packed", [model, cache], {
+        environment: faults(call, at, errno),
+      });
+      expect({ code, output }).toEqual({ code: 0, output: canary });
+      const names = existsSync(cache) ? readdirSync(cache) : [];
+      if (!errors.includes("Packed weights are not kept")) {
+        expect(names).toHaveLength(1);
+        expect(at).toBeGreaterThan(1);
+        return;
+      }
+      countFaults();
+      expect(names).toEqual([]);
+    }
+    throw new Error("It never came to pass without a fault");
+  },
+);
+
+/** Runs with a small file system of its own; not where that cannot be mounted: there the faults above stand in for it. */
+async function onSmallDisk(name: string, kilobytes: number, run: (disk: string) => Promise<void>): Promise<void> {
+  const disk = join(folder, `disk-${name}`);
   mkdirSync(disk);
-  // Needs the right to mount; elsewhere the faults above stand in for it.
-  if (spawnSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", disk]).status !== 0) return;
+  if (spawnSync("mount", ["-t", "tmpfs", "-o", `size=${kilobytes}k`, "tmpfs", disk]).status !== 0) return;
   try {
     countFaults();
-    const out = join(disk, "model.gguf");
-    const { code, errors } = await runChild("convert", [source, out]);
-    expect({ code, errors }).toEqual({ code: REFUSED, errors: expect.stringMatching(/no space left/i) as string });
-    expect(readdirSync(disk)).toEqual([]);
+    await run(disk);
   } finally {
     spawnSync("umount", [disk]);
   }
+}
+
+describe("a full disk that is really one", () => {
+  test("convert", () =>
+    onSmallDisk("convert", 64, async (disk) => {
+      const { code, errors } = await runChild("convert", [source, join(disk, "model.gguf")]);
+      expect({ code, errors }).toEqual({ code: REFUSED, errors: expect.stringMatching(/no space left/i) as string });
+      expect(readdirSync(disk)).toEqual([]);
+    }));
+
+  test("pull", () =>
+    onSmallDisk("pull", 128, async (disk) => {
+      const { code, errors } = await runChild("pull", [hub.endpoint, disk]);
+      expect({ code, errors }).toEqual({ code: REFUSED, errors: expect.stringMatching(/^ERR_FILE /) as string });
+      expect(existsSync(join(disk, "models--owner--one", "blobs", BLOB))).toBe(false);
+    }));
+
+  test("saving a conversation", () =>
+    onSmallDisk("save", 8, async (disk) => {
+      const { code, errors } = await runChild("save", [model, join(disk, "one.state")]);
+      expect({ code, errors }).toEqual({ code: REFUSED, errors: expect.stringMatching(/no space left/i) as string });
+      expect(readdirSync(disk)).toEqual([]);
+    }));
+
+  test("the packed cache", () =>
+    onSmallDisk("packed", 64, async (disk) => {
+      expect(await runChild("packed", [model, disk])).toMatchObject({ code: 0, output: canary });
+      expect(readdirSync(disk)).toEqual([]);
+    }));
 });

@@ -1,6 +1,7 @@
 /** Limits of the system: memory, files, threads. A typed error each time, and no process that dies of it. */
 import { join } from "node:path";
 import { writeTinyModel } from "../helpers/tiny_model";
+import { memoryGroup } from "./cgroup";
 import { countFaults, faultFolder, ioFaults, REFUSED, runChild } from "./process";
 
 const folder = faultFolder();
@@ -40,6 +41,33 @@ test("address space, from too little for the model to enough", async () => {
     }
   }
   process.stdout.write(`address space: Node starts with ${starts} MB; ${refused} loads refused\n`);
+});
+
+test("a control group's memory, from too little for the weights to enough", async () => {
+  const large = join(folder, "large.gguf");
+  // 15 MiB of packed weights.
+  writeTinyModel(large, { layers: 2, heads: 8, kvHeads: 8, headDim: 128, ffn: 8192 });
+  let refused = 0;
+  for (const megabytes of [64, 70, 300]) {
+    const group = memoryGroup("node-bitnet-faults", megabytes * 2 ** 20);
+    // Needs the right to make groups; the check itself is tested without (test/engine/memory.test.ts).
+    if (!group) return;
+    try {
+      const { code, signal, errors } = await runChild("canary", [large], { group: group.processes });
+      countFaults();
+      if (code !== 0) {
+        expect({ megabytes, code, signal, errors }).toEqual({
+          ...{ megabytes, code: REFUSED, signal: null },
+          errors: expect.stringMatching(/^ERR_OUT_OF_MEMORY .*control group/) as string,
+        });
+        refused++;
+      }
+    } finally {
+      group.remove();
+    }
+  }
+  expect(refused).toBeGreaterThan(0);
+  expect(refused).toBeLessThan(3);
 });
 
 test("files, from too few for the model to enough", async () => {

@@ -55,3 +55,14 @@ test("replaced by another file while in use: the texts stay those of the first",
   if (code === 0) expect(output).toBe("same");
   else expect(code).toBe(3);
 });
+
+test("overwritten in place while in use: the process survives, and what is loaded later is sound", async () => {
+  const path = fresh("overwritten.gguf");
+  const expected = (await runChild("canary", [path])).output;
+  countFaults(3);
+  const { code, signal, output, errors } = await runChild("overwritten", [path]);
+  expect({ code, signal, errors }).toEqual({ code: 0, signal: null, errors: "" });
+  const { outcome, canary } = JSON.parse(output) as { outcome: string; canary: string };
+  expect(outcome).toMatch(/^(a text|ERR_[A-Z_]+)$/);
+  expect(canary).toBe(expected);
+});

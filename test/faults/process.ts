@@ -20,6 +20,8 @@ export interface RunOptions {
   environment?: Record<string, string>;
   /** Limits for the shell's `ulimit`, such as "-n 30". */
   limit?: string;
+  /** File of a control group's processes, which the process joins. */
+  group?: string;
   /** Ends the process without warning after so many milliseconds. */
   killAfter?: number;
   node?: readonly string[];
@@ -28,9 +30,12 @@ export interface RunOptions {
 /** Runs an action to its end, which may be a violent one. */
 export function runChild(action: string, given: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const node = [process.execPath, ...(options.node ?? []), CHILD, action, ...given];
-  const [command = "", ...rest] = options.limit
-    ? ["bash", "-c", `ulimit ${options.limit}; exec "$@"`, "bash", ...node]
-    : node;
+  const before = [
+    ...(options.limit ? [`ulimit ${options.limit}`] : []),
+    ...(options.group ? [`echo $$ > ${options.group}`] : []),
+  ];
+  const [command = "", ...rest] =
+    before.length > 0 ? ["bash", "-c", [...before, 'exec "$@"'].join("; "), "bash", ...node] : node;
   return new Promise((resolve) => {
     const child = spawn(command, rest, {
       env: { ...process.env, ...options.environment },
