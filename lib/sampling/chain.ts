@@ -1,7 +1,7 @@
 import { InvalidOptionError } from "../errors";
 import { certain, type Distribution, distributionOf } from "./distribution";
 import { type Drawn, draw } from "./draw";
-import { greatest, logprobOf, massOf } from "./full";
+import { greatest, massOf } from "./full";
 import { allowedIds, FEW_LISTED, filterRanked, isAllowed, MOST_LISTED, rank, type TokenMask } from "./mask";
 import { mergeRanked } from "./merge";
 import type { ResolvedSamplingOptions } from "./options";
@@ -33,8 +33,6 @@ export interface Sampled {
   token: number;
   /** Its probability in the distribution that it was drawn from, after all samplers; 1 for the greedy choice. */
   probability: number;
-  /** Its log-probability under the model itself, before any sampler; absent when that is not known from candidates. */
-  logprob?: number;
   /** What it was drawn from. */
   from: Distribution;
 }
@@ -169,13 +167,7 @@ export class SamplerChain {
       return { low: mass - error, high: mass + error };
     };
     const floor = complete ? undefined : logits[logits.length - 1]!;
-    const sampled = this.choose(new Pool(ranked.ids, ranked.logits, ranked.ids.length, floor, total));
-    if (!sampled) return { needAll: true };
-    if (at !== 1 || Number.isNaN(logSumExp)) return sampled;
-    const { token } = sampled;
-    const place = changedIds.indexOf(token);
-    sampled.logprob = (place >= 0 ? extraLogits[place]! : ranked.logits[ranked.ids.indexOf(token)]!) - logSumExp;
-    return sampled;
+    return this.choose(new Pool(ranked.ids, ranked.logits, ranked.ids.length, floor, total)) ?? { needAll: true };
   }
 
   /**
@@ -194,7 +186,7 @@ export class SamplerChain {
         ids,
         Float32Array.from(ids, (id) => original[id]!),
       );
-      if (listed) return { ...listed, logprob: logprobOf(original, listed.token) };
+      if (listed) return listed;
       throw new InvalidOptionError("logitBias forbids every token that the text's form allows");
     }
     const logits = original.slice();
@@ -217,7 +209,7 @@ export class SamplerChain {
       const all = ranked.ids.length === logits.length;
       const floor = all ? undefined : ranked.logits.at(-1)!;
       const sampled = this.choose(new Pool(ranked.ids, ranked.logits, ranked.ids.length, floor, total, () => logits));
-      if (sampled) return { ...sampled, logprob: logprobOf(original, sampled.token) };
+      if (sampled) return sampled;
     }
   }
 

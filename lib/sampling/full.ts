@@ -28,11 +28,6 @@ export function logSumExp(logits: Float32Array): number {
   return top + Math.log(massOf(logits, top, 1));
 }
 
-/** log(softmax(logits)[token]): natural logarithm of the token's probability. */
-export function logprobOf(logits: Float32Array, token: number): number {
-  return logits[token]! - logSumExp(logits);
-}
-
 /** log(softmax(logits)) of every token. */
 export function logSoftmax(logits: Float32Array): Float32Array {
   const shift = logSumExp(logits);

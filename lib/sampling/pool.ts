@@ -70,9 +70,15 @@ export class Pool {
   }
 
   /** Keeps the tokens at these places, which must rise, and nothing else. */
-  select(places: readonly number[]): void {
-    this.ids = Int32Array.from(places, (place) => this.ids[place]!);
-    this.logits = Float32Array.from(places, (place) => this.logits[place]!);
+  select(places: ArrayLike<number>): void {
+    const ids = new Int32Array(places.length);
+    const logits = new Float32Array(places.length);
+    for (let i = 0; i < places.length; i++) {
+      ids[i] = this.ids[places[i]!]!;
+      logits[i] = this.logits[places[i]!]!;
+    }
+    this.ids = ids;
+    this.logits = logits;
     this.keep(places.length);
   }
 

