@@ -19,7 +19,7 @@ const schema = (value: unknown): Automaton => new Automaton(compileJsonSchema(va
 const regex = (source: string): Automaton => new Automaton(compileRegex(source));
 const grammar = (source: string): Automaton => new Automaton(compileGrammar(source));
 
-const DEPTHS = [250, 5000, 200_000];
+const DEPTHS = [250, 50_000];
 
 describe.each(DEPTHS)("nested %i times", (depth) => {
   test.each([
