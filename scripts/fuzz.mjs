@@ -89,6 +89,7 @@ function fuzzNative(name, seconds) {
     [
       ...(values.coverage ? ["-runs=0"] : [`-max_total_time=${seconds}`]),
       ...[`-seed=${values.seed}`, "-max_len=4096", "-len_control=0", "-timeout=60"],
+      "-report_slow_units=60", // else inputs that a busy machine took long over would join the corpus
       ...["-rss_limit_mb=3072", "-malloc_limit_mb=2048", "-print_final_stats=1", `-artifact_prefix=${kept}/`],
       ...[grown, kept],
     ],
