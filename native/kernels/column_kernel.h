@@ -29,7 +29,6 @@ constexpr size_t kMostColumnInputs = 65536;
 struct ColumnList {
   const int32_t* ids;
   size_t count;
-  size_t operator[](size_t i) const { return ids ? static_cast<size_t>(ids[i]) : i; }
 };
 
 struct ColumnKernel {

@@ -128,6 +128,9 @@ void columns_gemv(const uint8_t* packed, size_t rows, const int8_t* values, cons
   }
 }
 
+// The column at place i of a list.
+BITNET_INLINE size_t column_at(const ColumnList& list, size_t i) { return list.ids ? static_cast<size_t>(list.ids[i]) : i; }
+
 // What gemm fetches into L2 while it unpacks: the same blocks of the columns that come next, in the order in which they lie.
 class ColumnFetch {
  public:
@@ -152,7 +155,7 @@ class ColumnFetch {
 
  private:
   BITNET_INLINE void start() {
-    at_ = base_ + list_[i_ < list_.count ? i_ : 0] * stride_;
+    at_ = base_ + column_at(list_, i_ < list_.count ? i_ : 0) * stride_;
     left_ = lines_;
   }
 
@@ -199,7 +202,7 @@ BITNET_INLINE void unpack_panel(const PackedMatrix& w, const ColumnList& list, s
     const uint8_t* four[4];
     unroll<4>([&](auto c) BITNET_INLINE_LAMBDA {
       const size_t i = from + k + c;
-      four[c] = base + list[i < list.count ? i : list.count - 1] * stride;
+      four[c] = base + column_at(list, i < list.count ? i : list.count - 1) * stride;
       fetch.template next<Isa>();
     });
     unpack_four<Isa, Whole>(four, first, last, group_bytes, panel + k / 64 * 2 * kColumnTile + k % 64 * 16);

@@ -39,7 +39,10 @@ void gemm(const PackedMatrix& w, const ColumnList& list, const Activations& x, i
   for (size_t t = 0; t < x.count; t++) {
     for (size_t r = row_begin; r < row_end; r++) {
       int32_t sum = 0;
-      for (size_t i = 0; i < list.count; i++) sum += (code(w.data, w.rows, r, list[i]) - 1) * x.values[t * x.stride + i];
+      for (size_t i = 0; i < list.count; i++) {
+        const size_t k = list.ids ? static_cast<size_t>(list.ids[i]) : i;
+        sum += (code(w.data, w.rows, r, k) - 1) * x.values[t * x.stride + i];
+      }
       y[t * ldy + r] = sum;
     }
   }
