@@ -21,8 +21,8 @@ const BUILD = join(root, "build-fuzz");
 const NATIVE = { formats: 2, kernels: 2, model: 4, exactness: 3, packed: 3, state: 1, batch: 1, file: 2, measure: 1 };
 const SCRIPTED = { gguf: 3, safetensors: 2, "tokenizer-json": 2, sentencepiece: 1, template: 2, regex: 1, schema: 1 };
 Object.assign(SCRIPTED, { model: 3, state: 2, "packed-cache": 2, addon: 2, http: 2 });
-/** Milliseconds without a word from a target after which it counts as hanging. */
-const SILENCE = 60_000;
+/** Seconds without a word from a target after which it counts as hanging. */
+const SILENCE = 60;
 
 const { values } = parseArgs({
   options: {
@@ -156,21 +156,20 @@ function fuzzScript(name, seconds) {
       serialization: "json",
     });
     let last;
-    let timer;
-    const listen = () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => {
-        console.error(`FINDING ${name}: no answer for ${SILENCE / 1000} s`);
-        child.kill("SIGKILL");
-      }, SILENCE);
-    };
-    listen();
+    let silence = 0;
+    // Counted in seconds that this process saw: a machine that stood still is no hanging target.
+    const timer = setInterval(() => {
+      if (++silence < SILENCE) return;
+      clearInterval(timer);
+      console.error(`FINDING ${name}: no answer for ${SILENCE} s`);
+      child.kill("SIGKILL");
+    }, 1000);
     child.on("message", ({ input }) => {
       last = input;
-      listen();
+      silence = 0;
     });
     child.on("exit", (code, signal) => {
-      clearTimeout(timer);
+      clearInterval(timer);
       if (signal !== null || (code !== 0 && code !== 1)) {
         // It did not come to keep the input itself.
         const folder = join(CORPUS, name);
