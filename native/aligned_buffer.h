@@ -1,7 +1,9 @@
-// An owning array aligned to a cache line, or to a huge page where it is large. Contents start undefined.
+// An owning array aligned to a cache line, or to a huge page where it is large. Contents start undefined unless asked for
+// as zeros.
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 #include <new>
 #include <utility>
 
@@ -24,6 +26,12 @@ class AlignedBuffer {
     } else if (count) {
       data_ = static_cast<T*>(::operator new(bytes(), std::align_val_t{64}));
     }
+  }
+  // Zeros, which large buffers get from the system: none of their pages is touched.
+  static AlignedBuffer zeroed(size_t count) {
+    AlignedBuffer buffer(count);
+    if (count && buffer.bytes() < kPageThreshold) std::memset(static_cast<void*>(buffer.data_), 0, buffer.bytes());
+    return buffer;
   }
   AlignedBuffer(AlignedBuffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), count_(std::exchange(other.count_, 0)) {}

@@ -12,7 +12,7 @@ KvCache::KvCache(const ModelSpec& spec, KvType type, size_t blocks)
       head_stride_(round_up(spec.head_dim, 16)),
       plane_bytes_(kv_plane_bytes(type, head_stride_)),
       block_bytes_(spec.layer_count * 2 * heads_ * plane_bytes_),
-      memory_(blocks * block_bytes_),
+      memory_(AlignedBuffer<uint8_t>::zeroed(blocks * block_bytes_)),
       counts_(blocks, 0) {
   // Popped from the back: low blocks first, so that a short run touches little memory.
   for (size_t i = blocks; i > 0; i--) free_.push_back(static_cast<BlockId>(i - 1));

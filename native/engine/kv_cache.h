@@ -46,6 +46,8 @@ class KvCache {
 
   KvType type_;
   size_t heads_, head_stride_, plane_bytes_, block_bytes_;
+  // Starts as zeros: whole blocks are turned into floats, places among them that nothing was stored in yet, whose scores
+  // are left out.
   AlignedBuffer<uint8_t> memory_;
   std::vector<uint32_t> counts_;
   std::vector<BlockId> free_;
