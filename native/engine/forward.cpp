@@ -63,6 +63,8 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
     for (size_t tokens = 1; tokens <= max_batch; tokens++) {
       products = std::max(products, tokens * column_chunk_rows(*by_column, spec_.embedding_length, tokens, threads));
     }
+    // multiply_nonzero writes whole blocks, even where that is more than a thread's share.
+    products = std::max(products, by_column->blocks(spec_.embedding_length) * by_column->block_rows());
     kernel_scratch = std::max(kernel_scratch, by_column->scratch_bytes(spec_.embedding_length));
   }
   if (spec_.head_count_kv % threads) {
