@@ -4,6 +4,8 @@
 /** @type {import("jest").Config} */
 module.exports = {
   testEnvironment: "node",
+  // Loading measures kernels: on a busy machine the default of 5 s is short.
+  testTimeout: 30_000,
   testMatch: ["<rootDir>/test/**/*.test.ts"],
   testPathIgnorePatterns: ["/node_modules/", "<rootDir>/test/shared/", "<rootDir>/test/faults/"],
   modulePathIgnorePatterns: ["<rootDir>/dist/", "<rootDir>/build"],
