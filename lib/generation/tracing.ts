@@ -4,9 +4,9 @@ import { channel, type Channel } from "node:diagnostics_channel";
 export type TraceAttributes = Readonly<Record<string, string | number | readonly string[]>>;
 
 /**
- * The message of the channels "tracing:node-bitnet.<area>:<event>", one object from the beginning to the end of a piece of
+ * The message of the channels `tracing:node-bitnet.AREA:EVENT`, one object from the beginning to the end of a piece of
  * work: `start` and `end` when it is begun, `asyncStart` and `asyncEnd` when it is over, however it ended, and `error`
- * before these when it failed. `tracingChannel("node-bitnet.<area>")` of `node:diagnostics_channel` subscribes to all.
+ * before these when it failed. `tracingChannel("node-bitnet.AREA")` of `node:diagnostics_channel` subscribes to all.
  *
  * Areas: "generation" (a text, from its first read on), "embedding" (`model.embed`), "score" (`model.score` and
  * `model.evaluate`), "tool" (a function that a chat session calls).
