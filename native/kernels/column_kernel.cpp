@@ -4,19 +4,10 @@
 #include <vector>
 
 #include "aligned_buffer.h"
+#include "kernels/xorshift.h"
 
 namespace bitnet {
 namespace {
-
-struct Random {
-  uint64_t state;
-  uint32_t next() {
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return static_cast<uint32_t>((state * 0x2545f4914f6cdd1dull) >> 32);
-  }
-};
 
 // A random matrix, its packed form, and activations; all of them extreme where `extreme` is not 0.
 struct Case {

@@ -4,6 +4,7 @@
 
 #include "aligned_buffer.h"
 #include "kernels/group_kernel.h"
+#include "kernels/xorshift.h"
 
 namespace bitnet {
 namespace {
@@ -22,17 +23,6 @@ std::vector<const char*> covered(const char* isa) {
   if (!std::strcmp(isa, "neon")) return {"neon", "scalar"};
   return {"scalar"};
 }
-
-// xorshift64*: seeded, the same on every platform.
-struct Random {
-  uint64_t state;
-  uint32_t next() {
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return static_cast<uint32_t>((state * 0x2545f4914f6cdd1dull) >> 32);
-  }
-};
 
 }  // namespace
 

@@ -6,19 +6,10 @@
 #include <memory>
 #include <sstream>
 
+#include "kernels/xorshift.h"
+
 namespace bitnet {
 namespace {
-
-// xorshift64*: seeded, the same on every platform.
-struct Random {
-  uint64_t state;
-  uint32_t next() {
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return static_cast<uint32_t>((state * 0x2545f4914f6cdd1dull) >> 32);
-  }
-};
 
 uint8_t make_code(CodeFill fill, Random& random) {
   switch (fill) {
