@@ -9,7 +9,6 @@
 namespace bitnet {
 namespace {
 
-constexpr size_t kTokens = 32;  // two tiles
 constexpr size_t kColumnsAtOnce = 1280, kFewColumnsAtOnce = 512;
 constexpr size_t kFewestTokens = 11;  // below, broadcast dot products are as fast
 constexpr size_t kTileSums = 256;
@@ -110,32 +109,18 @@ void gemm_few(const PackedMatrix& w, const ColumnList& list, const Activations& 
 void gemm(const PackedMatrix& w, const ColumnList& list, const Activations& x, int32_t* y, size_t ldy, size_t row_begin,
           size_t row_end, void* scratch) {
   if (x.count < kFewestTokens) return kAvx512Columns.gemm(w, list, x, y, ldy, row_begin, row_end, scratch);
-  if (x.count <= kTokens) return gemm_few(w, list, x, y, ldy, row_begin, row_end, scratch);
+  if (x.count <= kTileTokens) return gemm_few(w, list, x, y, ldy, row_begin, row_end, scratch);
   constexpr size_t kGroupBytes = column_group_bytes(kColumnsAtOnce);
-  const size_t whole = x.count / kTokens * kTokens, rest = x.count - whole;
   each_panel<Avx512Columns>(w, list, row_begin, row_end, kColumnsAtOnce, kGroupBytes, static_cast<uint8_t*>(scratch),
                             [&](const uint8_t* panel, size_t k, size_t width, size_t row, size_t rows) BITNET_INLINE_LAMBDA {
-    // Codes are w + 1: the sums start from minus the activations' sums. Further panels go on from what is in y.
-    alignas(64) int32_t start[kTokens * 16];
-    auto run = [&](size_t t, size_t tokens) BITNET_INLINE_LAMBDA {
-      int32_t* out = y + t * ldy + row;
-      TileTarget target{out, ldy, 16, out, ldy};
-      if (k == 0) {
-        for (size_t i = 0; i < tokens; i++) _mm512_store_si512(start + 16 * i, _mm512_set1_epi32(-x.sums[t + i]));
-        target = {start, 16, 0, out, ldy};
-      }
+    each_token_tiles(x, y + row, ldy, k == 0, [&](size_t t, size_t tokens, const TileTarget& target) BITNET_INLINE_LAMBDA {
+      const int8_t* values = x.values + t * x.stride + k;
       if (tokens > 16) {
-        multiply_many<true>(x.values + t * x.stride + k, x.stride, panel, kGroupBytes, rows, width, target);
+        multiply_many<true>(values, x.stride, panel, kGroupBytes, rows, width, target);
       } else {
-        multiply_many<false>(x.values + t * x.stride + k, x.stride, panel, kGroupBytes, rows, width, target);
+        multiply_many<false>(values, x.stride, panel, kGroupBytes, rows, width, target);
       }
-    };
-    configure_tiles(16, 16);
-    for (size_t t = 0; t < whole; t += kTokens) run(t, kTokens);
-    if (rest) {
-      configure_tiles(min_size(rest, 16), rest > 16 ? rest - 16 : 16);
-      run(whole, rest);
-    }
+    });
   });
   _tile_release();
 }
@@ -148,7 +133,7 @@ void gemv(const uint8_t* packed, size_t rows, const int8_t* values, const int32_
 size_t nonzero(const int8_t* values, size_t n, int32_t* ids) { return kAvx512Columns.nonzero(values, n, ids); }
 
 size_t scratch_bytes(size_t rows) {
-  const size_t few = column_panel_bytes(Avx512Columns::kFields, kFewColumnsAtOnce) + round_up(rows, kColumnFieldRows) * kTokens * 4;
+  const size_t few = column_panel_bytes(Avx512Columns::kFields, kFewColumnsAtOnce) + round_up(rows, kColumnFieldRows) * kTileTokens * 4;
   const size_t many = column_panel_bytes(Avx512Columns::kFields, kColumnsAtOnce);
   return few > many ? few : many;
 }

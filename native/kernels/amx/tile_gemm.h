@@ -19,7 +19,6 @@
 namespace bitnet {
 namespace {
 
-constexpr size_t kTileTokens = 32;
 constexpr size_t kTileRows = 32;
 constexpr size_t kPanelRows = 128;
 constexpr size_t kPanelColumns = 2560;  // whole blocks of 256 and of 320 columns
@@ -88,35 +87,19 @@ BITNET_INLINE void tile_gemm(const PackedMatrix& w, const Activations& x, int32_
   auto* tiles = static_cast<uint8_t*>(scratch);
   row_end = round_up(row_end, kRowTile);
   const size_t padded = Family::Layout::blocks(w.columns) * Family::Layout::kBlockColumns;
-  const size_t whole = x.count / kTileTokens * kTileTokens, rest = x.count - whole;
   for (size_t row = row_begin; row < row_end; row += kPanelRows) {
     const size_t rows = smaller(kPanelRows, row_end - row);
     for (size_t k = 0; k < padded; k += kPanelColumns) {
       const size_t columns = smaller(kPanelColumns, padded - k);
       unpack_tiles<Family>(w, row, rows, k, columns, tiles);
-      // Codes are w + 1: the sums start from minus the activations' sums. Further panels go on from what is in y.
-      alignas(64) int32_t start[kTileTokens * 16];
-      auto run = [&](size_t t, size_t tokens) BITNET_INLINE_LAMBDA {
-        int32_t* out = y + t * ldy + row;
-        TileTarget target{out, ldy, 16, out, ldy};
-        if (k == 0) {
-          for (size_t i = 0; i < tokens; i++) _mm512_store_si512(start + 16 * i, _mm512_set1_epi32(-x.sums[t + i]));
-          target = {start, 16, 0, out, ldy};
-        }
+      each_token_tiles(x, y + row, ldy, k == 0, [&](size_t t, size_t tokens, const TileTarget& target) BITNET_INLINE_LAMBDA {
+        const int8_t* values = x.values + t * x.stride + k;
         if (tokens > 16) {
-          tile_rows<true>(x.values + t * x.stride + k, x.stride, tiles, rows, columns, target);
+          tile_rows<true>(values, x.stride, tiles, rows, columns, target);
         } else {
-          tile_rows<false>(x.values + t * x.stride + k, x.stride, tiles, rows, columns, target);
+          tile_rows<false>(values, x.stride, tiles, rows, columns, target);
         }
-      };
-      if (whole) {
-        configure_tiles(16, 16);
-        for (size_t t = 0; t < whole; t += kTileTokens) run(t, kTileTokens);
-      }
-      if (rest) {
-        configure_tiles(smaller(rest, 16), rest > 16 ? rest - 16 : 16);
-        run(whole, rest);
-      }
+      });
     }
   }
   _tile_release();

@@ -14,11 +14,13 @@
 #include <cstdint>
 
 #include "kernels/inline.h"
+#include "kernels/kernel.h"
 
 namespace bitnet {
 namespace {
 
 constexpr size_t kTileBytes = 1024;
+constexpr size_t kTileTokens = 32;  // two tiles
 
 // What is written before must be in memory before a tile is loaded from it: g++ 12's intrinsics don't tell it that.
 BITNET_INLINE void settle_memory() {
@@ -107,6 +109,32 @@ BITNET_INLINE void tile_product(const int8_t* x, size_t stride, const uint8_t* c
   load_sums<TwoTokens, TwoRows>(c);
   multiply_tiles<TwoTokens, TwoRows>(x, stride, codes, steps);
   store_sums<TwoTokens, TwoRows>(c);
+}
+
+// Calls run(first token, tokens, target) for 32 tokens after another (the last time 1 to 32), the registers set up for them.
+// `y`: a panel's first row. The sums of the first panel of columns start from minus the activations' sums, since codes are
+// w + 1; further panels go on from what is in y.
+template <class F>
+BITNET_INLINE void each_token_tiles(const Activations& x, int32_t* y, size_t ldy, bool first_panel, F&& run) {
+  alignas(64) int32_t start[kTileTokens * 16];
+  const size_t whole = x.count / kTileTokens * kTileTokens, rest = x.count - whole;
+  auto tiles = [&](size_t t, size_t tokens) BITNET_INLINE_LAMBDA {
+    int32_t* out = y + t * ldy;
+    TileTarget target{out, ldy, 16, out, ldy};
+    if (first_panel) {
+      for (size_t i = 0; i < tokens; i++) _mm512_store_si512(start + 16 * i, _mm512_set1_epi32(-x.sums[t + i]));
+      target = {start, 16, 0, out, ldy};
+    }
+    run(t, tokens, target);
+  };
+  if (whole) {
+    configure_tiles(16, 16);
+    for (size_t t = 0; t < whole; t += kTileTokens) tiles(t, kTileTokens);
+  }
+  if (rest) {
+    configure_tiles(rest < 16 ? rest : 16, rest > 16 ? rest - 16 : 16);
+    tiles(whole, rest);
+  }
 }
 
 }  // namespace
