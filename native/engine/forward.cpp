@@ -266,7 +266,8 @@ void Forward::announce(const Linear& next) {
 
 const uint8_t* Forward::after_share(size_t chunk, size_t chunks, unsigned thread) const {
   const unsigned threads = pool_.threads();
-  if (!following_ || chunk + 1 != chunks * (thread + 1) / threads) return nullptr;
+  // Of a matrix by input a thread's share is no stretch.
+  if (!following_ || following_->column_kernel || chunk + 1 != chunks * (thread + 1) / threads) return nullptr;
   const size_t step = chunk_rows(following_->rows, tokens_), next_chunks = (following_->rows + step - 1) / step;
   return following_->codes(next_chunks * thread / threads * step);
 }

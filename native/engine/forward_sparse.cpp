@@ -67,11 +67,11 @@ Activations Forward::gather_live(const Linear& linear, const Activations& x) {
   if (static_cast<double>(count) > kMostLiveInputs * static_cast<double>(columns)) return x;
   if (count == 0) live_inputs_[0] = 0;
   live_columns_ = {live_inputs_.data(), std::max<size_t>(count, 1)};
-  for (size_t t = 0; t < x.count; t++) {
+  pool_.parallel(x.count, [&](size_t t, unsigned) {
     int8_t* values = quantized_.data() + t * x.stride;
     for (size_t i = 0; i < live_columns_.count; i++) values[i] = values[live_inputs_[i]];
     std::memset(values + live_columns_.count, 0, columns - live_columns_.count);
-  }
+  });
   return x;
 }
 
