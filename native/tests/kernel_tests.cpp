@@ -18,7 +18,7 @@ void test_kernels(bool quick, TestResult& result) {
     for (Shape s : {Shape{64, 2560}, {2560, 256}, {48, 6912}, {100, 8640}, {641, 2561}, {80, 14336}}) shapes.push_back(s);
   }
   const std::vector<size_t> batches =
-      quick ? std::vector<size_t>{1, 2, 7, 13} : std::vector<size_t>{1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 16, 31, 64};
+      quick ? std::vector<size_t>{1, 2, 7, 13, 70} : std::vector<size_t>{1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 16, 31, 64, 100};
   for (const auto* kernel : all_kernels()) {
     if (kernel->required & ~cpu_features()) {
       result.skipped++;
