@@ -1,6 +1,6 @@
 // Batch plans out of range: every list of a request of any length with any numbers. What is refused changes nothing, by an
-// error of the right kind; of what is taken, the results have the sizes that were asked for, and candidates, extra logits
-// and the whole row agree.
+// error of the right kind; of what is taken, the results have the sizes that were asked for, candidates are the best of the
+// whole row that their mask allows, and extra logits agree with it.
 #include <algorithm>
 
 #include "fuzz/passes.h"
@@ -12,6 +12,7 @@ using namespace bitnet::fuzz;
 namespace {
 
 constexpr size_t kVocabulary = 100, kMostTokens = 40, kPositions = 96;
+constexpr size_t kMaskWords = (kVocabulary + 31) / 32;
 
 template <class T, class Draw>
 std::vector<T> list(FuzzedDataProvider& in, size_t length, Draw&& draw) {
@@ -19,6 +20,17 @@ std::vector<T> list(FuzzedDataProvider& in, size_t length, Draw&& draw) {
   std::vector<T> out(length);
   for (auto& value : out) value = in.ConsumeIntegralInRange<int>(0, 63) == 0 ? static_cast<T>(in.ConsumeIntegral<int32_t>()) : draw();
   return out;
+}
+
+// Masks of none, one, some, most and all tokens, also with bits that stand for no token; now and then not whole ones.
+void draw_masks(FuzzedDataProvider& in, size_t outputs, ForwardRequest& r) {
+  const int32_t masks = in.ConsumeIntegralInRange<int32_t>(0, 4);
+  for (size_t word = 0; word < static_cast<size_t>(masks) * kMaskWords; word++) {
+    const auto one = static_cast<int32_t>(uint32_t{1} << in.ConsumeIntegralInRange<int>(0, 31));
+    r.masks.push_back(in.PickValueInArray({0, 0, -1, one, ~one, in.ConsumeIntegral<int32_t>()}));
+  }
+  if (in.ConsumeIntegralInRange<int>(0, 15) == 0) r.masks.resize(in.ConsumeIntegralInRange<size_t>(0, 5 * kMaskWords));
+  r.mask_of = list<int32_t>(in, outputs, [&] { return in.ConsumeIntegralInRange<int32_t>(-1, masks - 1); });
 }
 
 ForwardRequest request(FuzzedDataProvider& in, const std::vector<int32_t>& sequences) {
@@ -50,7 +62,28 @@ ForwardRequest request(FuzzedDataProvider& in, const std::vector<int32_t>& seque
       r.extra_offsets[in.ConsumeIntegralInRange<size_t>(0, outputs)] = in.ConsumeIntegral<int32_t>();
     }
   }
+  if (in.ConsumeBool()) draw_masks(in, outputs, r);
   return r;
+}
+
+bool allowed(const ForwardRequest& r, size_t output, size_t id) {
+  if (r.mask_of.empty() || r.mask_of[output] < 0) return true;
+  const int32_t word = r.masks[static_cast<size_t>(r.mask_of[output]) * kMaskWords + id / 32];
+  return static_cast<uint32_t>(word) >> (id % 32) & 1;
+}
+
+// The candidates of an output against all of its logits: best first, equal ones by id, -1 where too few are allowed.
+void check_candidates(const ForwardRequest& r, size_t output, size_t k, const BatchResult& got, const std::vector<float>& row) {
+  std::vector<size_t> best;
+  for (size_t id = 0; id < kVocabulary; id++) {
+    if (allowed(r, output, id)) best.push_back(id);
+  }
+  std::stable_sort(best.begin(), best.end(), [&](size_t a, size_t b) { return row[a] > row[b]; });
+  for (size_t i = 0; i < k; i++) {
+    const bool some = i < best.size();
+    REQUIRE(got.candidate_ids[output * k + i] == (some ? static_cast<int32_t>(best[i]) : -1));
+    REQUIRE(got.candidate_logits[output * k + i] == (some ? row[best[i]] : -INFINITY));
+  }
 }
 
 void check(const ForwardRequest& r, const BatchResult& got, Context& context) {
@@ -66,11 +99,7 @@ void check(const ForwardRequest& r, const BatchResult& got, Context& context) {
     if (want != 1 && want != 2) continue;
     const std::vector<float> row = context.last_logits(index++);
     if (want == 2) continue;
-    for (size_t i = 0; i < k; i++) {
-      const float logit = got.candidate_logits[output * k + i];
-      REQUIRE(row[static_cast<size_t>(got.candidate_ids[output * k + i])] == logit);
-      REQUIRE(i == 0 || got.candidate_logits[output * k + i - 1] >= logit);
-    }
+    check_candidates(r, output, k, got, row);
     for (auto i = r.extra_offsets.empty() ? 0 : r.extra_offsets[output]; !r.extra_offsets.empty() && i < r.extra_offsets[output + 1]; i++) {
       REQUIRE(row[static_cast<size_t>(r.extra_ids[static_cast<size_t>(i)])] == got.extra_logits[static_cast<size_t>(i)]);
     }
