@@ -3,7 +3,7 @@ import { loadAddon } from "../../../lib/addon";
 import { describeModel } from "../../../lib/architectures";
 import { readGguf } from "../../../lib/files/gguf";
 import type { NativeContext, NativeModel } from "../../../types/addon";
-import { writeTinyModel } from "../../helpers/tiny_model";
+import { TINY_VOCABULARY, writeTinyModel } from "../../helpers/tiny_model";
 import { answered, anyJson, damagedJson, edgeNumber, fileOf, type Target } from "../target";
 
 interface Input {
@@ -21,16 +21,37 @@ const typed = fc.record({
   type: fc.constantFrom("Int32Array", "Uint8Array", "Float32Array", "Float64Array"),
   values: fc.array(fc.oneof(fc.integer({ min: -1, max: 264 }), edgeNumber), { maxLength: 40 }),
 });
-const ones = fc.nat(40).chain((length) =>
-  fc.record({
-    tokens: fc.constant({ type: "Int32Array", values: Array(length).fill(65) }),
-    sequences: fc.constant({ type: "Int32Array", values: Array(length).fill(1) }),
-    want: fc
-      .array(fc.nat(4), { minLength: length, maxLength: length })
-      .map((values) => ({ type: "Uint8Array", values })),
-    candidates: fc.oneof(fc.nat(300), edgeNumber),
-  }),
-);
+/** 32-bit words of a mask of the tiny model's tokens. */
+const MASK_WORDS = Math.ceil(TINY_VOCABULARY / 32);
+/** Masks, and which of them each of some outputs has. */
+const masksFor = (outputs: number): fc.Arbitrary<{ masks: unknown; maskOf: unknown }> =>
+  fc.integer({ min: 1, max: 3 }).chain((count) =>
+    fc.record({
+      masks: fc
+        .array(fc.oneof(fc.constantFrom(0, -1, 1), fc.integer()), {
+          minLength: count * MASK_WORDS,
+          maxLength: count * MASK_WORDS,
+        })
+        .map((values) => ({ type: "Int32Array", values })),
+      maskOf: fc
+        .array(fc.integer({ min: -1, max: count - 1 }), { minLength: outputs, maxLength: outputs })
+        .map((values) => ({ type: "Int32Array", values })),
+    }),
+  );
+const ones = fc
+  .nat(40)
+  .chain((length) => fc.array(fc.nat(4), { minLength: length, maxLength: length }))
+  .chain((want) =>
+    fc
+      .record({
+        tokens: fc.constant({ type: "Int32Array", values: Array<number>(want.length).fill(65) }),
+        sequences: fc.constant({ type: "Int32Array", values: Array<number>(want.length).fill(1) }),
+        want: fc.constant({ type: "Uint8Array", values: want }),
+        candidates: fc.oneof(fc.nat(300), edgeNumber),
+        masked: fc.oneof(fc.constant({}), masksFor(want.filter((each) => each === 1).length)),
+      })
+      .map(({ masked, ...rest }) => ({ ...rest, ...masked })),
+  );
 const batch = fc.oneof(
   ones,
   ones,
@@ -44,6 +65,8 @@ const batch = fc.oneof(
       extraIds: typed,
       extraOffsets: typed,
       logSumExp: anyJson,
+      masks: typed,
+      maskOf: typed,
     },
     { requiredKeys: [] },
   ),
