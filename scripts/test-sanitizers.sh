@@ -2,7 +2,8 @@
 # Runs native code under the compiler's sanitizers; any finding fails.
 #
 #   scripts/test-sanitizers.sh address   AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer: the native tests,
-#                                        and the addon in Node: model formats, values of any kind, mixed traffic
+#                                        and the addon in Node: model formats, values of any kind, mixed traffic. Needs clang
+#                                        (ASAN_CXX, default clang++): g++ 12 takes over ten minutes for one file of kernels
 #   scripts/test-sanitizers.sh thread    ThreadSanitizer: the native tests, which stress pool, contexts, cancelling, closing
 #                                        and loading
 #   scripts/test-sanitizers.sh valgrind  valgrind's memcheck, which sees reads of uninitialised bytes too: the native tests of
@@ -34,11 +35,13 @@ step() {
   rm -f "$log"
 }
 
+# FOLDER SANITIZERS ADDON [OPTION OF CMAKE...]
 build() {
   local folder=$1 sanitizers=$2 addon=$3
+  shift 3
   # cmake-js is not needed: CMake asks node for the headers itself.
   cmake -S . -B "$folder" -DBITNET_SANITIZE="$sanitizers" -DBITNET_BUILD_ADDON="$addon" \
-    -DCMAKE_LIBRARY_OUTPUT_DIRECTORY="$PWD/$folder/build/Release" &&
+    -DCMAKE_LIBRARY_OUTPUT_DIRECTORY="$PWD/$folder/build/Release" "$@" &&
     cmake --build "$folder" --target native_tests --parallel 2 &&
     { [ "$addon" = OFF ] || cmake --build "$folder" --target node_bitnet --parallel 2; }
 }
@@ -46,19 +49,22 @@ build() {
 case $kind in
   address)
     folder=build-asan
-    step "build" build $folder address,undefined ON
+    compiler=${ASAN_CXX:-clang++}
+    # The run-time library (UBSan's is in it) is shared, so that Node, which knows nothing of it, can load it first.
+    runtime=$("$compiler" -print-file-name="libclang_rt.asan-$(uname -m).so")
+    step "build" build $folder address,undefined ON -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_CXX_FLAGS=-shared-libasan \
+      -DCMAKE_BUILD_RPATH="$(dirname "$runtime")"
     export UBSAN_OPTIONS=print_stacktrace=1
     # Huge sizes are asked for on purpose.
     export ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=1
     step "native tests" $folder/native_tests --quick
     # Node frees little at its end, so leaks of the addon are looked for by the native tests and the fault injection.
-    libraries="$(${CXX:-g++} -print-file-name=libasan.so) $(${CXX:-g++} -print-file-name=libubsan.so)"
     export NODE_BITNET_PREBUILD="$PWD/$folder" ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
-    in_node() { LD_PRELOAD="$libraries" node -r @swc-node/register "$@"; }
+    in_node() { LD_PRELOAD="$runtime" node -r @swc-node/register "$@"; }
     step "the addon was built with AddressSanitizer" in_node -e '
       const path = require("./lib/addon").addonPath();
       if (!path.includes("build-asan")) throw new Error(`loaded ${path}`);'
-    step "weight formats" env LD_PRELOAD="$libraries" npx jest --silent -w 1 test/engine/weight_formats test/engine/gptq
+    step "weight formats" env LD_PRELOAD="$runtime" npx jest --silent -w 1 test/engine/weight_formats test/engine/gptq
     step "values of any kind" in_node test/fuzz/run.ts addon "$seconds" 7
     step "damaged models" in_node test/fuzz/run.ts model "$seconds" 7
     step "mixed traffic" in_node --expose-gc bench/soak/index.ts --leaks off --minutes "$(node -p "$seconds / 60")"
