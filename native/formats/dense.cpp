@@ -1,5 +1,5 @@
 // Formats whose values are multiplied as floats: plain floats, and ggml's Q6_K and Q4_K blocks (laid out in
-// kernels/float_ops.inl and dense_blocks.inl, where they are read).
+// kernels/dense.inl and dense_blocks.inl, where they are read).
 #include "formats/format.h"
 
 namespace bitnet {

@@ -1,5 +1,5 @@
 // Q8_0 (ggml): 32 signed bytes behind an f16 scale, 34 bytes in all. As a matrix of a linear layer its weights are codes
-// around 128; as embedding or head they are multiplied as floats (kernels/float_ops.inl).
+// around 128; as embedding or head they are multiplied as floats (kernels/dense.inl).
 #include "formats/blocks.h"
 
 namespace bitnet {

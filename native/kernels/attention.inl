@@ -1,4 +1,4 @@
-// Attention, written once over V (see float_ops.inl, which includes this).
+// Attention, written once over V. Include from an instruction set's attention.cpp after its float_vector.h.
 //
 // Each lane of a score is a position: a score sums over the dimensions in rising order, one fused multiply-add each. A
 // lane of the output is a dimension: it sums over the attended positions in rising order. So no sum runs across lanes, and
@@ -6,6 +6,11 @@
 // values block by block and meet each with all queries at hand, as many of them in registers as the tile sizes of V say:
 //
 //   kScoreRows x kScoreVectors * 16 positions, kValueRows x kValueVectors * 16 dimensions
+
+#include "kernels/float_lanes.inl"
+
+namespace bitnet {
+namespace {
 
 // ---- keys and values in the cache --------------------------------------------------------------------------------------
 
@@ -57,22 +62,6 @@ BITNET_INLINE void store_value_as(const float* x, size_t n, size_t stride, uint8
   });
 }
 
-void store_key(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position) {
-  switch (type) {
-    case KvType::kF32: return store_key_as<KvType::kF32>(x, n, stride, plane, position);
-    case KvType::kF16: return store_key_as<KvType::kF16>(x, n, stride, plane, position);
-    case KvType::kInt8: return store_key_as<KvType::kInt8>(x, n, stride, plane, position);
-  }
-}
-
-void store_value(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position) {
-  switch (type) {
-    case KvType::kF32: return store_value_as<KvType::kF32>(x, n, stride, plane, position);
-    case KvType::kF16: return store_value_as<KvType::kF16>(x, n, stride, plane, position);
-    case KvType::kInt8: return store_value_as<KvType::kInt8>(x, n, stride, plane, position);
-  }
-}
-
 template <KvType T>
 BITNET_INLINE V load_kv(const uint8_t* p, size_t i) {
   if constexpr (T == KvType::kF32) {
@@ -119,9 +108,6 @@ struct Queries {
   BITNET_INLINE float* out(size_t row) const { return a.out + row * a.head_stride; }
 };
 
-BITNET_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
-BITNET_INLINE size_t larger(size_t a, size_t b) { return a > b ? a : b; }
-
 // Scores of M queries with 16 N positions of a block; `keys` at the first of them. What is fetched: the next block.
 template <KvType T, int M, int N, bool Packed>
 BITNET_INLINE void score_tile(const float* q, size_t q_stride, size_t dims, const uint8_t* keys, const uint8_t* ahead,
@@ -140,9 +126,9 @@ BITNET_INLINE void score_tile(const float* q, size_t q_stride, size_t dims, cons
   }
 }
 
-// T: how `keys` are stored; Stored: how the cache's plane, which has the scales, is.
-template <KvType T, KvType Stored, bool Packed>
-BITNET_INLINE void score_block(const Queries& s, size_t block, const uint8_t* keys, const uint8_t* ahead) {
+// T: how `keys` are stored; Scaled: the cache's plane has scales.
+template <KvType T, bool Scaled, bool Packed>
+void score_block(const Queries& s, size_t block, const uint8_t* keys, const uint8_t* ahead) {
   constexpr int N = V::kScoreVectors;
   const AttentionArgs& a = s.a;
   const size_t begin = block * kKvBlock;
@@ -155,7 +141,7 @@ BITNET_INLINE void score_block(const Queries& s, size_t block, const uint8_t* ke
       score_tile<T, M, N, Packed>(q, a.head_stride, a.head_stride, keys + p * kv_bytes(T), ahead, sums);
       unroll<N>([&](auto n) BITNET_INLINE_LAMBDA {
         V factor = V::set1(a.scale);
-        if constexpr (Stored == KvType::kInt8) {
+        if constexpr (Scaled) {
           factor = V::mul(V::load(kv_scales(a.keys[block], a.head_stride) + p + 16 * n), factor);
         }
         unroll<M>([&](auto m) BITNET_INLINE_LAMBDA {
@@ -164,7 +150,7 @@ BITNET_INLINE void score_block(const Queries& s, size_t block, const uint8_t* ke
       });
     }
   };
-  row_tiles<Packed ? V::kScoreRows : 4>(0, s.rows, tile);
+  row_tiles<Packed ? V::kScoreRows : smaller(V::kScoreRows, 4)>(0, s.rows, tile);
 }
 
 // Scores to exponentials; for int8 times the scales of the values, so that they weigh codes. Returns 1 / their sum.
@@ -239,7 +225,7 @@ BITNET_INLINE void value_rows(const Queries& s, size_t row, size_t block, size_t
 
 // Only positions that a query attends are read for it: what stands elsewhere may be infinite.
 template <KvType T, bool Packed>
-BITNET_INLINE void value_block(const Queries& s, size_t block, const uint8_t* values, const uint8_t* ahead) {
+void value_block(const Queries& s, size_t block, const uint8_t* values, const uint8_t* ahead) {
   const size_t begin = block * kKvBlock, end = begin + kKvBlock;
   auto tile = [&](auto rows, size_t row) BITNET_INLINE_LAMBDA {
     constexpr int M = decltype(rows)::value;
@@ -254,7 +240,7 @@ BITNET_INLINE void value_block(const Queries& s, size_t block, const uint8_t* va
       value_rows<T, 1>(s, m, block, larger(larger(begin, s.from(m)), until), smaller(end, s.until(m)), values, ahead);
     }
   };
-  row_tiles<Packed ? V::kValueRows : 4>(0, s.rows, tile);
+  row_tiles<Packed ? V::kValueRows : smaller(V::kValueRows, 4)>(0, s.rows, tile);
 }
 
 // ---- all together --------------------------------------------------------------------------------------------------------
@@ -292,7 +278,7 @@ BITNET_INLINE void attend(const Queries& s) {
   for (size_t b = first; b <= last; b++) {
     // The planes of one head lie megabytes apart: the CPU's own prefetching ends with each.
     const uint8_t* ahead = b < last ? a.keys[b + 1] : a.values[first];
-    score_block<Used, T, Packed>(s, b, Packed ? plane_floats<T>(s, a.keys[b], ahead) : a.keys[b], ahead);
+    score_block<Used, T == KvType::kInt8, Packed>(s, b, Packed ? plane_floats<T>(s, a.keys[b], ahead) : a.keys[b], ahead);
   }
   for (size_t i = 0; i < s.rows * a.head_stride; i += 16) V::store(a.out + i, V::zero());
   float* inverse_sums = s.plane + kKvBlock * a.head_stride;
@@ -320,6 +306,26 @@ BITNET_INLINE void attend_as(const AttentionArgs& a) {
   }
 }
 
+}  // namespace
+
+namespace BITNET_FLOATS {
+
+void store_key(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position) {
+  switch (type) {
+    case KvType::kF32: return store_key_as<KvType::kF32>(x, n, stride, plane, position);
+    case KvType::kF16: return store_key_as<KvType::kF16>(x, n, stride, plane, position);
+    case KvType::kInt8: return store_key_as<KvType::kInt8>(x, n, stride, plane, position);
+  }
+}
+
+void store_value(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position) {
+  switch (type) {
+    case KvType::kF32: return store_value_as<KvType::kF32>(x, n, stride, plane, position);
+    case KvType::kF16: return store_value_as<KvType::kF16>(x, n, stride, plane, position);
+    case KvType::kInt8: return store_value_as<KvType::kInt8>(x, n, stride, plane, position);
+  }
+}
+
 void attention(const AttentionArgs& a) {
   switch (a.type) {
     case KvType::kF32: return attend_as<KvType::kF32>(a);
@@ -327,3 +333,6 @@ void attention(const AttentionArgs& a) {
     case KvType::kInt8: return attend_as<KvType::kInt8>(a);
   }
 }
+
+}  // namespace BITNET_FLOATS
+}  // namespace bitnet

@@ -18,8 +18,6 @@ constexpr size_t kPanelRows = 64;
 constexpr size_t kPanelColumns = 2560;  // whole blocks of every layout: 256 and 320 codes
 constexpr size_t kPanelStride = kPanelColumns + 64;  // one line off a power of two, so that rows don't share cache sets
 
-BITNET_INLINE size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
-
 // Calls f(integral_constant<T>) with the number of tokens of the next tile: full tiles, and a last one cut so that two
 // small tiles never follow one another (7 = 4 + 3 rather than 6 + 1).
 template <int Max, class F>
@@ -68,9 +66,9 @@ BITNET_INLINE void byte_gemm(const Activations& x, size_t padded, int32_t* y, si
   auto* panel = static_cast<uint8_t*>(scratch);
   const size_t panel_rows = x.count <= 2 * Tile::kTokens ? 4 : kPanelRows;
   for (size_t row = row_begin; row < row_end; row += panel_rows) {
-    const size_t rows = min_size(panel_rows, row_end - row);
+    const size_t rows = smaller(panel_rows, row_end - row);
     for (size_t k = 0; k < padded; k += kPanelColumns) {
-      const size_t columns = min_size(kPanelColumns, padded - k);
+      const size_t columns = smaller(kPanelColumns, padded - k);
       for (size_t r = 0; r < rows; r += 4) unpack(row + r, k, columns, panel + r * kPanelStride);
       for (size_t t = 0; t < x.count;) {
         const size_t tokens = next_block<Tile::kTokens>(x.count - t);

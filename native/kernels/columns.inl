@@ -218,10 +218,10 @@ BITNET_INLINE void each_panel(const PackedMatrix& w, const ColumnList& list, siz
   const size_t first_block = begin / Isa::kFields, last_block = (end - 1) / Isa::kFields;
   ColumnFetch fetch(w.data + first_block * 64, column_stride<Isa>(w.rows), last_block - first_block + 1, list);
   for (size_t k = 0; k < list.count; k += panel_columns) {
-    const size_t width = min_size(panel_columns, (list.count - k + 63) / 64 * 64);
+    const size_t width = smaller(panel_columns, (list.count - k + 63) / 64 * 64);
     fetch.from(k + panel_columns);
     for (size_t at = begin; at < end;) {
-      const size_t first = at % Isa::kFields, last = min_size(Isa::kFields, first + end - at);
+      const size_t first = at % Isa::kFields, last = smaller(Isa::kFields, first + end - at);
       if (last - first == Isa::kFields) {
         unpack_panel<Isa, true>(w, list, at / Isa::kFields, first, last, k, width, group_bytes, fetch, panel);
       } else {

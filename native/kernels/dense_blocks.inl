@@ -1,5 +1,6 @@
-// Dense rows in blocks of small codes (ternary embeddings and heads, ggml's 4-bit types), for float_ops.inl: a block is
-// unpacked to int8 codes, which are multiplied as floats.
+// Dense rows in blocks of small codes (ternary embeddings and heads, ggml's 4-bit types), written once over V: a
+// block is unpacked to int8 codes, which are multiplied as floats. Include from an instruction set's dense_blocks.cpp after
+// its float_vector.h.
 //
 // For every row and token, with 16 lanes and `span` vectors of 16 codes under one factor:
 //
@@ -9,6 +10,11 @@
 //     a = fma(s, f, a)
 //     types with minima m (weight = code * f - m):  a = fma(x_0 + x_1 + .., -m, a)
 //   y = sum of the lanes of a
+
+#include "kernels/float_lanes.inl"
+
+namespace bitnet {
+namespace {
 
 constexpr size_t kMostBlockCodes = 256;
 constexpr size_t kMostFactors = 8;
@@ -162,6 +168,10 @@ BITNET_INLINE void block_tile(const BlockType& type, Row&& row, size_t n, const 
   });
 }
 
+}  // namespace
+
+namespace BITNET_FLOATS {
+
 void block_dense(DenseType dense_type, const uint8_t* w, size_t n, size_t row_begin, size_t row_end, const float* x,
                  size_t ldx, size_t tokens, float* y, size_t ldy) {
   const BlockType& type = block_type(dense_type);
@@ -205,3 +215,6 @@ void block_row(DenseType dense_type, const uint8_t* w, size_t n, size_t row_inde
     }
   }
 }
+
+}  // namespace BITNET_FLOATS
+}  // namespace bitnet

@@ -1,10 +1,11 @@
 // Float operations of the forward pass, one table per instruction set, the same bits on all of them.
 //
 // The exactness contract: every reduction runs in 16 lanes (element i goes to lane i % 16, in rising order, with fused
-// multiply-add) and ends in the tree lane i + lane i+8, then +4, +2, +1; but the products of attention sum in rising order. Element-wise operations are the same IEEE
-// operations in the same order everywhere; nothing is contracted, reassociated or approximated by the hardware
-// (no rsqrt, no rcp). float_ops.inl states the algorithms once over a 16-lane vector type; scalar/float_ops.cpp
-// instantiates it on plain floats and is the specification.
+// multiply-add) and ends in the tree lane i + lane i+8, then +4, +2, +1; but the products of attention sum in rising
+// order. Element-wise operations are the same IEEE operations in the same order everywhere; nothing is contracted,
+// reassociated or approximated by the hardware (no rsqrt, no rcp). float_ops.inl, attention.inl, dense.inl and
+// dense_blocks.inl state the algorithms once over a 16-lane vector type; with that of scalar/float_vector.h, plain floats,
+// they are the specification.
 #pragma once
 
 #include <cstddef>

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <string.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 
@@ -32,7 +33,32 @@ namespace {
 // each.
 constexpr float kInfinity = INFINITY;
 
+BITNET_INLINE constexpr size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+BITNET_INLINE constexpr size_t larger(size_t a, size_t b) { return a < b ? b : a; }
+
 BITNET_INLINE float square_root(float x) { return sqrtf(x); }
+
+BITNET_INLINE float half_to_float(uint16_t h) {
+  const uint32_t sign = static_cast<uint32_t>(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 0x3ff;
+  uint32_t bits;
+  if (exponent == 31) {
+    bits = sign | 0x7f800000 | mantissa << 13;
+  } else if (exponent) {
+    bits = sign | (exponent + 112) << 23 | mantissa << 13;
+  } else {
+    const float f = static_cast<float>(mantissa) * 5.9604644775390625e-8f;  // subnormal: mantissa * 2^-24, exact
+    return sign ? -f : f;
+  }
+  float f;
+  memcpy(&f, &bits, 4);
+  return f;
+}
+
+BITNET_INLINE uint16_t load_u16(const uint8_t* p) {
+  uint16_t v;
+  memcpy(&v, p, 2);
+  return v;
+}
 
 // Position of the lowest set bit; bits must not be 0.
 BITNET_INLINE int lowest_bit(uint32_t bits) {

@@ -32,9 +32,6 @@ constexpr size_t kStreamTokens = 16;
 constexpr size_t kStreamRows = 256, kStreamBytes = size_t{96} << 10;
 constexpr size_t kTileGroup = 16;
 
-BITNET_INLINE size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
-BITNET_INLINE size_t larger(size_t a, size_t b) { return a < b ? b : a; }
-
 // Where step f of a half's tiles begins; the other half lies 2 KiB behind.
 constexpr size_t kHalfBytes = 2048;
 constexpr size_t step_offset(size_t f) { return f / 2 * 4096 + f % 2 * kTileBytes; }

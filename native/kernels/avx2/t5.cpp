@@ -27,7 +27,7 @@ struct Avx2 {
       Ymm total[4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[r] = _mm256_setzero_si256(); });
       for (size_t b0 = 0; b0 < blocks; b0 += kFlushBlocks) {
-        const size_t b1 = min_size(blocks, b0 + kFlushBlocks);
+        const size_t b1 = smaller(blocks, b0 + kFlushBlocks);
         Ymm a[4];
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[r] = _mm256_setzero_si256(); });
         for (size_t b = b0; b < b1; b++) {

@@ -1,4 +1,4 @@
-// 16 floats in two AVX2 registers, and the half-register steps that AVX-512 shares. See float_ops.inl for the contract.
+// 16 floats in two AVX2 registers, and the half-register steps that AVX-512 shares. See float_ops.h for the contract.
 #pragma once
 
 #include <immintrin.h>

@@ -28,7 +28,7 @@ struct Neon {
       int32x4_t total[4];
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[r] = vdupq_n_s32(0); });
       for (size_t b0 = 0; b0 < blocks; b0 += kFlushBlocks) {
-        const size_t b1 = min_size(blocks, b0 + kFlushBlocks);
+        const size_t b1 = smaller(blocks, b0 + kFlushBlocks);
         int16x8_t a[4];
         unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[r] = vdupq_n_s16(0); });
         for (size_t b = b0; b < b1; b++) {

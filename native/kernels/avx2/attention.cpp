@@ -1,0 +1,2 @@
+#include "kernels/avx2/float_vector.h"
+#include "kernels/attention.inl"

@@ -1,0 +1,2 @@
+#include "kernels/avx512/float_vector.h"
+#include "kernels/dense.inl"

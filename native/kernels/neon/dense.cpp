@@ -1,0 +1,2 @@
+#include "kernels/neon/float_vector.h"
+#include "kernels/dense.inl"

@@ -1,0 +1,2 @@
+#include "kernels/scalar/float_vector.h"
+#include "kernels/dense.inl"
