@@ -18,10 +18,12 @@
 
 #if defined(_MSC_VER)
 #define BITNET_INLINE __forceinline
+#define BITNET_NOINLINE __declspec(noinline)
 #define BITNET_INLINE_LAMBDA
 #define BITNET_RESTRICT __restrict
 #else
 #define BITNET_INLINE inline __attribute__((always_inline))
+#define BITNET_NOINLINE __attribute__((noinline))
 #define BITNET_INLINE_LAMBDA __attribute__((always_inline))
 #define BITNET_RESTRICT __restrict__
 #endif

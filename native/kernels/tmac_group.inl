@@ -93,9 +93,10 @@ BITNET_INLINE void tmac_group_tiles(const GroupShape& s, const uint8_t* tile, co
   });
 }
 
-// T tokens through rows r0 to r1 over groups g0 to g1, R tiles at a time.
+// T tokens through rows r0 to r1 over groups g0 to g1, R tiles at a time. A function of its own: compilers take minutes over
+// one that holds all of them.
 template <class Isa, int Planes, int N, int R, int T>
-BITNET_INLINE void tmac_group_rows(const GroupedMatrix& w, const Activations& x, size_t g0, size_t g1, const float* scales,
+BITNET_NOINLINE void tmac_group_rows(const GroupedMatrix& w, const Activations& x, size_t g0, size_t g1, const float* scales,
                                    float* y, size_t ldy, size_t r0, size_t r1, size_t t, void* scratch) {
   using P = typename Isa::template PlanesOf<Planes>;
   const GroupShape& s = w.shape;
