@@ -9,7 +9,7 @@ namespace bitnet {
 namespace {
 
 struct Avx2Columns : YmmColumns {
-  static constexpr int kTokens = 2;
+  static constexpr int kTokens = 3;
 
   static BITNET_INLINE void add(Ymm* s, const Ymm (&q)[1], const Ymm (&a)[1]) {
     const Ymm m0 = _mm256_set1_epi8(0x03), m1 = _mm256_set1_epi8(0x0c), ones = _mm256_set1_epi16(1);
@@ -26,12 +26,16 @@ struct Avx2Columns : YmmColumns {
     store_sums(_mm256_srai_epi32(v, 2 * (F % 2)), sum, out);
   }
 
-  // 4 x 8 rows x 2 tokens of int16 pairs; per 4 columns 4 loads, 2 broadcasts, 8 vpmaddubsw, 8 vpaddw. A product pair of
-  // codes up to 2 is at most 2 * 2 * 128 = 512 in absolute value; widened to int32 every 192 columns: 48 * 512 = 24576.
+  // 4 x 8 rows x 3 tokens of int16 pairs in 12 registers; one of codes, one of products and two of activations are the
+  // other four, so the third token's are broadcast again for each register of codes. Per 4 columns 4 loads, 6 broadcasts,
+  // 12 vpmaddubsw, 12 vpaddw. A product pair of codes up to 2 is at most 2 * 2 * 128 = 512 in absolute value; widened to
+  // int32 every 192 columns: 48 * 512 = 24576.
   template <int T>
   static BITNET_INLINE void multiply(const uint8_t* panel, size_t, size_t columns, const int8_t* x, size_t stride, int32_t* y,
                                      size_t ldy) {
     constexpr size_t kFlushColumns = 192;
+    constexpr int kKept = T < 2 ? T : 2;
+    fetch_tokens<T>(x, stride, columns, y, ldy);
     for (size_t k0 = 0; k0 < columns; k0 += kFlushColumns) {
       const size_t k1 = k0 + kFlushColumns < columns ? k0 + kFlushColumns : columns;
       Ymm a[T][4];
@@ -40,11 +44,13 @@ struct Avx2Columns : YmmColumns {
       });
       for (size_t k = k0; k < k1; k += 64, panel += 2 * kColumnTile) {
         for (size_t line = 0; line < 16; line++) {
-          Ymm v[T];
-          unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { v[t] = broadcast_four(x + t * stride + k + 4 * line); });
+          const int8_t* four = x + k + 4 * line;
+          Ymm v[kKept];
+          unroll<kKept>([&](auto t) BITNET_INLINE_LAMBDA { v[t] = broadcast_four(four + t * stride); });
           unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
             const Ymm codes = panel_register(panel + 64 * line, r);
-            unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { add_pairs(a[t][r], codes, v[t]); });
+            unroll<kKept>([&](auto t) BITNET_INLINE_LAMBDA { add_pairs(a[t][r], codes, v[t]); });
+            if constexpr (T > kKept) add_pairs(a[kKept][r], codes, broadcast_again(four + kKept * stride));
           });
         }
       }
@@ -55,6 +61,18 @@ struct Avx2Columns : YmmColumns {
         });
       });
     }
+  }
+
+ private:
+  // broadcast_four, which g++ would otherwise keep in a register and spill sums for it.
+  static BITNET_INLINE Ymm broadcast_again(const int8_t* x) {
+#if defined(__GNUC__) && !defined(__clang__)
+    Ymm v;
+    __asm__("vpbroadcastd %1, %0" : "=x"(v) : "m"(*reinterpret_cast<const int8_t(*)[4]>(x)));
+    return v;
+#else
+    return broadcast_four(x);
+#endif
   }
 };
 

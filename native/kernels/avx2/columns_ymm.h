@@ -47,6 +47,17 @@ struct YmmColumns {
   }
 };
 
+// What `multiply` reads and writes for the T tokens behind these, into L1: rows of x and y lie kilobytes apart, where the CPU
+// prefetches nothing by itself. Behind the last token nothing of it is used.
+template <int T>
+BITNET_INLINE void fetch_tokens(const int8_t* x, size_t stride, size_t columns, const int32_t* y, size_t ldy) {
+  const auto *inputs = reinterpret_cast<const uint8_t*>(x), *sums = reinterpret_cast<const uint8_t*>(y);
+  for (size_t t = T; t < 2 * T; t++) {
+    for (size_t b = 0; b < YmmColumns::kRows * sizeof(int32_t); b += 64) prefetch(sums + t * ldy * sizeof(int32_t) + b);
+    for (size_t k = 0; k < columns; k += 64) prefetch(inputs + t * stride + k);
+  }
+}
+
 BITNET_INLINE Ymm broadcast_four(const int8_t* x) {
   int32_t four;
   memcpy(&four, x, 4);

@@ -25,6 +25,7 @@ struct VnniColumns : YmmColumns {
   template <int T>
   static BITNET_INLINE void multiply(const uint8_t* panel, size_t, size_t columns, const int8_t* x, size_t stride, int32_t* y,
                                      size_t ldy) {
+    fetch_tokens<T>(x, stride, columns, y, ldy);
     Ymm a[T][4];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = load(y + t * ldy + 8 * r); });
