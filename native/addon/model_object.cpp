@@ -120,10 +120,11 @@ Napi::Value ModelObject::write_cache(const Napi::CallbackInfo& info) {
   return guarded(env, [&]() -> Napi::Value {
     model();
     // The task holds the weights, so that closing the model meanwhile is of no harm.
-    return BackgroundTask::handle(env, BackgroundTask::start(env, "bitnet cache", [kept = model_](BackgroundTask& self) -> BackgroundTask::Result {
-                   kept->write_cache(self.cancelled());
-                   return [](Napi::Env result_env) -> Napi::Value { return result_env.Undefined(); };
-                 }));
+    auto write = [kept = model_](BackgroundTask& self) -> BackgroundTask::Result {
+      kept->write_cache(self.cancelled());
+      return [](Napi::Env result_env) -> Napi::Value { return result_env.Undefined(); };
+    };
+    return BackgroundTask::handle(env, BackgroundTask::start(env, "bitnet cache", std::move(write)));
   });
 }
 

@@ -100,8 +100,8 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
 }
 
 size_t Forward::memory_bytes() const {
-  size_t bytes = hidden_.bytes() + qkv_.bytes() + attended_.bytes() + ffn_.bytes() + quantized_.bytes() + tables_.bytes() + group_tables_.bytes() +
-                 output_head_.memory_bytes() + rope_.bytes() + local_rope_.bytes();
+  size_t bytes = hidden_.bytes() + qkv_.bytes() + attended_.bytes() + ffn_.bytes() + quantized_.bytes() + tables_.bytes() +
+                 group_tables_.bytes() + output_head_.memory_bytes() + rope_.bytes() + local_rope_.bytes();
   for (const auto& s : scratch_) {
     bytes += s.sums.bytes() + s.products.bytes() + s.gates.bytes() + s.kernel.bytes() + s.normed.bytes() + s.scores.bytes() +
              s.attention.bytes() + s.gathered.bytes();

@@ -16,7 +16,8 @@ constexpr size_t kCopyPiece = size_t{1} << 20;
 }  // namespace
 
 RandomActivations::RandomActivations(size_t columns, size_t tokens)
-    : columns_(columns), tokens_(tokens), stride_(round_up(columns, kActivationPad)), values_(tokens * stride_), sums_(tokens), scales_(tokens) {
+    : columns_(columns), tokens_(tokens), stride_(round_up(columns, kActivationPad)), values_(tokens * stride_), sums_(tokens),
+      scales_(tokens) {
   std::memset(values_.data(), 0, values_.bytes());
   uint64_t state = columns * 31 + tokens;
   for (size_t t = 0; t < tokens; t++) {

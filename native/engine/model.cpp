@@ -19,7 +19,8 @@ void Model::require_whole_files() const {
 void Model::read_ahead(size_t layer) const {
   if (!packed_) return;
   const MappedFile& file = packed_->file();
-  for (const auto* linear : {&layers_[layer].qkv, &layers_[layer].attn_output, &layers_[layer].gate, &layers_[layer].up, &layers_[layer].down}) {
+  const auto& l = layers_[layer];
+  for (const auto* linear : {&l.qkv, &l.attn_output, &l.gate, &l.up, &l.down}) {
     const uint8_t* data = linear->packed.data();
     if (data >= file.data() && data < file.data() + file.size()) {
       file.will_need(static_cast<uint64_t>(data - file.data()), linear->packed.bytes());

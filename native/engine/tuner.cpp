@@ -267,7 +267,8 @@ class Tuner {
       if (round + 1 >= kFewestRounds && elapsed() > request_.seconds * 0.8) break;
     }
     // Ratios within a round to the default at the default distance: what disturbs a round disturbs both.
-    const auto& reference = times[static_cast<size_t>(std::find(std::begin(kDistances), std::end(kDistances), kDefaultDistance) - kDistances)];
+    const auto* usual = std::find(std::begin(kDistances), std::end(kDistances), kDefaultDistance);
+    const auto& reference = times[static_cast<size_t>(usual - kDistances)];
     const double reference_seconds = median(reference);
     for (size_t i = 0; i < candidates_.size(); i++) {
       double seconds[kCount];

@@ -126,7 +126,8 @@ void failing(TestResult& result) {
   result.check(session.wait()->error != nullptr, "candidates where a score is no number are an error");
   session.wait();
   const std::vector<float> got = logits(fork, {5});
-  result.check(!std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)), "a pass behind one that failed keeps what it wrote into a fork's copy");
+  result.check(!std::memcmp(got.data(), expected.data(), got.size() * sizeof(float)),
+               "a pass behind one that failed keeps what it wrote into a fork's copy");
 }
 
 }  // namespace

@@ -44,8 +44,8 @@ ForwardRequest request(FuzzedDataProvider& in, const std::vector<int32_t>& seque
   });
   r.want = list<uint8_t>(in, n, [&] { return in.ConsumeIntegralInRange<uint8_t>(0, 3); });
   const auto outputs = static_cast<size_t>(std::count(r.want.begin(), r.want.end(), 1));
-  r.candidates = in.ConsumeBool() ? in.ConsumeIntegralInRange<size_t>(1, 12)
-                                  : in.PickValueInArray({size_t{0}, size_t{1}, size_t{100}, size_t{101}, size_t{4096}, size_t{4097}, SIZE_MAX});
+  constexpr size_t kCandidates[] = {0, 1, 100, 101, 4096, 4097, SIZE_MAX};
+  r.candidates = in.ConsumeBool() ? in.ConsumeIntegralInRange<size_t>(1, 12) : in.PickValueInArray(kCandidates);
   r.log_sum_exp = in.ConsumeBool();
   if (in.ConsumeBool()) {
     r.temperatures.resize(in.ConsumeIntegralInRange<int>(0, 15) ? outputs : in.ConsumeIntegralInRange<size_t>(0, 50));

@@ -140,7 +140,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   damage(in, bytes);
   const bool sealed = in.ConsumeBool();
   if (sealed) seal(bytes);
-  std::ofstream(folder.file(), std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  std::ofstream(folder.file(), std::ios::binary)
+      .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   try {
     const auto model = Model::load(std::move(made.spec), kernel, control);
     const std::vector<float> got = run(model);

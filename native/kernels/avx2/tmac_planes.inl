@@ -145,7 +145,9 @@ struct Avx2Planes {
         });
       });
       if constexpr (N > 0) {
-        unroll<N>([&](auto i) BITNET_INLINE_LAMBDA { add_block<R, T, Dense>(p + i * 32 * Planes, tile_bytes, first + i, tables, low, high); });
+        unroll<N>([&](auto i) BITNET_INLINE_LAMBDA {
+          add_block<R, T, Dense>(p + i * 32 * Planes, tile_bytes, first + i, tables, low, high);
+        });
       } else {
         for (size_t i = 0; i < n; i++, p += 32 * Planes) {
           add_block<R, T, Dense>(p, tile_bytes, first + b0 + i, tables, low, high);
