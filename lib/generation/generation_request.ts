@@ -98,9 +98,11 @@ export class GenerationRequest implements Request {
   }
 
   query(): Query {
-    const { candidates, logSumExp, temperature, extraIds, needsAllLogits, mask } = this.chain.requirements();
-    if (needsAllLogits) return { want: 2, candidates: 1, temperature: 1 };
     const { logprobs } = this.options;
+    const { candidates, logSumExp, temperature, extraIds, mask, ...needs } = this.chain.requirements();
+    if (needs.needsAllLogits || (needs.expectsAllLogits && logprobs === undefined)) {
+      return { want: 2, candidates: 1, temperature: 1 };
+    }
     if (logprobs === undefined) {
       return { want: 1, candidates, logSumExp, temperature, extraIds, ...(mask ? { mask } : {}) };
     }

@@ -1,12 +1,12 @@
 import { InvalidOptionError } from "../errors";
 import { certain, type Distribution, distributionOf } from "./distribution";
 import { type Drawn, draw } from "./draw";
-import { greatest, massOf } from "./full";
+import { greatest, weigh } from "./full";
 import { allowedIds, FEW_LISTED, filterRanked, isAllowed, MOST_LISTED, rank, type TokenMask } from "./mask";
 import { mergeRanked } from "./merge";
 import type { ResolvedSamplingOptions } from "./options";
 import { LogitChanges } from "./penalties";
-import { type Candidates, type Mass, Pool } from "./pool";
+import { type Candidates, type Everything, type Mass, Pool } from "./pool";
 import { Random, randomSeed } from "./random";
 import { type Ranked, selectTop } from "./select_top";
 import type { Stage } from "./stage";
@@ -26,6 +26,11 @@ export interface Requirements {
   mask?: Int32Array;
   /** Candidates will hardly ever do: ask for all logits at once, and give them to `sampleAll`. */
   needsAllLogits: boolean;
+  /**
+   * They did not do for the last token, though the chain needs no `logSumExp`: asking for all logits at once spares the
+   * engine a second look. The choice is the same, but what is reported beside it may differ in its last digits.
+   */
+  expectsAllLogits: boolean;
 }
 
 /** A chosen token. */
@@ -52,6 +57,9 @@ function logSumExpTolerance(value: number): number {
 
 const MOST_CANDIDATES = 4096;
 
+/** Where all logits are given, at least as many are ranked. */
+const FEWEST_RANKED = 1024;
+
 /**
  * Chooses the tokens of one sequence. Candidates suffice for nearly every token; where they do not, `sample` says so
  * and `sampleAll` decides from all logits. Both choose the same token, so a text never depends on how many candidates
@@ -70,6 +78,8 @@ export class SamplerChain {
   /** The same for stages that draw one of their own. */
   private stageUnit: number | undefined;
   private mask: TokenMask | undefined;
+  /** How far down the ranking the last token of `sampleAll` had to look; 0 where candidates would have done. */
+  private reached = 0;
 
   /**
    * @param vocabularySize number of logits, at most 2^21
@@ -91,6 +101,7 @@ export class SamplerChain {
     this.unit = from?.unit;
     this.stageUnit = from?.stageUnit;
     this.mask = from?.mask;
+    this.reached = from?.reached ?? 0;
   }
 
   /**
@@ -129,15 +140,14 @@ export class SamplerChain {
     const masked = mask ? { mask: mask.words } : {};
     if (mask && this.isListed(mask)) {
       const extraIds = allowedIds(mask);
-      return { ...sum, ...masked, logSumExp: false, candidates: 1, extraIds, needsAllLogits: false };
+      const needs = { needsAllLogits: false, expectsAllLogits: false };
+      return { ...sum, ...masked, logSumExp: false, candidates: 1, extraIds, ...needs };
     }
     // A changed token may leave the front, so as many more are needed to be sure of the rest.
     const spare = Math.min(changed.length, 256);
-    let wanted = 256;
-    if (this.greedy) wanted = 1;
-    else if (this.stages[0]?.name === "topK") wanted = this.options.topK;
-    const candidates = Math.min(wanted + spare, MOST_CANDIDATES, mask?.count ?? this.vocabularySize);
-    return { ...sum, ...masked, candidates, extraIds: changed, needsAllLogits: this.needsAll() };
+    const candidates = Math.min(this.frontSize() + spare, MOST_CANDIDATES, mask?.count ?? this.vocabularySize);
+    const expectsAllLogits = at === undefined && this.reached > 0;
+    return { ...sum, ...masked, candidates, extraIds: changed, needsAllLogits: this.needsAll(), expectsAllLogits };
   }
 
   /** Chooses from candidates that meet `requirements`. */
@@ -189,26 +199,33 @@ export class SamplerChain {
       if (listed) return listed;
       throw new InvalidOptionError("logitBias forbids every token that the text's form allows");
     }
-    const logits = original.slice();
-    for (const id of this.changes.ids()) logits[id] = this.changes.apply(id, logits[id]!);
+    const changed = this.changes.ids();
+    const logits = changed.length > 0 || mask ? original.slice() : original;
+    for (const id of changed) logits[id] = this.changes.apply(id, logits[id]!);
     if (mask) for (let id = 0; id < logits.length; id++) if (!isAllowed(mask, id)) logits[id] = -Infinity;
     const top = greatest(logits);
     if (top === -Infinity) throw new InvalidOptionError("logitBias forbids every token of the vocabulary");
-    const masses = new Map<number, Mass>();
-    const total = (at: number): Mass => {
-      let mass = masses.get(at);
-      if (!mass) {
-        const sum = massOf(logits, top, at);
-        mass = { low: sum, high: sum };
-        masses.set(at, mass);
-      }
-      return mass;
+    const weighed = new Map<number, ReturnType<typeof weigh>>();
+    const everything: Everything = {
+      logits,
+      weigh(at) {
+        let known = weighed.get(at);
+        if (!known) weighed.set(at, (known = weigh(logits, top, at)));
+        return known;
+      },
     };
-    for (let count = 1024; ; count *= 16) {
+    const total = (at: number): Mass => {
+      const { mass } = everything.weigh(at);
+      return { low: mass, high: mass };
+    };
+    // About as many as the last token needed: how many are ranked decides nothing.
+    let count = this.needsRanking() ? logits.length : Math.max(2 * this.reached, FEWEST_RANKED);
+    for (; ; count *= 16) {
       const ranked = selectTop(logits, count);
       const all = ranked.ids.length === logits.length;
       const floor = all ? undefined : ranked.logits.at(-1)!;
-      const sampled = this.choose(new Pool(ranked.ids, ranked.logits, ranked.ids.length, floor, total, () => logits));
+      const pool = new Pool(ranked.ids, ranked.logits, ranked.ids.length, floor, total, everything);
+      const sampled = this.choose(pool);
       if (sampled) return sampled;
     }
   }
@@ -221,13 +238,21 @@ export class SamplerChain {
     if (!(ranked.logits[0]! > -Infinity)) return undefined;
     const pool = new Pool(ranked.ids, ranked.logits, ranked.ids.length, undefined, () => undefined);
     pool.keep(pool.length);
-    return this.choose(pool);
+    const sampled = this.choose(pool);
+    this.reached = 0;
+    return sampled;
   }
 
   /** Whether the logits of all tokens that a mask allows are asked for. */
   private isListed({ count }: TokenMask): boolean {
     const frontSuffices = this.greedy || this.stages[0]?.name === "topK";
     return count <= (frontSuffices ? FEW_LISTED : MOST_LISTED);
+  }
+
+  /** How many tokens decide where the model is not quite unsure. */
+  private frontSize(): number {
+    if (this.greedy) return 1;
+    return this.stages[0]?.name === "topK" ? this.options.topK : 256;
   }
 
   private get greedy(): boolean {
@@ -244,6 +269,8 @@ export class SamplerChain {
     if (!drawn) return undefined;
     this.unit = undefined;
     this.stageUnit = undefined;
+    const reached = pool.open ? drawn.index + 1 : pool.length;
+    this.reached = reached > this.frontSize() ? reached : 0;
     for (const stage of this.stages) stage.drawn?.(drawn.probability);
     const from = distributionOf(pool, (token, logit) => this.changed(token, logit));
     return { token: pool.ids[drawn.index]!, probability: drawn.probability, from };
@@ -262,7 +289,7 @@ export class SamplerChain {
     for (const stage of this.stages) {
       if (stage.needs === "mass") return at;
       // Behind a closing stage the pool's mass is a sum over what it lists.
-      if (stage.closes || stage.needs === "all") return undefined;
+      if (stage.closes || stage.needs === "all" || stage.needs === "ranking") return undefined;
       at *= stage.temperature ?? 1;
     }
     return at;
@@ -271,7 +298,16 @@ export class SamplerChain {
   /** Whether a stage needs to see every logit before another has closed the pool. */
   private needsAll(): boolean {
     for (const stage of this.stages) {
-      if (stage.needs === "all") return true;
+      if (stage.needs === "all" || stage.needs === "ranking") return true;
+      if (stage.closes) return false;
+    }
+    return false;
+  }
+
+  /** Whether a stage needs to have every token listed before another has closed the pool. */
+  private needsRanking(): boolean {
+    for (const stage of this.stages) {
+      if (stage.needs === "ranking") return true;
       if (stage.closes) return false;
     }
     return false;

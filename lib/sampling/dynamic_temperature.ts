@@ -8,7 +8,7 @@ import type { Stage } from "./stage";
 export function dynamicTemperature(low: number, high: number, exponent: number): Stage {
   return {
     name: "temperature",
-    needs: "all",
+    needs: "ranking",
     closes: false,
     apply(pool) {
       if (pool.open) return false;

@@ -15,17 +15,20 @@ export function greatest(logits: Float32Array): number {
   return top;
 }
 
-/** The sum of exp((logit - top) / temperature), in the order of the ids. */
-export function massOf(logits: Float32Array, top: number, temperature: number): number {
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp((logit - top) / temperature);
-  return sum;
+/** exp((logit - top) / temperature) of every token, and their sum in the order of the ids. */
+export function weigh(logits: Float32Array, top: number, temperature: number): { weights: Float64Array; mass: number } {
+  const weights = new Float64Array(logits.length);
+  let mass = 0;
+  for (let id = 0; id < logits.length; id++) {
+    mass += weights[id] = Math.exp((logits[id]! - top) / temperature);
+  }
+  return { weights, mass };
 }
 
 /** log(sum(exp(logits))): what is taken from a logit to make it a log-probability. */
 export function logSumExp(logits: Float32Array): number {
   const top = greatest(logits);
-  return top + Math.log(massOf(logits, top, 1));
+  return top + Math.log(weigh(logits, top, 1).mass);
 }
 
 /** log(softmax(logits)) of every token. */

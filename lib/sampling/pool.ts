@@ -15,6 +15,16 @@ export interface Mass {
   high: number;
 }
 
+/** Where more weights are asked for than this, those of all tokens will be. */
+const MANY = 4096;
+
+/** All tokens that a pool stands for, by id. */
+export interface Everything {
+  logits: Float32Array;
+  /** Their weights at a temperature, beside the greatest logit's of 1, and the sum of these. */
+  weigh(temperature: number): { weights: Float64Array; mass: number };
+}
+
 /**
  * The tokens that may still be drawn, likeliest first (equal logits by rising id). A pool is open while there may be
  * more tokens than it lists: all of those come behind the listed ones and have logits of at most `floor`.
@@ -29,12 +39,17 @@ export class Pool {
   private cut = false;
   /** The mass after the first tokens were dropped from an open pool; it is known at one temperature only. */
   private left: (Mass & { at: number }) | undefined;
+  /** Weights of the first `known` tokens at the temperature `knownAt`: each is asked for more than once. */
+  private weights = new Float64Array(0);
+  private known = 0;
+  private knownAt = 1;
+  private readonly greatest: number;
 
   /**
    * @param length number of listed tokens; those of the arrays behind it do not count
    * @param floor bound of the unlisted logits; undefined when there are none
    * @param total the sum of all weights at a temperature, unlisted tokens included; undefined when it is not known
-   * @param everything the logits of all tokens that the pool stands for, in any order; absent: not known
+   * @param everything all tokens that the pool stands for; absent: not known
    */
   constructor(
     public ids: Int32Array,
@@ -42,8 +57,10 @@ export class Pool {
     public length: number,
     private floor: number | undefined,
     private readonly total: (temperature: number) => Mass | undefined,
-    private readonly everything?: () => Float32Array,
-  ) {}
+    private readonly everything?: Everything,
+  ) {
+    this.greatest = logits[0]!;
+  }
 
   get open(): boolean {
     return this.floor !== undefined;
@@ -64,6 +81,7 @@ export class Pool {
     const gone = dropped.reduce((sum, weight) => sum + weight, 0);
     this.ids = this.ids.subarray(start);
     this.logits = this.logits.subarray(start);
+    this.known = 0;
     this.length -= start;
     if (!this.open) this.cut = true;
     else this.left = { at: this.temperature, low: (mass.low - gone) * scale, high: (mass.high - gone) * scale };
@@ -79,17 +97,19 @@ export class Pool {
     }
     this.ids = ids;
     this.logits = logits;
+    this.known = 0;
     this.keep(places.length);
   }
 
   /** The logits of all tokens in the pool, unlisted ones included; undefined when they are not known. */
   allLogits(): Float32Array | undefined {
     if (!this.open) return this.logits.subarray(0, this.length);
-    return this.cut || this.left ? undefined : this.everything?.();
+    return this.cut || this.left ? undefined : this.everything?.logits;
   }
 
   weight(index: number): number {
-    return Math.exp(this.logWeight(this.logits[index]!));
+    if (index >= this.known || this.knownAt !== this.temperature) this.learnWeights(index);
+    return this.weights[index]!;
   }
 
   /** The logarithm of the weight of a token with this logit. */
@@ -109,5 +129,25 @@ export class Pool {
     let sum = 0;
     for (let i = 0; i < this.length; i++) sum += this.weight(i);
     return { low: sum, high: sum };
+  }
+
+  /** Notes the weights up to `index`, and some behind it. */
+  private learnWeights(index: number): void {
+    const { logits, ids, temperature } = this;
+    if (this.knownAt !== temperature) this.known = 0;
+    this.knownAt = temperature;
+    const end = index < MANY ? Math.min(Math.max(index + 1, 2 * this.known, 64), logits.length) : logits.length;
+    if (this.weights.length < end) {
+      const longer = new Float64Array(end);
+      longer.set(this.weights.subarray(0, this.known));
+      this.weights = longer;
+    }
+    const { weights } = this;
+    const first = logits[0]!;
+    // The likeliest token's weight is 1 there, too, as long as it was not dropped.
+    const all = index < MANY || first !== this.greatest ? undefined : this.everything?.weigh(temperature).weights;
+    if (all) for (let i = this.known; i < end; i++) weights[i] = all[ids[i]!]!;
+    else for (let i = this.known; i < end; i++) weights[i] = Math.exp((logits[i]! - first) / temperature);
+    this.known = end;
   }
 }

@@ -4,11 +4,14 @@ import type { Pool } from "./pool";
 export interface Stage {
   /** The name of its option. */
   readonly name: string;
-  /** What it needs to know of the tokens that the pool does not list: "all" is the logit of every one. */
-  readonly needs: "nothing" | "mass" | "floor" | "all";
+  /**
+   * What it needs to know of the tokens that the pool does not list: "all" is the logit of every one, for "ranking" the pool
+   * must list them.
+   */
+  readonly needs: "nothing" | "mass" | "floor" | "all" | "ranking";
   /** Whether nothing unlisted is left behind it. */
   readonly closes: boolean;
-  /** What it divides the logits by; absent: 1, or (where `needs` is "all") not known beforehand. */
+  /** What it divides the logits by; absent: 1, or (where `needs` is "ranking") not known beforehand. */
   readonly temperature?: number;
   /**
    * Narrows the pool. False when the answer depends on tokens that an open pool does not list.

@@ -36,6 +36,9 @@ function deviation(values: Float32Array): number {
   }
   const mean = sum / count;
   let squares = 0;
-  for (const value of values) if (value !== -Infinity) squares += (value - mean) ** 2;
+  for (const value of values) {
+    const difference = value - mean;
+    if (value !== -Infinity) squares += difference * difference;
+  }
   return Math.sqrt(squares / count);
 }

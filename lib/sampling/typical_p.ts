@@ -7,7 +7,7 @@ import type { Stage } from "./stage";
 export function typicalP(p: number): Stage {
   return {
     name: "typicalP",
-    needs: "all",
+    needs: "ranking",
     closes: true,
     apply(pool) {
       if (pool.open) return false;
@@ -19,9 +19,10 @@ export function typicalP(p: number): Stage {
       let entropy = 0;
       for (let i = 0; i < length; i++) {
         const share = (shares[i] = pool.weight(i) / mass.high);
-        if (share > 0) entropy -= share * Math.log(share);
+        const surprise = (distances[i] = -Math.log(share));
+        if (share > 0) entropy += share * surprise;
       }
-      for (let i = 0; i < length; i++) distances[i] = Math.abs(-Math.log(shares[i]!) - entropy);
+      for (let i = 0; i < length; i++) distances[i] = Math.abs(distances[i]! - entropy);
       pool.select(nearest(shares, distances, p));
       return true;
     },
@@ -35,9 +36,11 @@ function nearest(shares: Float64Array, distances: Float64Array, p: number): Int3
     for (let i = 0; i < shares.length; i++) if (distances[i]! <= most) sum += shares[i]!;
     return sum;
   };
-  // Numbers sort much faster than places by them; so the last distance is looked for by halving.
-  const sorted = distances.slice().sort();
+  // The last distance is looked for by halving: `within` rises with it. Where the guess holds, few steps are needed.
+  const { sorted, guess } = nearestFirst(shares, distances, p);
   let [low, high] = [0, sorted.length - 1];
+  if (guess > 1 && within(sorted[guess - 2]!) < p) low = guess - 1;
+  if (guess + 1 < high && within(sorted[guess + 1]!) >= p) high = guess + 1;
   while (low < high) {
     const middle = (low + high) >>> 1;
     if (within(sorted[middle]!) >= p) high = middle;
@@ -62,4 +65,34 @@ function nearest(shares: Float64Array, distances: Float64Array, p: number): Int3
     }
   }
   return places.subarray(0, count);
+}
+
+/**
+ * The distances, rising, and the place among them at which the shares reach about `p`. In a ranking they fall and then rise
+ * again, so that both parts only need merging.
+ */
+function nearestFirst(
+  shares: Float64Array,
+  distances: Float64Array,
+  p: number,
+): { sorted: Float64Array; guess: number } {
+  const { length } = distances;
+  let right = 1;
+  while (right < length && distances[right]! <= distances[right - 1]!) right++;
+  let left = right - 1;
+  const sorted = new Float64Array(length);
+  let guess = -1;
+  let sum = 0;
+  let isRising = true;
+  for (let next = 0; next < length; next++) {
+    const isLeft = right >= length || (left >= 0 && distances[left]! <= distances[right]!);
+    const place = isLeft ? left-- : right++;
+    sorted[next] = distances[place]!;
+    // Rounding may put two in the wrong order.
+    if (next > 0 && sorted[next]! < sorted[next - 1]!) isRising = false;
+    sum += shares[place]!;
+    if (guess < 0 && sum >= p) guess = next;
+  }
+  if (!isRising) sorted.sort();
+  return { sorted, guess: guess < 0 ? length - 1 : guess };
 }
