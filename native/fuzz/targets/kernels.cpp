@@ -111,14 +111,26 @@ void grouped(FuzzedDataProvider& in, const GroupKernel& kernel, size_t rows, con
 void by_column(FuzzedDataProvider& in, const ColumnKernel& kernel, size_t rows, const Inputs& x) {
   const auto codes = fuzz::exact_bytes(in, rows * x.columns);
   for (size_t i = 0; i < rows * x.columns; i++) codes[i] %= 3;
-  AlignedBuffer<uint8_t> packed(columns::packed_bytes(rows, x.columns));
-  columns::pack(codes.get(), 0, rows, rows, x.columns, packed.data());
+  AlignedBuffer<uint8_t> packed(kernel.packed_bytes(rows, x.columns));
+  kernel.pack(codes.get(), 0, rows, rows, x.columns, packed.data());
   std::unique_ptr<int32_t[]> ids(new int32_t[x.columns]);
   const size_t count = kernel.nonzero(x.values.data(), x.columns, ids.get());
-  const size_t blocks = (rows + kColumnBlockRows - 1) / kColumnBlockRows;
-  AlignedBuffer<int32_t> y(blocks * kColumnBlockRows);
+  const size_t blocks = kernel.blocks(rows);
+  AlignedBuffer<int32_t> y(blocks * kernel.block_rows());
   kernel.gemv(packed.data(), rows, x.values.data(), ids.get(), count, y.data(), 0, blocks);
   for (size_t r = 0; r < rows; r++) REQUIRE(y[r] == expected(codes.get(), x, r, 0));
+
+  // All tokens, in two parts of the rows.
+  const size_t ldy = round_up(rows, kColumnFieldRows), cut = rows / 2 / kColumnFieldRows * kColumnFieldRows;
+  AlignedBuffer<int32_t> sums(x.tokens * ldy);
+  AlignedBuffer<uint8_t> scratch(kernel.scratch_bytes(rows) + 64);
+  const Activations all{x.values.data(), x.stride, x.sums.data(), x.tokens, nullptr};
+  const PackedMatrix w{packed.data(), rows, x.columns};
+  kernel.gemm(w, {nullptr, x.columns}, all, sums.data(), ldy, cut, rows, scratch.data());
+  if (cut > 0) kernel.gemm(w, {nullptr, x.columns}, all, sums.data(), ldy, 0, cut, scratch.data());
+  for (size_t t = 0; t < x.tokens; t++) {
+    for (size_t r = 0; r < rows; r++) REQUIRE(sums[t * ldy + r] == expected(codes.get(), x, r, t));
+  }
 }
 
 template <class Kernel>
