@@ -153,6 +153,9 @@ const actions = {
   async tokenizer(expression, text) {
     const { tokenizerFromJson } = require("../../dist/tokenizer");
     const json = {
+      normalizer: null,
+      post_processor: null,
+      added_tokens: [],
       pre_tokenizer: { type: "Split", pattern: { Regex: expression }, behavior: "Isolated", invert: false },
       decoder: { type: "ByteLevel" },
       model: { type: "BPE", vocab: { a: 0, b: 1, c: 2 }, merges: [] },
