@@ -376,10 +376,7 @@ void Forward::ffn_block(size_t layer) {
       const size_t begin = chunk * step, end = std::min(f, begin + step);
       Scratch& s = scratch_[thread];
       product(l.gate, x, begin, end, step, s, s.gates.data(), l.up.codes(begin));
-      if (tokens_ == 1 && spec_.activation == Activation::kRelu2) {
-        gated_rows(l, x, begin, end, s, ffn_.data() + begin);
-        return;
-      }
+      if (gated_rows(l, x, begin, end, step, s, ffn_.data() + begin, ldf)) return;
       const uint8_t* last = after_share(chunk, chunks, thread);
       product(l.up, x, begin, end, step, s, s.products.data(), last ? last : l.gate.codes(end < f ? end : begin));
       for (size_t t = 0; t < tokens_; t++) {

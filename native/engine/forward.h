@@ -22,7 +22,7 @@ class Forward {
   const OutputHead& output_head() const { return output_head_; }
   size_t memory_bytes() const;
 
-  // What activation sparsity found in decoded tokens, since the context was made.
+  // What activation sparsity found in tokens that were decoded alone or a few side by side, since the context was made.
   struct SparsityStats {
     std::atomic<uint64_t> rows{0}, live_rows{0};      // of the gate, where up could be skipped
     std::atomic<uint64_t> inputs{0}, live_inputs{0};  // of the down projection
@@ -59,7 +59,11 @@ class Forward {
   void rotate_and_store(size_t layer, size_t token, size_t kv_head);
   void ffn_block(size_t layer);
   // Squared ReLU's zeros, exactly (forward_sparse.cpp).
-  void gated_rows(const Layer& layer, const Activations& x, size_t begin, size_t end, Scratch& scratch, float* out);
+  bool gated_rows(const Layer& layer, const Activations& x, size_t begin, size_t end, size_t step, Scratch& scratch, float* out,
+                  size_t ld);
+  void gated_live(const Layer& layer, const Activations& x, float scale, const float* gates, size_t begin, size_t end,
+                  size_t live, Scratch& scratch, float* out);
+  static size_t live_rows(const float* gates, size_t begin, size_t end, Scratch& scratch);
   // The inputs of some tokens that are not 0 in all of them, side by side; which they are is in live_columns_.
   Activations gather_live(const Linear& linear, const Activations& x);
   // out = (out +) linear * x for one token.

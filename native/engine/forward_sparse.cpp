@@ -1,4 +1,4 @@
-// Exact activation sparsity of squared-ReLU networks, for decoded tokens.
+// Exact activation sparsity of squared-ReLU networks, for decoded tokens, alone or a few side by side.
 //
 // relu(gate_i)^2 * up_i is exactly 0 where gate_i <= 0, so row i of up need not be read; after the sub-norm and int8
 // rounding still more inputs of the down projection are 0, and those columns need not be read. Zeros add nothing to the
@@ -15,6 +15,9 @@ namespace {
 // Largest live share at which skipping won, measured: a scattered row costs about 1.7 streamed ones.
 constexpr double kMostLiveRows = 0.55;
 
+// Most tokens of a batch for which rows are skipped, and how many rows all of them pass before the next.
+constexpr size_t kMostSparseTokens = 32, kSparseRows = 256;
+
 // From this share of live inputs on, gathering those of a batch costs more than it saves.
 constexpr double kMostLiveInputs = 0.9;
 
@@ -23,23 +26,11 @@ constexpr size_t kMostGathered = 32;
 
 }  // namespace
 
-// out[0 .. end - begin] = relu(gate)^2 * up for rows begin .. end, the gates being in scratch.gates.
-void Forward::gated_rows(const Layer& l, const Activations& x, size_t begin, size_t end, Scratch& s, float* out) {
-  const size_t n = end - begin;
-  const float* gates = s.gates.data();
-  size_t live = 0;
-  for (size_t i = 0; i < n; i++) {
-    s.live[live] = static_cast<int32_t>(begin + i);
-    live += gates[i] > 0;
-  }
-  sparsity_.rows.fetch_add(n, std::memory_order_relaxed);
-  sparsity_.live_rows.fetch_add(live, std::memory_order_relaxed);
-  if (!kernel_.gemv_rows || l.up.group_kernel || static_cast<double>(live) > kMostLiveRows * static_cast<double>(n)) {
-    product(l.up, x, begin, end, n, s, s.products.data());
-    ops_.gated(spec_.activation, gates, s.products.data(), n, out);
-    return;
-  }
-  std::memset(out, 0, n * sizeof(float));
+// out[0 .. end - begin] = relu(gate)^2 * up of one token for the `live` rows of s.live, which lie in begin .. end; 0 for the
+// others. x holds that token alone.
+void Forward::gated_live(const Layer& l, const Activations& x, float scale, const float* gates, size_t begin, size_t end,
+                         size_t live, Scratch& s, float* out) {
+  std::memset(out, 0, (end - begin) * sizeof(float));
   if (!live) return;
   kernel_.gemv_rows(l.up.matrix(), x, s.live.data(), live, s.sums.data());
   for (size_t i = 0; i < live; i++) {
@@ -47,9 +38,46 @@ void Forward::gated_rows(const Layer& l, const Activations& x, size_t begin, siz
     s.live_scales[i] = l.up.row_scales[row];
     s.live_values[i] = gates[row - begin];
   }
-  ops_.dequantize(s.sums.data(), s.live_scales.data(), scales_[0], live, s.products.data());
+  ops_.dequantize(s.sums.data(), s.live_scales.data(), scale, live, s.products.data());
   ops_.gated(spec_.activation, s.live_values.data(), s.products.data(), live, s.live_scales.data());
   for (size_t i = 0; i < live; i++) out[static_cast<size_t>(s.live[i]) - begin] = s.live_scales[i];
+}
+
+// The rows of begin .. end whose gate is open, to s.live.
+size_t Forward::live_rows(const float* gates, size_t begin, size_t end, Scratch& s) {
+  size_t live = 0;
+  for (size_t row = begin; row < end; row++) {
+    s.live[live] = static_cast<int32_t>(row);
+    live += gates[row - begin] > 0;
+  }
+  return live;
+}
+
+// relu(gate)^2 * up for rows begin .. end of every token, the gates being in s.gates, [token][step], to out [token][ld].
+// Returns false, having done nothing, where the dense product is faster.
+bool Forward::gated_rows(const Layer& l, const Activations& x, size_t begin, size_t end, size_t step, Scratch& s, float* out,
+                         size_t ld) {
+  const double most = x.count == 1 ? kMostLiveRows : kernel_.sparse_batch_share;
+  if (spec_.activation != Activation::kRelu2 || !kernel_.gemv_rows || l.up.group_kernel || x.count > kMostSparseTokens) return false;
+  size_t live = 0;
+  for (size_t t = 0; t < x.count; t++) {
+    for (size_t i = 0; i < end - begin; i++) live += s.gates[t * step + i] > 0;
+  }
+  const size_t all = x.count * (end - begin);
+  sparsity_.rows.fetch_add(all, std::memory_order_relaxed);
+  sparsity_.live_rows.fetch_add(live, std::memory_order_relaxed);
+  if (static_cast<double>(live) > most * static_cast<double>(all)) return false;
+  // A stretch of rows that all tokens read from L2.
+  const size_t stretch = x.count == 1 ? end - begin : kSparseRows;
+  for (size_t first = begin; first < end; first += stretch) {
+    const size_t last = std::min(end, first + stretch);
+    for (size_t t = 0; t < x.count; t++) {
+      const float* gates = s.gates.data() + t * step + (first - begin);
+      const Activations token{x.values + t * x.stride, x.stride, x.sums + t, 1, nullptr};
+      gated_live(l, token, scales_[t], gates, first, last, live_rows(gates, first, last, s), s, out + t * ld + (first - begin));
+    }
+  }
+  return true;
 }
 
 // In place: what is left moves to the front of each row. A long batch has hardly an input that all tokens leave at 0.

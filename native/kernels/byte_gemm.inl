@@ -30,7 +30,9 @@ BITNET_INLINE size_t next_tile(size_t left, F&& f) {
     case 3: if constexpr (Max >= 3) f(std::integral_constant<int, 3>{}); break;
     case 4: if constexpr (Max >= 4) f(std::integral_constant<int, 4>{}); break;
     case 5: if constexpr (Max >= 5) f(std::integral_constant<int, 5>{}); break;
-    default: if constexpr (Max >= 6) f(std::integral_constant<int, 6>{}); break;
+    case 6: if constexpr (Max >= 6) f(std::integral_constant<int, 6>{}); break;
+    case 7: if constexpr (Max >= 7) f(std::integral_constant<int, 7>{}); break;
+    default: if constexpr (Max >= 8) f(std::integral_constant<int, 8>{}); break;
   }
   return t;
 }

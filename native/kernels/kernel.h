@@ -85,6 +85,10 @@ struct TernaryKernel {
 
   // Rows that gemm likes to be given at a time for a long batch: what it unpacks once and keeps in L2.
   size_t batch_rows = 64;
+
+  // The share of (row, token) pairs wanted of a batch up to which gemv_rows, token by token, is faster than gemm for all of
+  // them; measured on rows that lie in L2.
+  double sparse_batch_share = 0.3;
 };
 
 // All kernels compiled into this binary, best first within a family.

@@ -12,9 +12,9 @@
 //   Tile                            how unpacked codes are multiplied (byte_gemm.inl)
 // and, before this is included, prefetch(const uint8_t*).
 //
-// Small batches decode in the loop where that is cheap (i2s): each code is used at most 2 * kPackedTokens times, too few to
-// pay for a pass through memory. Larger ones go by bytes, and so do all of t5, whose decoding costs 8 to 21 operations a
-// register, too much to repeat for every tile of tokens.
+// Small batches decode in the loop where that is cheap (i2s; t5 with AVX-512): each code is used at most 2 * kPackedTokens
+// times, too few to pay for a pass through memory. Larger ones go by bytes, and so does t5 where decoding it costs 21
+// operations a register, too much to repeat for every tile of tokens.
 #include "kernels/byte_gemm.inl"
 #include "kernels/four_rows.h"
 #include "kernels/row_layout.h"
@@ -34,19 +34,26 @@ BITNET_INLINE void unpack_rows(const uint8_t* row, size_t row_bytes, uint8_t* by
   }
 }
 
+// Rows that all tiles of tokens pass before the next: their packed bytes stay in L1.
+constexpr size_t kPackedRows = 16;
+
+// Four neighbouring rows at a time, whose sums are neighbours too. Several tokens wait for arithmetic rather than for memory,
+// so one stream is enough.
 template <class Isa>
-BITNET_INLINE void packed_tiles(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, const StreamedRows& rows) {
-  const size_t blocks = Isa::Layout::blocks(w.columns);
-  for (size_t i = 0; i < rows.fours(); i++) {
-    const FourRows four = rows.at(i);
+BITNET_INLINE void packed_tiles(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end) {
+  const size_t blocks = Isa::Layout::blocks(w.columns), row_bytes = Isa::Layout::row_bytes(w.columns);
+  for (size_t first = row_begin; first < row_end; first += kPackedRows) {
+    const size_t last = min_size(row_end, first + kPackedRows);
     for (size_t t = 0; t < x.count;) {
       t += next_tile<Isa::kPackedTokens>(x.count - t, [&](auto tokens) BITNET_INLINE_LAMBDA {
-        constexpr int T = decltype(tokens)::value;
-        alignas(16) int32_t sums[T][4];
-        Isa::template tile_packed<T>(four, blocks, x.values + t * x.stride, x.stride, sums);
-        for (int k = 0; k < T; k++) {
-          for (int r = 0; r < 4; r++) sums[k][r] -= x.sums[t + k];
-          rows.put(i, sums[k], y + (t + k) * ldy);
+        for (size_t row = first; row < last; row += 4) {
+          FourRows four;
+          unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
+            four.row[r] = w.data + (row + r) * row_bytes;
+            four.next[r] = four.row[r] + kPackedRows * row_bytes;
+          });
+          Isa::template tile_packed<decltype(tokens)::value>(four, blocks, x.values + t * x.stride, x.stride, x.sums + t,
+                                                             y + t * ldy + row, ldy);
         }
       });
     }
@@ -60,14 +67,13 @@ void row_gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ld
   using Layout = typename Isa::Layout;
   row_end = round_up(row_end, kRowTile);
   const size_t row_bytes = Layout::row_bytes(w.columns);
-  const StreamedRows rows(w, row_bytes, row_begin, row_end - row_begin);
   if (x.count == 1) {
-    Isa::gemv(w, x.values, x.sums[0], rows, y + row_begin);
+    Isa::gemv(w, x.values, x.sums[0], StreamedRows(w, row_bytes, row_begin, row_end - row_begin), y + row_begin);
     return;
   }
   if constexpr (Isa::kPackedTokens > 0) {
     if (x.count <= 2 * Isa::kPackedTokens) {
-      packed_tiles<Isa>(w, x, y + row_begin, ldy, rows);
+      packed_tiles<Isa>(w, x, y, ldy, row_begin, row_end);
       return;
     }
   }

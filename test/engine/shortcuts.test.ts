@@ -279,6 +279,32 @@ it("skips dead gates and zero inputs without changing a bit", async () => {
   expect(results[2]).toEqual(results[0]);
 }, 120_000);
 
+it("skips dead gates of texts side by side without changing a bit", async () => {
+  const texts = 12;
+  const results: Float32Array[][] = [];
+  for (const options of [{}, { sparsity: false, head: "full" as const }, { kernel: "scalar" }, { threads: 1 }]) {
+    await withContext(options, async (context) => {
+      const sequences = Int32Array.from({ length: texts }, () => context.createSequence());
+      const steps: Float32Array[] = [];
+      for (let step = 0; step < 10; step++) {
+        // More of them at every step, so that products of every width occur.
+        const running = sequences.subarray(0, step + 3);
+        const result = await context.forward({
+          tokens: running.map((_, i) => (step * 7919 + i * 131 + 11) % shape.vocabulary),
+          sequences: running,
+          want: new Uint8Array(running.length).fill(2),
+        });
+        steps.push(result.logits.slice());
+      }
+      results.push(steps);
+      const { gates, liveGates } = context.statistics;
+      expect(1 - liveGates / gates).toBeGreaterThan(0.7);
+      expect(1 - liveGates / gates).toBeLessThan(0.9);
+    });
+  }
+  for (const other of results.slice(1)) expect(other).toEqual(results[0]);
+}, 120_000);
+
 it("finds the same candidates where rows nearly tie", async () => {
   rewriteHead((row, column) => noise(row % 97, column) / 8 + noise(row, column) / 4096);
   await expectSameCandidates(60);

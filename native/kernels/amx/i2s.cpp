@@ -28,7 +28,7 @@ extern const TernaryKernel kAmxI2s = {
     "amx-int8-i2s", "i2s", "amx-int8",
     "2-bit codes; batches as tiles of 16 x 16 x 64 on the matrix unit, single tokens as avx512-vnni-i2s.",
     kAmxLevel, i2s::packed_bytes, i2s::pack, amx_scratch_bytes<I2sTiles>, amx_gemm<I2sTiles>, nullptr, nullptr,
-    true, amx_gemv_rows<I2sTiles>, kPanelRows,
+    true, amx_gemv_rows<I2sTiles>, kPanelRows, kSparseBatchShare,
 };
 
 }  // namespace bitnet

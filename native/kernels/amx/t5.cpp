@@ -19,8 +19,7 @@ class T5Tiles {
   static constexpr int kSteps = 5;
 
   BITNET_INLINE void unpack(Zmm v, Zmm t[kSteps]) const {
-    decoder.decode(v, t);
-    t[3] = _mm512_srli_epi16(t[3], 6);
+    decoder.unpack(v, t);
   }
 
  private:
@@ -33,7 +32,7 @@ extern const TernaryKernel kAmxT5 = {
     "amx-int8-t5", "t5", "amx-int8",
     "Five weights a byte (1.6 bits); batches as tiles on the matrix unit, single tokens as avx512-vbmi-t5.",
     kAmxLevel, t5::packed_bytes, t5::pack, amx_scratch_bytes<T5Tiles>, amx_gemm<T5Tiles>, nullptr, nullptr,
-    false, amx_gemv_rows<T5Tiles>, kPanelRows,
+    false, amx_gemv_rows<T5Tiles>, kPanelRows, kSparseBatchShare,
 };
 
 }  // namespace bitnet

@@ -105,6 +105,10 @@ BITNET_INLINE void tile_gemm(const PackedMatrix& w, const Activations& x, int32_
   _tile_release();
 }
 
+// TernaryKernel::sparse_batch_share: a batch's product costs little more than one token's here, which is 2 of gemv_rows' for a
+// row whether 8 or 16 tokens want it.
+constexpr double kSparseBatchShare = 0.1;
+
 // ---- The members of a TernaryKernel. Family::kVector is the AVX-512 kernel of the same layout.
 template <class Family>
 void amx_gemm(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end,

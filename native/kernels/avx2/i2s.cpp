@@ -59,7 +59,7 @@ struct Avx2 {
 
   template <int T>
   static BITNET_INLINE void tile_packed(const FourRows& four, size_t blocks, const int8_t* x, size_t stride,
-                                        int32_t sums[T][4]) {
+                                        const int32_t* sums, int32_t* y, size_t ldy) {
     constexpr size_t kFlushBlocks = 5;  // 5 blocks * 8 steps * 768 = 30720
     Ymm total[T][4];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
@@ -93,7 +93,7 @@ struct Avx2 {
       });
     }
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      keep4(sums[t], sum4(total[t][0], total[t][1], total[t][2], total[t][3]), 0);
+      keep4(y + t * ldy, sum4(total[t][0], total[t][1], total[t][2], total[t][3]), sums[t]);
     });
   }
 

@@ -31,7 +31,7 @@ BITNET_INLINE void store4(int32_t* y, __m128i sums, int32_t activation_sum, bool
 
 // Four row sums to s, less the token's activation sum.
 BITNET_INLINE void keep4(int32_t s[4], __m128i sums, int32_t activation_sum) {
-  _mm_store_si128(reinterpret_cast<__m128i*>(s), _mm_sub_epi32(sums, _mm_set1_epi32(activation_sum)));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(s), _mm_sub_epi32(sums, _mm_set1_epi32(activation_sum)));
 }
 
 // Codes of field f (a constant 0..3) of 32 packed bytes, as bytes 0..2.

@@ -51,8 +51,7 @@ struct Avx512Columns {
 
   static BITNET_INLINE void unpack(Zmm v, Zmm (&codes)[5]) {
     const T5Decoder decoder;
-    decoder.decode(v, codes);
-    codes[3] = _mm512_srli_epi16(codes[3], 6);
+    decoder.unpack(v, codes);
   }
 
   // Accumulator lanes run along rows: 4 x 16 rows x 6 tokens; per 4 columns 4 loads, 6 broadcasts, 24 vpdpbusd.

@@ -3,8 +3,8 @@
 // GEMV, per 64 bytes (256 weights): 1 load, 4 vpandd, 4 vpdpbusd, 1 prefetch; no shifts, since field f is multiplied in
 // place and carries the factor 4^f in an accumulator of its own, undone once per row. Four rows share the activations'
 // four registers. vpdpbusd adds four u8 x s8 products without saturation; the largest field (192 = 64 * 3) is exact.
-// GEMM: bytes, then the tile of zmm.h.
-#include "kernels/avx512/zmm.h"
+// GEMM: small batches by packed_tile.h, larger ones by bytes and the tile of zmm.h.
+#include "kernels/avx512/packed_tile.h"
 #include "kernels/i2s_layout.h"
 #include "kernels/registry.h"
 #include "kernels/row_gemm.inl"
@@ -19,10 +19,24 @@ BITNET_INLINE Zmm fold(Zmm f0, Zmm f1, Zmm f2, Zmm f3) {
   return _mm512_add_epi32(_mm512_srai_epi32(t, 2), f0);
 }
 
+struct I2sDecoder {
+  static constexpr int kFields = 4;
+  struct State {
+    Zmm bytes;
+  };
+  Zmm mask = _mm512_set1_epi8(3);
+
+  BITNET_INLINE void start(Zmm v, State& s) const { s.bytes = v; }
+  template <int F>
+  BITNET_INLINE Zmm field(const State& s) const {
+    return _mm512_and_si512(_mm512_srli_epi16(s.bytes, 2 * F), mask);
+  }
+};
+
 struct Avx512 {
   using Layout = i2s::Layout;
   using Tile = ZmmByteTile;
-  static constexpr int kPackedTokens = Tile::kTokens;
+  static constexpr int kPackedTokens = kPackedTileTokens;
 
   template <class Rows>
   static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, const Rows& rows, int32_t* y) {
@@ -58,38 +72,17 @@ struct Avx512 {
   }
 
   template <int T>
-  static BITNET_INLINE void tile_packed(const FourRows& four, size_t blocks, const int8_t* x, size_t stride,
-                                        int32_t sums[T][4]) {
-    Zmm a[T][4];
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = _mm512_setzero_si512(); });
-    });
-    const Zmm m = _mm512_set1_epi8(3);
-    for (size_t b = 0; b < blocks; b++) {
-      unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { prefetch(four.next[r] + 64 * b); });
-      unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
-        Zmm w[4];
-        unroll<4>([&](auto r) BITNET_INLINE_LAMBDA {
-          w[r] = _mm512_and_si512(_mm512_srli_epi16(load(four.row[r] + 64 * b), 2 * f), m);
-        });
-        unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-          const Zmm v = load(x + t * stride + b * 256 + f * 64);
-          unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { dot(a[t][r], w[r], v); });
-        });
-      });
-    }
-    unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      keep4(sums[t], sum4(a[t][0], a[t][1], a[t][2], a[t][3]), 0);
-    });
+  static BITNET_INLINE void tile_packed(const FourRows& four, size_t blocks, const int8_t* x, size_t stride, const int32_t* sums,
+                                        int32_t* y, size_t ldy) {
+    packed_tile<I2sDecoder, T>(four, blocks, x, stride, sums, y, ldy);
   }
 
   static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
-    const Zmm m = _mm512_set1_epi8(3);
+    const I2sDecoder decoder;
     unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [&](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
-      const Zmm v = load(block);
-      unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
-        _mm512_storeu_si512(out + 64 * f, _mm512_and_si512(_mm512_srli_epi16(v, 2 * f), m));
-      });
+      I2sDecoder::State state;
+      decoder.start(load(block), state);
+      unroll<4>([&](auto f) BITNET_INLINE_LAMBDA { _mm512_storeu_si512(out + 64 * f, decoder.field<f>(state)); });
     });
   }
 };

@@ -2,7 +2,8 @@
 //
 // GEMV, per 64 bytes: 1 load, 1 prefetch, 8 operations to decode (t5_decode.h) and 5 vpdpbusd; t3 keeps its factor 64 in an
 // accumulator of its own, undone once per row. Four rows share five activation registers.
-// GEMM: bytes (one more shift for t3), then the tile of zmm.h.
+// GEMM: small batches by packed_tile.h, larger ones by bytes (one more shift for t3) and the tile of zmm.h.
+#include "kernels/avx512/packed_tile.h"
 #include "kernels/avx512/t5_decode.h"
 
 #include "kernels/registry.h"
@@ -15,7 +16,7 @@ namespace {
 struct Avx512 {
   using Layout = t5::Layout;
   using Tile = ZmmByteTile;
-  static constexpr int kPackedTokens = 0;
+  static constexpr int kPackedTokens = kPackedTileTokens;
 
   template <class Rows>
   static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, const Rows& rows, int32_t* y) {
@@ -49,12 +50,17 @@ struct Avx512 {
     }
   }
 
+  template <int T>
+  static BITNET_INLINE void tile_packed(const FourRows& four, size_t blocks, const int8_t* x, size_t stride, const int32_t* sums,
+                                        int32_t* y, size_t ldy) {
+    packed_tile<T5Decoder, T>(four, blocks, x, stride, sums, y, ldy);
+  }
+
   static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
     const T5Decoder decoder;
     unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [&](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
       Zmm t[5];
-      decoder.decode(load(block), t);
-      t[3] = _mm512_srli_epi16(t[3], 6);
+      decoder.unpack(load(block), t);
       unroll<5>([&](auto f) BITNET_INLINE_LAMBDA { _mm512_storeu_si512(out + 64 * f, t[f]); });
     });
   }

@@ -37,7 +37,7 @@ BITNET_INLINE __m128i sum4(Zmm a, Zmm b, Zmm c, Zmm d) {
 
 // Four row sums to s, less the token's activation sum.
 BITNET_INLINE void keep4(int32_t s[4], __m128i sums, int32_t activation_sum) {
-  _mm_store_si128(reinterpret_cast<__m128i*>(s), _mm_sub_epi32(sums, _mm_set1_epi32(activation_sum)));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(s), _mm_sub_epi32(sums, _mm_set1_epi32(activation_sum)));
 }
 
 // One byte a code: accumulator lanes run along k, 4 rows x 6 tokens = 24 accumulators; per 64 columns 4 + 6 loads for 24

@@ -70,7 +70,7 @@ struct Neon {
 
   template <int T>
   static BITNET_INLINE void tile_packed(const FourRows& four, size_t blocks, const int8_t* x, size_t stride,
-                                        int32_t sums[T][4]) {
+                                        const int32_t* sums, int32_t* y, size_t ldy) {
     int32x4_t total[T][4];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { total[t][r] = vdupq_n_s32(0); });
@@ -102,7 +102,7 @@ struct Neon {
       });
     }
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      keep4(sums[t], sum4(total[t][0], total[t][1], total[t][2], total[t][3]), 0);
+      keep4(y + t * ldy, sum4(total[t][0], total[t][1], total[t][2], total[t][3]), sums[t]);
     });
   }
 

@@ -55,7 +55,7 @@ struct NeonDotprod {
 
   template <int T>
   static BITNET_INLINE void tile_packed(const FourRows& four, size_t blocks, const int8_t* x, size_t stride,
-                                        int32_t sums[T][4]) {
+                                        const int32_t* sums, int32_t* y, size_t ldy) {
     int32x4_t a[T][4];
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       unroll<4>([&](auto r) BITNET_INLINE_LAMBDA { a[t][r] = vdupq_n_s32(0); });
@@ -77,7 +77,7 @@ struct NeonDotprod {
       }
     }
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-      keep4(sums[t], sum4(a[t][0], a[t][1], a[t][2], a[t][3]), 0);
+      keep4(y + t * ldy, sum4(a[t][0], a[t][1], a[t][2], a[t][3]), sums[t]);
     });
   }
 

@@ -59,7 +59,7 @@ struct NeonI8mm {
 
   template <int T>
   static BITNET_INLINE void tile_packed(const FourRows& four, size_t blocks, const int8_t* x, size_t stride,
-                                        int32_t sums[T][4]) {
+                                        const int32_t* sums, int32_t* y, size_t ldy) {
     Sums<T> total;
     total.clear();
     for (size_t b = 0; b < blocks; b++) {
@@ -79,7 +79,7 @@ struct NeonI8mm {
         });
       }
     }
-    total.keep(sums);
+    total.store(sums, y, ldy, true);
   }
 
   static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
