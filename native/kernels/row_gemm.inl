@@ -43,7 +43,7 @@ template <class Isa>
 BITNET_INLINE void packed_tiles(const PackedMatrix& w, const Activations& x, int32_t* y, size_t ldy, size_t row_begin, size_t row_end) {
   const size_t blocks = Isa::Layout::blocks(w.columns), row_bytes = Isa::Layout::row_bytes(w.columns);
   for (size_t first = row_begin; first < row_end; first += kPackedRows) {
-    const size_t last = min_size(row_end, first + kPackedRows);
+    const size_t last = smaller(row_end, first + kPackedRows);
     for (size_t t = 0; t < x.count;) {
       t += next_tile<Isa::kPackedTokens>(x.count - t, [&](auto tokens) BITNET_INLINE_LAMBDA {
         for (size_t row = first; row < last; row += 4) {
