@@ -54,11 +54,10 @@ size_t Forward::live_rows(const float* gates, size_t begin, size_t end, Scratch&
 }
 
 // relu(gate)^2 * up for rows begin .. end of every token, the gates being in s.gates, [token][step], to out [token][ld].
-// Returns false, having done nothing, where the dense product is faster.
+// Returns false, having written nothing, where the dense product is faster.
 bool Forward::gated_rows(const Layer& l, const Activations& x, size_t begin, size_t end, size_t step, Scratch& s, float* out,
                          size_t ld) {
-  const double most = x.count == 1 ? kMostLiveRows : kernel_.sparse_batch_share;
-  if (spec_.activation != Activation::kRelu2 || !kernel_.gemv_rows || l.up.group_kernel || x.count > kMostSparseTokens) return false;
+  if (spec_.activation != Activation::kRelu2 || x.count > kMostSparseTokens) return false;
   size_t live = 0;
   for (size_t t = 0; t < x.count; t++) {
     for (size_t i = 0; i < end - begin; i++) live += s.gates[t * step + i] > 0;
@@ -66,6 +65,8 @@ bool Forward::gated_rows(const Layer& l, const Activations& x, size_t begin, siz
   const size_t all = x.count * (end - begin);
   sparsity_.rows.fetch_add(all, std::memory_order_relaxed);
   sparsity_.live_rows.fetch_add(live, std::memory_order_relaxed);
+  if (!kernel_.gemv_rows || l.up.group_kernel) return false;
+  const double most = x.count == 1 ? kMostLiveRows : kernel_.sparse_batch_share;
   if (static_cast<double>(live) > most * static_cast<double>(all)) return false;
   // A stretch of rows that all tokens read from L2.
   const size_t stretch = x.count == 1 ? end - begin : kSparseRows;

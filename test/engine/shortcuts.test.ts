@@ -293,6 +293,7 @@ it("skips dead gates of texts side by side without changing a bit", async () => 
           tokens: running.map((_, i) => (step * 7919 + i * 131 + 11) % shape.vocabulary),
           sequences: running,
           want: new Uint8Array(running.length).fill(2),
+          candidates: 1,
         });
         steps.push(result.logits.slice());
       }
