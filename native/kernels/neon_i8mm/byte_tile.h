@@ -44,15 +44,6 @@ struct Sums {
     });
   }
 
-  // The sums of four rows, token after token.
-  BITNET_INLINE void keep(int32_t s[T][4]) const {
-    unroll<kPairs>([&](auto p) BITNET_INLINE_LAMBDA {
-      constexpr int kFirst = 2 * decltype(p)::value;
-      vst1q_s32(s[kFirst], vuzp1q_s32(a[p][0], a[p][1]));
-      if constexpr (kFirst + 1 < T) vst1q_s32(s[kFirst + 1], vuzp2q_s32(a[p][0], a[p][1]));
-    });
-  }
-
   BITNET_INLINE void store(const int32_t* sums, int32_t* y, size_t ldy, bool first) const {
     unroll<kPairs>([&](auto p) BITNET_INLINE_LAMBDA {
       constexpr int kFirst = 2 * decltype(p)::value;
