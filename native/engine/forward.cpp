@@ -43,10 +43,15 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
   const size_t widest = std::max({spec_.embedding_length, q_rows_, spec_.ffn_length});
   const size_t most_queries = query_tokens(0) * group_;
   hidden_ = AlignedBuffer<float>(max_batch * d);
-  qkv_ = AlignedBuffer<float>(max_batch * (spec_.head_count + 2 * spec_.head_count_kv) * head_stride_);
-  std::memset(qkv_.data(), 0, qkv_.bytes());  // what pads a head to head_stride stays zero
-  attended_ = AlignedBuffer<float>(max_batch * round_up(std::max(q_rows_, spec_.embedding_length), 16));
-  ffn_ = AlignedBuffer<float>(max_batch * f);
+  // Attention is over where the FFN begins, which writes over its results, unless it puts its normed input there.
+  const size_t qkv = max_batch * (spec_.head_count + 2 * spec_.head_count_kv) * head_stride_;
+  const size_t attended = max_batch * round_up(std::max(q_rows_, spec_.embedding_length), 16), ffn = max_batch * f;
+  bool apart = false;
+  for (const Layer& layer : model_.layers()) apart |= !layer.gate_input_norm.empty();
+  const size_t attended_at = apart ? std::max(qkv, ffn) : qkv;
+  intermediate_ = AlignedBuffer<float>(std::max(attended_at + attended, ffn));
+  qkv_ = ffn_ = intermediate_.data();
+  attended_ = intermediate_.data() + attended_at;
   quantized_ = AlignedBuffer<int8_t>(max_batch * round_up(widest, kActivationPad));
   scales_.resize(max_batch);
   sums_.resize(max_batch);
@@ -100,8 +105,8 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
 }
 
 size_t Forward::memory_bytes() const {
-  size_t bytes = hidden_.bytes() + qkv_.bytes() + attended_.bytes() + ffn_.bytes() + quantized_.bytes() + tables_.bytes() +
-                 group_tables_.bytes() + output_head_.memory_bytes() + rope_.bytes() + local_rope_.bytes();
+  size_t bytes = hidden_.bytes() + intermediate_.bytes() + quantized_.bytes() + tables_.bytes() + group_tables_.bytes() +
+                 output_head_.memory_bytes() + rope_.bytes() + local_rope_.bytes();
   for (const auto& s : scratch_) {
     bytes += s.sums.bytes() + s.products.bytes() + s.gates.bytes() + s.kernel.bytes() + s.normed.bytes() + s.scores.bytes() +
              s.attention.bytes() + s.gathered.bytes();
@@ -201,7 +206,7 @@ void Forward::rotate_and_store(size_t layer, size_t token, size_t kv_head) {
   const Run* run = places_[token].run;
   const size_t position = places_[token].position;  // no structured binding: C++17 lets no lambda capture one
   const size_t heads = spec_.head_count, dim = spec_.head_dim;
-  float* row = qkv_.data() + token * (heads + 2 * spec_.head_count_kv) * head_stride_;
+  float* row = qkv_ + token * (heads + 2 * spec_.head_count_kv) * head_stride_;
   float* key = row + (heads + kv_head) * head_stride_;
   const float* value = row + (heads + spec_.head_count_kv + kv_head) * head_stride_;
   const RopeTable& rope = l.local ? local_rope_ : rope_;
@@ -237,7 +242,7 @@ void Forward::attend(size_t layer, size_t token, size_t tokens, size_t first_hea
   }
   AttentionArgs a;
   a.token_stride = (spec_.head_count + 2 * spec_.head_count_kv) * head_stride_;
-  a.q = qkv_.data() + token * a.token_stride + first_head * head_stride_;
+  a.q = qkv_ + token * a.token_stride + first_head * head_stride_;
   a.heads = count;
   a.head_stride = head_stride_;
   a.tokens = tokens;
@@ -254,7 +259,7 @@ void Forward::attend(size_t layer, size_t token, size_t tokens, size_t first_hea
   ops_.attention(a);
   const size_t ld_attended = round_up(std::max(q_rows_, spec_.embedding_length), 16);
   for (size_t t = 0; t < tokens; t++) {
-    float* out = attended_.data() + (token + t) * ld_attended + first_head * dim;
+    float* out = attended_ + (token + t) * ld_attended + first_head * dim;
     for (size_t h = 0; h < count; h++) std::memcpy(out + h * dim, a.out + (t * count + h) * head_stride_, dim * sizeof(float));
   }
 }
@@ -279,11 +284,16 @@ void Forward::attention_block(size_t layer) {
   const size_t kv_heads = spec_.head_count_kv, ld_qkv = (spec_.head_count + 2 * kv_heads) * head_stride_;
   const size_t ld_attended = round_up(std::max(q_rows_, d), 16);
 
+  if (dim != head_stride_) {  // what pads a head stays zero
+    for (size_t t = 0; t < tokens_; t++) {
+      for (size_t at = 0; at < ld_qkv; at += head_stride_) std::fill_n(qkv_ + t * ld_qkv + at + dim, head_stride_ - dim, 0.0f);
+    }
+  }
   auto store = [&](size_t t, size_t row, size_t count, const float* values) {
     // Rows are heads x head_dim; in memory each head starts at a multiple of head_stride.
     for (size_t done = 0; done < count;) {
       const size_t head = (row + done) / dim, in_head = (row + done) % dim, n = std::min(count - done, dim - in_head);
-      float* out = qkv_.data() + t * ld_qkv + head * head_stride_ + in_head;
+      float* out = qkv_ + t * ld_qkv + head * head_stride_ + in_head;
       std::memcpy(out, values + done, n * sizeof(float));
       if (!l.qkv_bias.empty()) ops_.add(l.qkv_bias.data() + row + done, n, out);
       done += n;
@@ -327,7 +337,7 @@ void Forward::attention_block(size_t layer) {
     });
   }
 
-  x = quantize_rows(attended_.data(), ld_attended, l.attn_sub_norm, l.attn_output);
+  x = quantize_rows(attended_, ld_attended, l.attn_sub_norm, l.attn_output);
   announce(l.gate);
   follow_with(&l.gate);
   if (l.attn_post_norm.empty()) {
@@ -337,18 +347,18 @@ void Forward::attention_block(size_t layer) {
     return;
   }
   multiply(l.attn_output, x, [&](size_t t, size_t row, size_t count, const float* values) {
-    std::memcpy(attended_.data() + t * ld_attended + row, values, count * sizeof(float));
+    std::memcpy(attended_ + t * ld_attended + row, values, count * sizeof(float));
   });
-  add_normed(attended_.data(), ld_attended, l.attn_post_norm);
+  add_normed(attended_, ld_attended, l.attn_post_norm);
 }
 
 // RMSNorm(h) of every token, as floats in `attended_`, which is free until the attention itself.
 const float* Forward::normed_rows(const std::vector<float>& weight) {
   const size_t d = spec_.embedding_length, ld = round_up(std::max(q_rows_, d), 16);
   pool_.parallel(tokens_, [&](size_t t, unsigned) {
-    ops_.rms_norm(hidden_.data() + t * round_up(d, 16), weight.data(), d, spec_.rms_norm_epsilon, attended_.data() + t * ld);
+    ops_.rms_norm(hidden_.data() + t * round_up(d, 16), weight.data(), d, spec_.rms_norm_epsilon, attended_ + t * ld);
   });
-  return attended_.data();
+  return attended_;
 }
 
 // h += norm(x) row by row
@@ -376,12 +386,12 @@ void Forward::ffn_block(size_t layer) {
       const size_t begin = chunk * step, end = std::min(f, begin + step);
       Scratch& s = scratch_[thread];
       product(l.gate, x, begin, end, step, s, s.gates.data(), l.up.codes(begin));
-      if (gated_rows(l, x, begin, end, step, s, ffn_.data() + begin, ldf)) return;
+      if (gated_rows(l, x, begin, end, step, s, ffn_ + begin, ldf)) return;
       const uint8_t* last = after_share(chunk, chunks, thread);
       product(l.up, x, begin, end, step, s, s.products.data(), last ? last : l.gate.codes(end < f ? end : begin));
       for (size_t t = 0; t < tokens_; t++) {
         ops_.gated(spec_.activation, s.gates.data() + t * step, s.products.data() + t * step, end - begin,
-                   ffn_.data() + t * ldf + begin);
+                   ffn_ + t * ldf + begin);
       }
     });
   } else {
@@ -389,16 +399,16 @@ void Forward::ffn_block(size_t layer) {
     const float* normed = normed_rows(l.ffn_norm);
     x = quantize_rows(normed, ldn, l.up_input_norm, l.up);
     multiply(l.up, x, [&](size_t t, size_t row, size_t count, const float* values) {
-      std::memcpy(ffn_.data() + t * ldf + row, values, count * sizeof(float));
+      std::memcpy(ffn_ + t * ldf + row, values, count * sizeof(float));
     });
     x = quantize_rows(normed, ldn, l.gate_input_norm, l.gate);
     multiply(l.gate, x, [&](size_t t, size_t row, size_t count, const float* values) {
-      float* out = ffn_.data() + t * ldf + row;
+      float* out = ffn_ + t * ldf + row;
       ops_.gated(spec_.activation, values, out, count, out);
     });
   }
 
-  x = quantize_rows(ffn_.data(), ldf, l.ffn_sub_norm, l.down);
+  x = quantize_rows(ffn_, ldf, l.ffn_sub_norm, l.down);
   const Linear* next = layer + 1 < model_.layers().size() ? &model_.layers()[layer + 1].qkv : nullptr;
   follow_with(next);
   if (next) announce(*next);
@@ -412,13 +422,13 @@ void Forward::ffn_block(size_t layer) {
   }
   const size_t ld = round_up(std::max(q_rows_, d), 16);
   if (tokens_ == 1 && l.down.column_kernel) {
-    multiply_nonzero(l.down, x, attended_.data(), false);
+    multiply_nonzero(l.down, x, attended_, false);
   } else {
     multiply(l.down, x, [&](size_t t, size_t row, size_t count, const float* values) {
-      std::memcpy(attended_.data() + t * ld + row, values, count * sizeof(float));
+      std::memcpy(attended_ + t * ld + row, values, count * sizeof(float));
     });
   }
-  add_normed(attended_.data(), ld, l.ffn_post_norm);
+  add_normed(attended_, ld, l.ffn_post_norm);
 }
 
 BatchResult Forward::run(const Batch& batch, const std::atomic<bool>& cancelled) {

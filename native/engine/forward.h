@@ -108,9 +108,10 @@ class Forward {
   std::vector<std::pair<size_t, size_t>> spans_;  // tokens whose queries are attended together: first, how many
   std::vector<uint8_t> embedded_;    // a row of a large embedding, as it is in the file
   AlignedBuffer<float> hidden_;      // [tokens][embedding]
-  AlignedBuffer<float> qkv_;         // [tokens][(heads + 2 kv heads)][head_stride]
-  AlignedBuffer<float> attended_;    // [tokens][heads * head_dim]
-  AlignedBuffer<float> ffn_;         // [tokens][ffn]
+  AlignedBuffer<float> intermediate_;  // what the next three lie in
+  float* qkv_;                       // [tokens][(heads + 2 kv heads)][head_stride]
+  float* attended_;                  // [tokens][heads * head_dim]
+  float* ffn_;                       // [tokens][ffn]; shares its place with the others
   AlignedBuffer<int8_t> quantized_;  // [tokens][widest input, padded]
   std::vector<float> scales_;        // [tokens] of the quantised rows
   std::vector<int32_t> sums_;

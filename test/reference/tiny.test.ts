@@ -21,6 +21,7 @@ const SHAPES: Record<string, TinyModelOptions> = {
   "grouped 4:1 to a single KV head": { heads: 4, kvHeads: 1, headDim: 64, ffn: 384 },
   "grouped 5:1, width 640": { heads: 10, kvHeads: 2, headDim: 64, ffn: 384, layers: 1 },
   "head dimension 96, width 384, ffn 896": { heads: 4, kvHeads: 2, headDim: 96, ffn: 896 },
+  "head dimension 40, not of whole vectors of 16": { heads: 8, kvHeads: 4, headDim: 40, width: 384, ffn: 640 },
   "heads wider than the hidden state": { heads: 8, kvHeads: 4, headDim: 32, width: 128, ffn: 128 },
   "heads narrower than the hidden state": { heads: 2, kvHeads: 1, headDim: 64, width: 384, ffn: 256 },
   "ffn much wider than the hidden state": { ffn: 2176, layers: 1 },
