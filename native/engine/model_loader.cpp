@@ -71,7 +71,10 @@ std::shared_ptr<const Model> ModelLoader::load() {
     model_->require_whole_files();  // where a page was lost, that is the reason
     throw;
   }
-  for (const auto& file : model_->files_) file.require_unchanged();
+  for (const auto& file : model_->files_) {
+    file.require_unchanged();
+    file.release(0, file.size());  // around every norm and scale that was read, Linux mapped 64 KiB
+  }
   give_back_heap();
   return model_;
 }
