@@ -36,13 +36,18 @@ export function packedBytes({ format, rows, columns }: Pick<TensorRef, "format" 
 /** Heads of at least this many bytes get a sketch. */
 const SKETCHED_HEAD_BYTES = 32 * 2 ** 20;
 
+/** 64 bytes hold as many weights of 1.6 bits. */
+const DENSE_COLUMNS = 320;
+
 /**
- * Bytes that decoding's shortcut takes besides, the sketch of a large head: two planes of two bits, with a scale and an error a
- * row; 0 where it has none. At most: not every instruction set has both planes.
+ * Bytes that decoding's shortcut takes besides, the sketch of a large head: a plane of two bits and one of 1.6, with a scale and
+ * an error a row each; 0 where it has none. At most: not every instruction set has both planes.
  */
 export function sketchBytes(spec: ModelSpec): number {
   const head = spec.output ?? spec.tokenEmbedding;
   if (head.byteLength < SKETCHED_HEAD_BYTES) return 0;
   const rows = Math.ceil(head.rows / PACKED_ROWS) * PACKED_ROWS;
-  return 2 * rows * ((Math.ceil(head.columns / PACKED_COLUMNS) * PACKED_COLUMNS) / 4 + 8);
+  const first = (Math.ceil(head.columns / PACKED_COLUMNS) * PACKED_COLUMNS) / 4;
+  const second = Math.ceil(head.columns / DENSE_COLUMNS) * 64;
+  return rows * (first + second + 2 * 8);
 }

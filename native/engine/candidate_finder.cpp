@@ -154,15 +154,16 @@ void CandidateFinder::score_rows(const float* x, size_t begin) {
 void CandidateFinder::refine(const SketchedOutput& output, const std::vector<int32_t>& ids, std::vector<float>& refined) {
   const HeadSketch& s = model_.head_sketch();
   const QuantizedRow& q = output.row;
+  // The kernel's weights are the levels of this plane.
   const Activations x{output.quantized, round_up(spec_.embedding_length, kActivationPad), &q.sum, 1, nullptr};
   refined.resize(ids.size());
   each((ids.size() + kRefineChunk - 1) / kRefineChunk, [&](size_t chunk) {
     const size_t at = chunk * kRefineChunk, count = std::min(kRefineChunk, ids.size() - at);
     int32_t y[kRefineChunk + 4];
-    s.kernel->gemv_rows(s.matrix(s.second), x, ids.data() + at, count, y);
+    s.second.kernel->gemv_rows(s.matrix(s.second), x, ids.data() + at, count, y);
     for (size_t i = 0; i < count; i++) {
       const auto row = static_cast<size_t>(ids[at + i]);
-      refined[at + i] = output.scores[row] + static_cast<float>(2 * y[i] - q.sum) * (s.second.scales[row] * q.scale);
+      refined[at + i] = output.scores[row] + static_cast<float>(y[i]) * (s.second.scales[row] * q.scale);
     }
   });
 }

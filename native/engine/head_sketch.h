@@ -2,7 +2,8 @@
 //
 // Row w is written as scale * c + e with c in {-3, -1, 1, 3} and the least-squares scale, so that for an input x whose
 // direction is not tied to e, x . w = scale * (x . c) + noise, where the noise has mean 0 and variance
-// sum x_i^2 E[e_i^2]. A second plane sketches e in the same way and is read for the promising rows only. OutputHead
+// sum x_i^2 E[e_i^2]. A second plane sketches e with c in {-1, 0, 1}, in 1.6 bits a weight where a kernel reads lists of such
+// rows, and is read for the promising rows only. OutputHead
 // computes the first plane's scores of all rows, the second's of those that the first's noise could lift into the result,
 // and the exact logits of those that the second's could (see output_head.cpp for the margin).
 #pragma once
@@ -15,6 +16,8 @@
 namespace bitnet {
 
 struct SketchPlane {
+  const TernaryKernel* kernel = nullptr;
+  int levels = 4;  // of c; 3 in the second plane
   WeightView packed;
   std::vector<float> scales;          // [rows]
   std::vector<float> errors;          // [rows] root mean square of what the plane leaves
@@ -23,13 +26,12 @@ struct SketchPlane {
 };
 
 struct HeadSketch {
-  const TernaryKernel* kernel = nullptr;  // an I2_S kernel with four levels; null: no sketch
   size_t rows = 0, columns = 0;
   size_t prefetch = kDefaultPrefetch;
   SketchPlane first;
-  SketchPlane second;  // empty where the kernel cannot multiply lists of rows
+  SketchPlane second;  // empty where no kernel can multiply lists of rows
 
-  explicit operator bool() const { return kernel != nullptr; }
+  explicit operator bool() const { return first.kernel != nullptr; }
   PackedMatrix matrix(const SketchPlane& plane) const { return {plane.packed.data(), rows, columns, prefetch}; }
   size_t bytes() const { return first.bytes() + second.bytes(); }
 };

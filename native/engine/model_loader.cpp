@@ -297,6 +297,28 @@ const GroupKernel& ModelLoader::group_kernel(const GroupShape& shape, const Tens
   return kernel;
 }
 
+// Reserves the head in few bits a weight (head_sketch.h), where it is large enough to be worth it.
+void ModelLoader::plan_sketch() {
+  const DenseMatrix& w = model_->head_;
+  HeadSketch& sketch = model_->head_sketch_;
+  const TernaryKernel* kernel = four_level_kernel(*model_->kernel_);
+  if (!kernel || control_.head == HeadMode::kFull || (control_.head == HeadMode::kAuto && !w.large())) return;
+  sketch.first.kernel = kernel;
+  sketch.second.kernel = list_kernel(*model_->kernel_);
+  sketch.second.levels = 3;
+  sketch.rows = w.rows;
+  sketch.columns = w.columns;
+  sketch.prefetch = control_.prefetch;
+  for (auto* plane : {&sketch.first, &sketch.second}) {
+    if (!plane->kernel) break;
+    require_exact(*plane->kernel);
+    model_->weights_.reserve(plane->packed, plane->kernel->packed_bytes(w.rows, w.columns), true);
+    plane->scales.resize(round_up(w.rows, kRowTile));
+    plane->errors.resize(round_up(w.rows, kRowTile));
+    plane->column_weights.resize(w.columns, 1.0f);
+  }
+}
+
 // Calls work(0) .. work(count - 1) from `threads` threads; the first error stops the rest and is thrown.
 void ModelLoader::in_parallel(size_t count, const std::function<void(size_t)>& work) const {
   std::atomic<size_t> next{0};

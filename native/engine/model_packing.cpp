@@ -212,30 +212,10 @@ void ModelLoader::pack_into_file() {
   forget_plan();
 }
 
-// Reserves the head in two bits a weight (head_sketch.h), where it is large enough to be worth it.
-void ModelLoader::plan_sketch() {
-  const DenseMatrix& w = model_->head_;
-  HeadSketch& sketch = model_->head_sketch_;
-  const TernaryKernel* kernel = four_level_kernel(*model_->kernel_);
-  if (!kernel || control_.head == HeadMode::kFull || (control_.head == HeadMode::kAuto && !w.large())) return;
-  sketch.kernel = kernel;
-  sketch.rows = w.rows;
-  sketch.columns = w.columns;
-  sketch.prefetch = control_.prefetch;
-  for (auto* plane : {&sketch.first, &sketch.second}) {
-    if (plane == &sketch.second && !kernel->gemv_rows) break;
-    model_->weights_.reserve(plane->packed, kernel->packed_bytes(w.rows, w.columns), true);
-    plane->scales.resize(round_up(w.rows, kRowTile));
-    plane->errors.resize(round_up(w.rows, kRowTile));
-    plane->column_weights.resize(w.columns, 1.0f);
-  }
-}
-
 void ModelLoader::sketch_head() {
   const DenseMatrix& w = model_->head_;
   HeadSketch& sketch = model_->head_sketch_;
-  const TernaryKernel* kernel = sketch.kernel;
-  if (!kernel) return;
+  if (!sketch) return;
   const size_t rows = w.rows, columns = w.columns;
   constexpr size_t kRows = 512, kSampled = 16;  // rows a step; one row in 16 tells the columns' errors
   std::vector<SketchPlane*> planes = {&sketch.first};
@@ -255,7 +235,7 @@ void ModelLoader::sketch_head() {
       model_->ops_->dense_row(w.type, w.data, columns, r, 1.0f, row.data());
       for (size_t p = 0; p < planes.size(); p++) {
         uint8_t* c = codes[p].data() + i * columns;
-        const float scale = model_->ops_->sketch_row(row.data(), columns, c, &planes[p]->errors[r],
+        const float scale = model_->ops_->sketch_row(row.data(), columns, planes[p]->levels, c, &planes[p]->errors[r],
                                                      r % kSampled ? nullptr : errors[p].data());
         planes[p]->scales[r] = scale;
         if (p + 1 == planes.size()) break;
@@ -263,7 +243,7 @@ void ModelLoader::sketch_head() {
       }
     }
     for (size_t p = 0; p < planes.size(); p++) {
-      kernel->pack(codes[p].data(), begin, count, rows, columns, planes[p]->packed.data());
+      planes[p]->kernel->pack(codes[p].data(), begin, count, rows, columns, planes[p]->packed.data());
     }
     w.release(begin, begin + count);
     std::lock_guard<std::mutex> lock(mutex);

@@ -177,14 +177,14 @@ void OutputHead::sketch_scores(size_t count) {
     sums_[i] = quantized_rows_[i].sum;
   }
   const Activations x{quantized_.data(), stride, sums_.data(), count, nullptr};
-  const size_t scratch = std::max<size_t>(64, s.kernel->scratch_bytes(d));
+  const size_t scratch = std::max<size_t>(64, s.first.kernel->scratch_bytes(d));
   pool_.parallel(head_chunks(v), [&](size_t chunk, unsigned) {
     const size_t begin = chunk * kHeadChunk, end = std::min(v, begin + kHeadChunk), n = end - begin;
     thread_local AlignedBuffer<uint8_t> panel;
     thread_local AlignedBuffer<int32_t> y;
     if (panel.size() < scratch) panel = AlignedBuffer<uint8_t>(scratch);
     if (y.size() < count * kHeadChunk) y = AlignedBuffer<int32_t>(count * kHeadChunk);
-    s.kernel->gemm(s.matrix(s.first), x, y.data() - begin, kHeadChunk, begin, end, panel.data());
+    s.first.kernel->gemm(s.matrix(s.first), x, y.data() - begin, kHeadChunk, begin, end, panel.data());
     for (size_t t = 0; t < count; t++) {
       // The kernel's weights are code - 1, the sketch's levels 2 * code - 3.
       int32_t* row = y.data() + t * kHeadChunk;

@@ -28,7 +28,9 @@ std::string layout_fingerprint(const TernaryKernel& kernel, const FloatOps& ops)
   uint64_t sum = 0;
   auto add = [&](const void* data, size_t bytes) { sum = checksum(data, bytes, sum); };
   std::vector<const TernaryKernel*> kernels = {&kernel};
-  if (const auto* sketch = four_level_kernel(kernel)) kernels.push_back(sketch);
+  for (const auto* sketch : {four_level_kernel(kernel), list_kernel(kernel)}) {
+    if (sketch) kernels.push_back(sketch);
+  }
   for (const auto* k : kernels) {
     std::vector<uint8_t> packed(k->packed_bytes(kRows, kColumns));
     k->pack(codes.data(), 0, kRows, kRows, kColumns, packed.data());
@@ -57,10 +59,12 @@ std::string layout_fingerprint(const TernaryKernel& kernel, const FloatOps& ops)
   }
   std::vector<float> row(round_up(kColumns, 16));
   for (size_t i = 0; i < kColumns; i++) row[i] = static_cast<float>(next_random(random) % 2001) / 1000.0f - 1.0f;
-  float sketched[2];
-  sketched[0] = ops.sketch_row(row.data(), kColumns, codes.data(), &sketched[1], nullptr);
-  add(sketched, sizeof sketched);
-  add(codes.data(), kColumns);
+  for (int levels : {4, 3}) {
+    float sketched[2];
+    sketched[0] = ops.sketch_row(row.data(), kColumns, levels, codes.data(), &sketched[1], nullptr);
+    add(sketched, sizeof sketched);
+    add(codes.data(), kColumns);
+  }
   return std::to_string(sum);
 }
 

@@ -102,9 +102,10 @@ struct FloatOps {
   void (*add_scaled)(const float* x, const float* a, float fa, const float* b, float fb, size_t n, float* out);
   // sum of x^2 * weight
   float (*weighted_squares)(const float* x, const float* weight, size_t n);
-  // Four-level quantisation of a row: codes 0..3 stand for scale * (-3, -1, 1, 3). Adds the squared errors to
-  // column_errors (n of them, where not null). Returns the least-squares scale; *error is the root mean square error.
-  float (*sketch_row)(const float* x, size_t n, uint8_t* codes, float* error, float* column_errors);
+  // Quantisation of a row to few levels: codes 0..3 stand for scale * (-3, -1, 1, 3) where `levels` is 4, which suits a normal
+  // distribution, and 0..2 for scale * (-1, 0, 1) where it is 3, which suits what the former leaves. Adds the squared errors
+  // to column_errors (n of them, where not null). Returns the least-squares scale; *error is the root mean square error.
+  float (*sketch_row)(const float* x, size_t n, int levels, uint8_t* codes, float* error, float* column_errors);
   // Appends the indices (from `base` on) of values > threshold to `ids`, returns how many; ids has room for n.
   size_t (*select_above)(const float* x, size_t n, float threshold, int32_t base, int32_t* ids);
 };

@@ -162,24 +162,27 @@ float weighted_squares(const float* x, const float* weight, size_t n) {
   return V::sum(total);
 }
 
-float sketch_row(const float* x, size_t n, uint8_t* codes, float* error, float* column_errors) {
+float sketch_row(const float* x, size_t n, int levels, uint8_t* codes, float* error, float* column_errors) {
   V squares = V::zero();
   for_each_16(n, [&](size_t i, auto count) BITNET_INLINE_LAMBDA {
     const V v = load_n(x + i, count);
     squares = V::fma(v, v, squares);
   });
-  // The best uniform four-level quantiser of a normal distribution has steps of 0.9957 standard deviations (Max 1960).
-  const float step = 0.9957f * square_root(V::sum(squares) / static_cast<float>(n));
-  const V zero = V::zero(), one = V::set1(1.0f), two = V::set1(2.0f), three = V::set1(3.0f);
-  const V high = V::set1(step), low = V::set1(-step);
+  // The best uniform four-level quantiser of a normal distribution has steps of 0.9957 standard deviations (Max 1960). What
+  // it leaves is spread nearly evenly: of that the middle third is 0, with room for the tails.
+  const bool four = levels == 4;
+  const float step = (four ? 0.9957f : 0.55f) * square_root(V::sum(squares) / static_cast<float>(n));
+  const V zero = V::zero(), one = V::set1(1.0f), spread = V::set1(four ? 2.0f : 1.0f);
+  const V lowest = V::set1(four ? 3.0f : 1.0f);
+  const V high = V::set1(step), low = V::set1(-step), middle = four ? one : zero;
   V products = V::zero(), norms = V::zero();
   for_each_16(n, [&](size_t i, auto count) BITNET_INLINE_LAMBDA {
     const V v = load_n(x + i, count);
-    const V code = V::add(V::add(V::keep_if_ge(one, v, low), V::keep_if_ge(one, v, zero)), V::keep_if_ge(one, v, high));
+    const V code = V::add(V::add(V::keep_if_ge(one, v, low), V::keep_if_ge(middle, v, zero)), V::keep_if_ge(one, v, high));
     alignas(64) int8_t bytes[16];
     V::to_i8(bytes, code);
     for (size_t k = 0; k < static_cast<size_t>(count); k++) codes[i + k] = static_cast<uint8_t>(bytes[k]);
-    const V level = V::sub(V::mul(code, two), three);
+    const V level = V::sub(V::mul(code, spread), lowest);
     products = V::fma(v, level, products);  // a short last group has v = 0
     norms = V::fma(level, level, norms);
   });
@@ -188,8 +191,8 @@ float sketch_row(const float* x, size_t n, uint8_t* codes, float* error, float* 
   V errors = V::zero();
   for_each_16(n, [&](size_t i, auto count) BITNET_INLINE_LAMBDA {
     const V v = load_n(x + i, count);
-    const V code = V::add(V::add(V::keep_if_ge(one, v, low), V::keep_if_ge(one, v, zero)), V::keep_if_ge(one, v, high));
-    const V e = V::sub(v, V::mul(s, V::sub(V::mul(code, two), three)));
+    const V code = V::add(V::add(V::keep_if_ge(one, v, low), V::keep_if_ge(middle, v, zero)), V::keep_if_ge(one, v, high));
+    const V e = V::sub(v, V::mul(s, V::sub(V::mul(code, spread), lowest)));
     const V squared = V::mul(e, e);
     errors = V::add(errors, squared);
     if (column_errors) store_n(column_errors + i, V::add(load_n(column_errors + i, count), squared), count);

@@ -76,7 +76,7 @@ struct TernaryKernel {
   size_t (*table_bytes)(size_t columns);
   void (*build_table)(const int8_t* values, size_t columns, void* table);
 
-  // Whether codes 0..3 are exact, not only the ternary 0..2: what a two-bit sketch of the head needs.
+  // Whether codes 0..3 are exact, not only the ternary 0..2: what the first plane of a sketch of the head needs.
   bool four_levels = false;
 
   // y[i] = row rows[i] of W times the one token of x, for a list of rows in rising order: what activation sparsity needs.
@@ -103,6 +103,10 @@ void require_features(const char* kernel, CpuFeatures required);
 
 // The I2_S kernel of the same instruction set as `kernel` that is exact for codes 0..3; null where there is none.
 const TernaryKernel* four_level_kernel(const TernaryKernel& kernel);
+
+// The kernel with the same float operations as `kernel` that multiplies lists of rows in the fewest bytes; null where none
+// does.
+const TernaryKernel* list_kernel(const TernaryKernel& kernel);
 
 // Compares a kernel with the scalar reference on random and worst-case inputs of a few awkward shapes. Returns "" or the
 // first difference.

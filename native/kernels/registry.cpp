@@ -124,4 +124,17 @@ const TernaryKernel* four_level_kernel(const TernaryKernel& kernel) {
   return relative;
 }
 
+const TernaryKernel* list_kernel(const TernaryKernel& kernel) {
+  const TernaryKernel* best = nullptr;
+  size_t fewest = 0;
+  for (const auto* other : all_kernels()) {
+    if (!other->gemv_rows || !available(*other) || &float_ops_for(*other) != &float_ops_for(kernel)) continue;
+    const size_t bytes = other->packed_bytes(kRowTile, kActivationPad);
+    if (best && (bytes > fewest || (bytes == fewest && other != &kernel))) continue;
+    best = other;
+    fewest = bytes;
+  }
+  return best;
+}
+
 }  // namespace bitnet

@@ -32,8 +32,8 @@ const noCpu = (): never => {
   throw new Error("not asked");
 };
 
-/** Two planes of two bits, and two floats a row. */
-const SKETCH = 2 * 128256 * (2560 / 4 + 8);
+/** A plane of two bits and one of 1.6, and two floats a row of each. */
+const SKETCH = 128256 * (2560 / 4 + 2560 / 5 + 2 * 8);
 
 test("a large head has a sketch", () => {
   expect(sketchBytes(spec("relu2"))).toBe(SKETCH);
