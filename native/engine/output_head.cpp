@@ -62,6 +62,7 @@ void OutputHead::run(const Batch& batch, const float* hidden, size_t ld, BatchRe
   if (model_.head_sketch() && !all_logits && batch.candidates * 8 <= v) {
     wanted = from_sketch(batch, wanted, result);
     std::vector<size_t> missing;
+    missing.reserve(wanted.size());
     for (const Wanted& each : wanted) missing.push_back(each.output);
     head(missing);
   } else {
