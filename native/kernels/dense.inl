@@ -42,9 +42,10 @@ BITNET_INLINE V plain_partial(const uint8_t* row, size_t i, size_t count) {
   return plain<D>(padded, 0);
 }
 
-// R rows x T tokens; row(r) is the address of row r.
+// R rows x T tokens; row(r) is the address of row r. Meanwhile what is `ahead` bytes behind the rows is fetched, where that is
+// not 0: rows of plain types are longer than a page of memory, with whose end the CPU's own prefetching ends.
 template <DenseType D, int R, int T, class Row>
-BITNET_INLINE void dense_tile(Row&& row, size_t n, const float* x, size_t ldx, float* y, size_t ldy) {
+BITNET_INLINE void dense_tile(Row&& row, size_t n, const float* x, size_t ldx, float* y, size_t ldy, size_t ahead = 0) {
   V a[R][T];
   unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { a[r][t] = V::zero(); }); });
   if constexpr (D == DenseType::kQ8_0) {
@@ -77,15 +78,21 @@ BITNET_INLINE void dense_tile(Row&& row, size_t n, const float* x, size_t ldx, f
       });
     }
   } else {
+    constexpr int kLine = D == DenseType::kF32 ? 1 : 2;  // vectors of a row in a cache line
     size_t i = 0;
-    for (; i + 16 <= n; i += 16) {
+    auto step = [&](size_t at) BITNET_INLINE_LAMBDA {
       V v[T];
-      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { v[t] = V::load(x + t * ldx + i); });
+      unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { v[t] = V::load(x + t * ldx + at); });
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
-        const V c = plain<D>(row(r), i);
+        const V c = plain<D>(row(r), at);
         unroll<T>([&](auto t) BITNET_INLINE_LAMBDA { a[r][t] = V::fma(c, v[t], a[r][t]); });
       });
+    };
+    for (; i + 16 * kLine <= n; i += 16 * kLine) {
+      if (ahead) unroll<R>([&](auto r) BITNET_INLINE_LAMBDA { __builtin_prefetch(row(r) + i * 4 / kLine + ahead); });
+      unroll<kLine>([&](auto k) BITNET_INLINE_LAMBDA { step(i + 16 * k); });
     }
+    for (; i + 16 <= n; i += 16) step(i);
     if (i < n) {
       unroll<R>([&](auto r) BITNET_INLINE_LAMBDA {
         const V c = plain_partial<D>(row(r), i, n - i);
@@ -104,13 +111,20 @@ template <DenseType D>
 BITNET_INLINE void dense_as(const uint8_t* w, size_t n, size_t row_begin, size_t row_end, const float* x, size_t ldx,
                             size_t tokens, float* y, size_t ldy) {
   const size_t row_bytes = dense_row_bytes(D, n);
-  constexpr int R = V::kDenseRows, T = V::kDenseTokens;
+  constexpr int R = V::kDenseRows, kMost = V::kDenseTokens;
   size_t r = row_begin;
   for (; r + R <= row_end; r += R) {
     auto row = [&](int i) BITNET_INLINE_LAMBDA { return w + (r + static_cast<size_t>(i)) * row_bytes; };
-    size_t t = 0;
-    for (; t + T <= tokens; t += T) dense_tile<D, R, T>(row, n, x + t * ldx, ldx, y + t * ldy + r, ldy);
-    for (; t < tokens; t++) dense_tile<D, R, 1>(row, n, x + t * ldx, ldx, y + t * ldy + r, ldy);
+    // Tiles of about equal width; the first reads the rows from memory.
+    for (size_t t = 0; t < tokens;) {
+      const size_t tiles = (tokens - t + kMost - 1) / kMost, width = (tokens - t + tiles - 1) / tiles;
+      const size_t ahead = t == 0 && r + 2 * R <= row_end ? R * row_bytes : 0;
+      unroll<kMost>([&](auto most) BITNET_INLINE_LAMBDA {
+        constexpr int T = decltype(most)::value + 1;
+        if (width == T) dense_tile<D, R, T>(row, n, x + t * ldx, ldx, y + t * ldy + r, ldy, ahead);
+      });
+      t += width;
+    }
   }
   for (; r < row_end; r++) {
     auto row = [&](int) BITNET_INLINE_LAMBDA { return w + r * row_bytes; };

@@ -15,7 +15,7 @@ BITNET_INLINE __m256 fold_halves(__m512 v) {
 
 struct V {
   __m512 v;
-  static constexpr int kDenseRows = 4, kDenseTokens = 3;
+  static constexpr int kDenseRows = 4, kDenseTokens = 6;
   static constexpr int kScoreRows = 12, kScoreVectors = 2, kValueRows = 6, kValueVectors = 4;
 
   static BITNET_INLINE V load(const float* p) { return {_mm512_loadu_ps(p)}; }
