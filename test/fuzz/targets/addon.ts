@@ -1,14 +1,17 @@
+import { join } from "node:path";
 import * as fc from "fast-check";
 import { loadAddon } from "../../../lib/addon";
 import { describeModel } from "../../../lib/architectures";
 import { readGguf } from "../../../lib/files/gguf";
 import type { NativeContext, NativeModel } from "../../../types/addon";
 import { TINY_VOCABULARY, writeTinyModel } from "../../helpers/tiny_model";
-import { answered, anyJson, damagedJson, edgeNumber, fileOf, type Target } from "../target";
+import { answered, anyJson, damagedJson, edgeNumber, fileOf, workFolder, type Target } from "../target";
 
 interface Input {
   spec: { at: number; value: unknown; drop: boolean }[];
   options: unknown;
+  /** Settings of the packed cache but its path, which is one of this process's own. */
+  cache?: unknown;
   context: unknown;
   calls: { name: string; arguments: unknown[] }[];
 }
@@ -16,6 +19,7 @@ interface Input {
 const path = fileOf("addon.gguf", "");
 writeTinyModel(path, { heads: 2, kvHeads: 1, headDim: 16, width: 128, ffn: 128, layers: 1 });
 const sound = readGguf(path).then(describeModel);
+const cacheFile = join(workFolder(), "addon-packed-weights");
 
 const typed = fc.record({
   type: fc.constantFrom("Int32Array", "Uint8Array", "Float32Array", "Float64Array"),
@@ -71,6 +75,10 @@ const batch = fc.oneof(
     { requiredKeys: [] },
   ),
 );
+const ENTRY_POINTS = [
+  ...["tune", "benchKernel", "probeDotProducts", "probeBandwidth", "createContext", "writeCache", "close"],
+  ...["statistics", "formats", "cpu", "kernels", "peakMemoryBytes"],
+];
 const call = fc.oneof(
   fc.record({ name: fc.constant("forward"), arguments: fc.tuple(batch) }),
   fc.record({
@@ -80,28 +88,38 @@ const call = fc.oneof(
       "truncateSequence",
       "releaseSequence",
       "sequenceLength",
+      "readBlock",
+      "appendBlock",
       "cancel",
       "lastLogits",
       "freeBlocks",
     ),
-    arguments: fc.array(fc.oneof(fc.integer({ min: 0, max: 40 }), anyJson), { maxLength: 2 }),
+    arguments: fc.array(fc.oneof(fc.integer({ min: 0, max: 40 }), anyJson, typed), { maxLength: 2 }),
   }),
   fc.record({
-    name: fc.constantFrom("tune", "benchKernel", "probeDotProducts", "createContext", "close"),
+    name: fc.constant("appendBlock"),
+    arguments: fc.tuple(
+      fc.integer({ min: 0, max: 3 }),
+      fc.nat(255).map((byte) => ({ type: "Block", values: [byte] })),
+    ),
+  }),
+  fc.record({
+    name: fc.constantFrom(...ENTRY_POINTS),
     arguments: fc.array(anyJson, { maxLength: 2 }),
   }),
 );
 
 const TYPES = { Int32Array, Uint8Array, Float32Array, Float64Array };
 
-/** Typed arrays in place of their descriptions. */
-function revive(value: unknown): unknown {
+/** Typed arrays in place of their descriptions; "Block" stands for the bytes of one of the KV cache. */
+function revive(value: unknown, blockBytes: number): unknown {
   if (typeof value !== "object" || value === null) return value;
-  const { type, values } = value as { type?: keyof typeof TYPES; values?: number[] };
+  const { type, values } = value as { type?: keyof typeof TYPES | "Block"; values?: number[] };
+  if (type === "Block") return new Uint8Array(blockBytes).fill(values?.[0] ?? 0);
   if (type !== undefined && Array.isArray(values) && Object.hasOwn(TYPES, type)) return TYPES[type].from(values);
   return Array.isArray(value)
     ? value
-    : Object.fromEntries(Object.entries(value).map(([key, each]) => [key, revive(each)]));
+    : Object.fromEntries(Object.entries(value).map(([key, each]) => [key, revive(each, blockBytes)]));
 }
 
 /** The addon's functions with values of any kind: what a fault in TypeScript could hand over. */
@@ -115,6 +133,10 @@ export const addonTarget: Target<Input> = {
       { weight: 4, arbitrary: fc.constant({ threads: 1, kernel: "scalar" }) },
       damagedJson(fc.constant({ threads: 1, kernel: "scalar", head: "sketch", sparsity: true, prefetch: 0 })),
     ),
+    cache: fc.option(damagedJson(fc.constant({ key: "fuzz", mapped: true, residentBytes: 4096 })), {
+      freq: 2,
+      nil: undefined,
+    }),
     context: fc.oneof(
       {
         weight: 4,
@@ -124,13 +146,17 @@ export const addonTarget: Target<Input> = {
     ),
     calls: fc.array(call, { maxLength: 10 }),
   }),
-  async check({ spec: changes, options, context: contextOptions, calls }) {
+  async check({ spec: changes, options, cache, context: contextOptions, calls }) {
     const addon = loadAddon();
     const spec = structuredClone(await sound);
     for (const { at, value, drop } of changes) change(spec, at, value, drop);
     const limited =
       typeof options === "object" && options !== null
-        ? { ...options, threads: Math.min(Number((options as { threads?: unknown }).threads), 4) }
+        ? {
+            ...options,
+            threads: Math.min(Number((options as { threads?: unknown }).threads), 4),
+            ...(typeof cache === "object" && cache !== null && { cache: { ...cache, path: cacheFile } }),
+          }
         : options;
     const model = (await answered(() => addon.loadModel(spec, limited as never).promise)) as NativeModel | undefined;
     if (!model) return;
@@ -158,14 +184,17 @@ function bounded(options: unknown): unknown {
 }
 
 function invoke(
-  { addon, model, context }: { addon: object; model: object; context: object },
+  { addon, model, context }: { addon: object; model: object; context: NativeContext },
   name: string,
   given: unknown[],
 ): unknown {
   const owner = [context, model, addon].find((each) => name in each) as Record<string, unknown> | undefined;
   const member = owner?.[name];
   if (typeof member !== "function") return member;
-  const result: unknown = member.apply(owner, given.map(revive));
+  const revived = given.map((each) => revive(each, context.blockBytes));
+  // What is legal but would take this machine's memory.
+  if (name === "probeBandwidth" && Number(revived[0]) > 2 ** 24) revived[0] = 2 ** 24;
+  const result: unknown = member.apply(owner, revived);
   return (result as { promise?: unknown } | undefined)?.promise ?? result;
 }
 

@@ -48,8 +48,12 @@ async function prepare(): Promise<Ready> {
   const state = join(workFolder(), "sound.state");
   await model.saveState(chat, state);
   const sound = readFileSync(state);
-  const json = sound.subarray(16, 16 + sound.readUInt32LE(12)).toString();
-  return { model, sound, header: JSON.parse(json) as Record<string, unknown>, canary: await answer(model) };
+  const header = JSON.parse(sound.subarray(16, 16 + sound.readUInt32LE(12)).toString()) as Record<string, unknown>;
+  // Else every forged file would be refused for its form, and nothing behind would be tried.
+  const forged = fileOf("forged.state", fileFrom(sound, header, { header: {}, tokens: [65], blocks: "AAAA" }));
+  (await model.loadState(forged)).close();
+  model.clearPrefixCache();
+  return { model, sound, header, canary: await answer(model) };
 }
 
 async function answer(model: Model): Promise<string> {
@@ -62,12 +66,10 @@ function small(value: unknown, most: number): number {
 }
 
 /** From the format's description in lib/engine/state_file.ts. */
-function fileFrom(sound: Record<string, unknown>, parts: Parts): Buffer {
-  const header: Record<string, unknown> = { ...sound, ...parts.header };
+function fileFrom(sound: Buffer, soundHeader: Record<string, unknown>, parts: Parts): Buffer {
+  const header: Record<string, unknown> = { ...soundHeader, ...parts.header };
   const json = Buffer.from(JSON.stringify(header));
-  const head = Buffer.alloc(16);
-  head.write("BNSTATE\0", "latin1");
-  head.writeUInt32LE(1, 8);
+  const head = Buffer.from(sound.subarray(0, 16));
   head.writeUInt32LE(json.length, 12);
   const count = small(header.blocks, 64);
   const ids = Buffer.alloc(count * 32 * 4);
@@ -114,7 +116,7 @@ export const stateTarget: Target<Input> = {
   ),
   async check(input) {
     const { model, sound, header, canary } = await (ready ??= prepare());
-    const file = "edits" in input ? input.edits.reduce(apply, sound) : fileFrom(header, input.parts);
+    const file = "edits" in input ? input.edits.reduce(apply, sound) : fileFrom(sound, header, input.parts);
     const chat = await refusable(() => model.loadState(fileOf("any.state", file)));
     if (chat) {
       try {
