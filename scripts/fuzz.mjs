@@ -4,6 +4,8 @@
  *
  *   npm run fuzz -- [--seconds 60] [--seed 1] [--only native,gguf,...]
  *   npm run fuzz -- --coverage   of native code: what the corpora reach, by folder; no new inputs
+ *   npm run fuzz -- --grow [...]   adds inputs to the committed corpora that reach what theirs do not; of native targets
+ *                                  those that earlier runs found
  *
  * The seconds are split over the targets by weight. A finding is kept in test/fuzz/corpus, where every later run and the
  * test suite tries it again. Prints inputs tried and coverage; exits with 1 where there was a finding.
@@ -30,6 +32,7 @@ const { values } = parseArgs({
     seed: { type: "string", default: "1" },
     only: { type: "string" },
     coverage: { type: "boolean", default: false },
+    grow: { type: "boolean", default: false },
   },
 });
 const only = values.only?.split(",");
@@ -46,11 +49,12 @@ let findings = 0;
 if (jobs.some(({ kind }) => kind === "native")) buildNative();
 for (const { kind, name, weight } of jobs) {
   const seconds = Math.max(1, Math.round((Number(values.seconds) * weight) / total));
-  const clean = kind === "native" ? fuzzNative(name, seconds) : await fuzzScript(name, seconds);
+  const native = values.grow ? growNative : fuzzNative;
+  const clean = kind === "native" ? native(name, seconds) : await fuzzScript(name, seconds);
   if (!clean) findings++;
 }
 const natives = jobs.filter(({ kind }) => kind === "native").map(({ name }) => name);
-if (natives.length > 1) {
+if (natives.length > 1 && !values.grow) {
   // Every target has all of the native code in it.
   const profiles = natives.map((name) => join(BUILD, `${name}.profraw`));
   const program = join(BUILD, `fuzz_${natives.at(-1)}`);
@@ -77,11 +81,25 @@ function buildNative() {
   }
 }
 
-function fuzzNative(name, seconds) {
+/** Of a native target: its committed corpus, and what runs here found. */
+function foldersOf(name) {
   const kept = join(CORPUS, `native-${name}`);
-  mkdirSync(kept, { recursive: true });
   const grown = join(BUILD, "corpus", name);
-  mkdirSync(grown, { recursive: true });
+  for (const folder of [kept, grown]) mkdirSync(folder, { recursive: true });
+  return { kept, grown };
+}
+
+function growNative(name) {
+  const { kept, grown } = foldersOf(name);
+  const { status, stderr } = run(join(BUILD, `fuzz_${name}`), ["-merge=1", "-max_len=4096", kept, grown], {
+    env: { ...process.env, LLVM_PROFILE_FILE: "/dev/null" },
+  });
+  console.log(`native ${name}: ${/(\d+) new files/.exec(stderr)?.[1] ?? "?"} inputs added`);
+  return status === 0;
+}
+
+function fuzzNative(name, seconds) {
+  const { kept, grown } = foldersOf(name);
   const profile = join(BUILD, `${name}.profraw`);
   const program = join(BUILD, `fuzz_${name}`);
   const { status, stderr } = run(
@@ -150,7 +168,7 @@ function printFolders(program, profiles) {
 
 function fuzzScript(name, seconds) {
   return new Promise((done) => {
-    const child = fork("test/fuzz/run.ts", [name, String(seconds), values.seed], {
+    const child = fork("test/fuzz/run.ts", [name, String(seconds), values.seed, values.grow ? "grow" : "try"], {
       cwd: root,
       execArgv: ["-r", "@swc-node/register", "--max-old-space-size=2048"],
       serialization: "json",

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { writeTinyModel, type TinyModelOptions } from "../helpers/tiny_model";
-import { edgeNumber, workFolder } from "./target";
+import { apply, edgeNumber, edit, workFolder, type Edit } from "./target";
 
 const SMALL = { heads: 2, kvHeads: 1, headDim: 16, width: 128, ffn: 128, layers: 1 } satisfies TinyModelOptions;
 const KINDS: readonly TinyModelOptions[] = [
@@ -18,8 +18,20 @@ const written: Buffer[] = KINDS.map((kind, i) => {
   return readFileSync(path);
 });
 
-/** A few sound models. */
-export const soundModels: fc.Arbitrary<Buffer> = fc.constantFrom(...written);
+/** One of a few sound models with changes, told so that a finding is short. */
+export interface DamagedModel {
+  kind: number;
+  edits: Edit[];
+}
+
+export const damagedModels: fc.Arbitrary<DamagedModel> = fc.record({
+  kind: fc.nat(KINDS.length - 1),
+  edits: fc.array(edit, { maxLength: 4 }),
+});
+
+export function modelBytes({ kind, edits }: DamagedModel): Buffer {
+  return edits.reduce(apply, written[kind % written.length] ?? Buffer.alloc(0));
+}
 
 function u64(value: number): Buffer {
   const bytes = Buffer.alloc(8);

@@ -1,19 +1,27 @@
 /**
- * Fuzzes one target for some seconds: run.ts <target> <seconds> <seed>. Prints what was tried; a finding is shrunk, kept
- * in the corpus and ends the run with exit code 1. scripts/fuzz.mjs runs all targets and watches for hangs.
+ * Fuzzes one target for some seconds: run.ts <target> <seconds> <seed> [grow]. Prints what was tried; a finding is shrunk,
+ * kept in the corpus and ends the run with exit code 1. "grow": also keeps sound inputs that reach code which none before
+ * them did. scripts/fuzz.mjs runs all targets and watches for hangs.
  */
 import * as fc from "fast-check";
 import { corpusOf, keep } from "./corpus";
-import { startCoverage } from "./coverage";
+import { startCoverage, startGrowth } from "./coverage";
+import type { Target } from "./target";
 import { targets } from "./targets";
 
 /** Milliseconds that one input may take, on a busy machine too. */
 const SLOW_MS = 10_000;
+/** Characters of an input's JSON up to which it is kept for what it reaches. */
+const SMALL = 3000;
+
+function targetOf(name: string): Target {
+  const target = targets.find((each) => each.name === name);
+  if (target) return target;
+  throw new Error(`There is no target "${name}"; there are ${targets.map((each) => each.name).join(", ")}.`);
+}
 
 async function main(name: string, seconds: number, seed: number): Promise<void> {
-  const target = targets.find((each) => each.name === name);
-  if (!target)
-    throw new Error(`There is no target "${name}"; there are ${targets.map((each) => each.name).join(", ")}.`);
+  const target = targetOf(name);
   const coverage = await startCoverage();
   let tried = 0;
   const check = async (input: unknown): Promise<void> => {
@@ -47,6 +55,34 @@ async function main(name: string, seconds: number, seed: number): Promise<void> 
   process.exit(process.exitCode ?? 0);
 }
 
+/** Adds to the corpus; what is there already is looked at first. */
+async function grow(name: string, seconds: number, seed: number): Promise<void> {
+  const target = targetOf(name);
+  const grown = await startGrowth(target.covers);
+  for (const { input } of corpusOf(name)) {
+    await target.check(input);
+    await grown();
+  }
+  let tried = 0;
+  let kept = 0;
+  const check = async (input: unknown): Promise<void> => {
+    process.send?.({ input });
+    tried++;
+    await target.check(input);
+    if (JSON.stringify(input).length > SMALL || !(await grown())) return;
+    keep(name, input);
+    kept++;
+  };
+  await fc.assert(fc.asyncProperty(target.inputs, check), {
+    seed,
+    numRuns: Number.MAX_SAFE_INTEGER,
+    interruptAfterTimeLimit: seconds * 1000,
+  });
+  await target.close?.();
+  console.log(`${name}: ${kept} of ${tried} inputs kept`);
+  process.exit();
+}
+
 function fail(message: string): void {
   console.error(`FINDING ${message}`);
   process.exitCode = 1;
@@ -56,5 +92,5 @@ function describe(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
-const [name = "", seconds = "10", seed = "1"] = process.argv.slice(2);
-void main(name, Number(seconds), Number(seed));
+const [name = "", seconds = "10", seed = "1", purpose] = process.argv.slice(2);
+void (purpose === "grow" ? grow : main)(name, Number(seconds), Number(seed));

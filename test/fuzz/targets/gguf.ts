@@ -1,17 +1,17 @@
 import * as fc from "fast-check";
 import { describeModel } from "../../../lib/architectures";
 import { readGguf, readTokenizerInfo } from "../../../lib/files/gguf";
-import { anyHeaders, soundModels } from "../gguf_files";
+import { anyHeaders, damagedModels, modelBytes, type DamagedModel } from "../gguf_files";
 import { bytesOf, damaged, fileOf, refusable, type Bytes, type Target } from "../target";
 
 /** GGUF headers, what they say of the model, and of the vocabulary. */
-export const ggufTarget: Target<Bytes> = {
+export const ggufTarget: Target<Bytes | DamagedModel> = {
   name: "gguf",
   covers: ["lib/files/gguf/", "lib/architectures/"],
   weight: 3,
-  inputs: fc.oneof(damaged(anyHeaders, 2), damaged(soundModels)),
+  inputs: fc.oneof(damaged(anyHeaders, 2), damagedModels),
   async check(input) {
-    const path = fileOf("header.gguf", bytesOf(input));
+    const path = fileOf("header.gguf", typeof input === "string" ? bytesOf(input) : modelBytes(input));
     await refusable(() => readGguf(path, { allowUnknownTypes: true }));
     const file = await refusable(() => readGguf(path));
     if (!file) return;

@@ -1,15 +1,15 @@
 import { Model } from "../../../lib";
-import { soundModels } from "../gguf_files";
-import { bytesOf, damaged, fileOf, refusable, type Bytes, type Target } from "../target";
+import { damagedModels, modelBytes, type DamagedModel } from "../gguf_files";
+import { fileOf, refusable, type Target } from "../target";
 
 /** Whole models: read, packed, run. */
-export const modelTarget: Target<Bytes> = {
+export const modelTarget: Target<DamagedModel> = {
   name: "model",
   covers: ["lib/engine/", "lib/tokenizer/", "lib/generation/"],
   weight: 3,
-  inputs: damaged(soundModels, 3),
+  inputs: damagedModels,
   async check(input) {
-    const path = fileOf("model.gguf", bytesOf(input));
+    const path = fileOf("model.gguf", modelBytes(input));
     const model = await refusable(() => Model.load(path, { threads: 1, kernel: "scalar", memoryLimit: 2 ** 28 }));
     if (!model) return;
     try {
