@@ -120,7 +120,7 @@ std::string compare_column_batch(const ColumnKernel& kernel, size_t rows, size_t
   AlignedBuffer<uint8_t> scratch(kernel.scratch_bytes(rows) + 64);
   const PackedMatrix w{c.packed.data(), rows, columns};
   // All columns; then those with an odd number, whose sums the others' activations must not enter.
-  for (int odd = 0; odd < 2; odd++) {
+  for (size_t odd = 0; odd < 2; odd++) {
     std::vector<int32_t> ids;
     for (size_t k = 1; k < columns && odd; k += 2) ids.push_back(static_cast<int32_t>(k));
     if (odd && ids.empty()) continue;

@@ -42,7 +42,7 @@ struct YmmColumns {
   }
 
   // The four registers of codes of 4 columns x 32 rows, in the order of rows.
-  static BITNET_INLINE Ymm panel_register(const uint8_t* line, int r) {
+  static BITNET_INLINE Ymm panel_register(const uint8_t* line, size_t r) {
     return load(line + r / 2 * kColumnTile + r % 2 * kBytes);
   }
 };

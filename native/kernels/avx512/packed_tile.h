@@ -18,7 +18,7 @@ namespace bitnet {
 namespace {
 
 // Keeps the computation of v where it stands.
-BITNET_INLINE void keep_order(Zmm& v) {
+BITNET_INLINE void keep_order([[maybe_unused]] Zmm& v) {
 #if defined(__GNUC__) && !defined(__clang__)
   __asm__ volatile("" : "+v"(v));
 #endif
