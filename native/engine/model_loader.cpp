@@ -68,7 +68,7 @@ std::shared_ptr<const Model> ModelLoader::load() {
   try {
     read();
   } catch (...) {
-    model_->require_whole_files();  // where a page was lost, that is the reason
+    model_->require_whole_files(false);  // where a page was lost, that is the reason
     throw;
   }
   for (const auto& file : model_->files_) {
@@ -262,14 +262,7 @@ void ModelLoader::plan(Linear& linear, std::vector<TensorRef> parts, bool by_col
     linear.group_kernel = &group_kernel(linear.group_shape, parts.front());
     model_->weights_.reserve(linear.packed, linear.group_kernel->packed_bytes(linear.group_shape));
   } else {
-    std::vector<float> scale;
-    for (const auto& part : parts) {
-      const WeightReader reader(part, model_->files_);
-      for (size_t row = 0; row < part.rows; row++) {
-        reader.scales(row, scale);
-        linear.row_scales.push_back(scale[0]);
-      }
-    }
+    for (const auto& part : parts) WeightReader(part, model_->files_).add_row_scales(linear.row_scales);
     linear.row_scales.resize(round_up(linear.rows, kRowTile), 0.0f);
     if (by_column && linear.columns <= kMostColumnInputs) linear.column_kernel = column_kernel_for(*model_->kernel_);
     if (linear.column_kernel) require_exact(*linear.column_kernel);

@@ -102,6 +102,15 @@ void WeightReader::scales(size_t row, std::vector<float>& out) const {
   }
 }
 
+void WeightReader::add_row_scales(std::vector<float>& out) const {
+  const bool one = !format_.gptq_bits && (tensor_.scale || format_.scale);
+  std::vector<float> scale;
+  for (size_t row = 0; row < tensor_.rows; row++) {
+    if (row == 0 || !one) scales(row, scale);
+    out.push_back(scale[0]);
+  }
+}
+
 float WeightReader::gptq_scale(size_t group, size_t row) const {
   const TensorRef& t = tensor_.gptq->scales;
   const uint8_t* data = files_[t.file].data() + t.offset;

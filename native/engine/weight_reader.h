@@ -23,6 +23,8 @@ class WeightReader {
   void codes(size_t row, size_t count, uint8_t* out) const;
   // The row's scales: one, or one a group as shape() says. Throws Error where one is not finite.
   void scales(size_t row, std::vector<float>& out) const;
+  // Appends every row's first scale, which is its only one where it is not scaled by group.
+  void add_row_scales(std::vector<float>& out) const;
   // The row's zero points, where shape() says that it has them.
   void zeros(size_t row, std::vector<uint8_t>& out) const;
   // Which column of the file stands at each place, so that groups are runs: GPTQ's order by activation. Empty: they are
