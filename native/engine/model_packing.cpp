@@ -217,35 +217,35 @@ void ModelLoader::sketch_head() {
   HeadSketch& sketch = model_->head_sketch_;
   if (!sketch) return;
   const size_t rows = w.rows, columns = w.columns;
-  constexpr size_t kRows = 512, kSampled = 16;  // rows a step; one row in 16 tells the columns' errors
+  // Rows a step, and at a time within it, so that their codes stay in the second cache; one row in 16 tells the columns' errors.
+  constexpr size_t kRows = 512, kPacked = 64, kSampled = 16;
   std::vector<SketchPlane*> planes = {&sketch.first};
   if (sketch.second.packed.bytes()) planes.push_back(&sketch.second);
   std::vector<std::vector<double>> column_errors(planes.size(), std::vector<double>(columns));
   std::mutex mutex;
   in_parallel((rows + kRows - 1) / kRows, [&](size_t step) {
     if (control_.cancelled) throw Error(kAborted, "Loading was aborted.");
-    const size_t begin = step * kRows, count = std::min(kRows, rows - begin);
-    // Straight from the system and back to it: on the heap of each thread they would stay resident.
-    std::vector<AlignedBuffer<uint8_t>> codes(planes.size());
-    for (auto& buffer : codes) buffer = AlignedBuffer<uint8_t>(kRows * columns);
+    const size_t begin = step * kRows, end = std::min(rows, begin + kRows);
+    std::vector<uint8_t> codes(planes.size() * kPacked * columns);
     std::vector<std::vector<float>> errors(planes.size(), std::vector<float>(round_up(columns, 16), 0.0f));
     std::vector<float> row(round_up(columns, 16));
-    for (size_t i = 0; i < count; i++) {
-      const size_t r = begin + i;
-      model_->ops_->dense_row(w.type, w.data, columns, r, 1.0f, row.data());
+    for (size_t first = begin; first < end; first += kPacked) {
+      const size_t count = std::min(kPacked, end - first);
+      for (size_t r = first; r < first + count; r++) {
+        model_->ops_->dense_row(w.type, w.data, columns, r, 1.0f, row.data());
+        for (size_t p = 0; p < planes.size(); p++) {
+          uint8_t* c = codes.data() + (p * kPacked + r - first) * columns;
+          float* column_error = r % kSampled ? nullptr : errors[p].data();
+          float* rest = p + 1 < planes.size() ? row.data() : nullptr;  // the next plane's
+          planes[p]->scales[r] =
+              model_->ops_->sketch_row(row.data(), columns, planes[p]->levels, c, &planes[p]->errors[r], column_error, rest);
+        }
+      }
       for (size_t p = 0; p < planes.size(); p++) {
-        uint8_t* c = codes[p].data() + i * columns;
-        const float scale = model_->ops_->sketch_row(row.data(), columns, planes[p]->levels, c, &planes[p]->errors[r],
-                                                     r % kSampled ? nullptr : errors[p].data());
-        planes[p]->scales[r] = scale;
-        if (p + 1 == planes.size()) break;
-        for (size_t k = 0; k < columns; k++) row[k] -= scale * static_cast<float>(2 * c[k] - 3);
+        planes[p]->kernel->pack(codes.data() + p * kPacked * columns, first, count, rows, columns, planes[p]->packed.data());
       }
     }
-    for (size_t p = 0; p < planes.size(); p++) {
-      planes[p]->kernel->pack(codes[p].data(), begin, count, rows, columns, planes[p]->packed.data());
-    }
-    w.release(begin, begin + count);
+    w.release(begin, end);
     std::lock_guard<std::mutex> lock(mutex);
     for (size_t p = 0; p < planes.size(); p++) {
       for (size_t k = 0; k < columns; k++) column_errors[p][k] += errors[p][k];

@@ -61,7 +61,7 @@ std::string layout_fingerprint(const TernaryKernel& kernel, const FloatOps& ops)
   for (size_t i = 0; i < kColumns; i++) row[i] = static_cast<float>(next_random(random) % 2001) / 1000.0f - 1.0f;
   for (int levels : {4, 3}) {
     float sketched[2];
-    sketched[0] = ops.sketch_row(row.data(), kColumns, levels, codes.data(), &sketched[1], nullptr);
+    sketched[0] = ops.sketch_row(row.data(), kColumns, levels, codes.data(), &sketched[1], nullptr, nullptr);
     add(sketched, sizeof sketched);
     add(codes.data(), kColumns);
   }

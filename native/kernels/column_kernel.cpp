@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "aligned_buffer.h"
+#include "kernels/t5_layout.h"
 #include "kernels/xorshift.h"
 
 namespace bitnet {
@@ -52,28 +53,59 @@ std::string difference(const ColumnKernel& kernel, size_t rows, size_t columns, 
          what + ", row " + std::to_string(row) + ": " + std::to_string(sum) + " instead of " + std::to_string(expected);
 }
 
+// Columns that are packed at a time.
+constexpr size_t kPackedColumns = 64;
+
+void combine_five(const uint8_t* const* field, size_t width, uint8_t* out) {
+  const uint8_t *t0 = field[0], *t1 = field[1], *t2 = field[2], *t3 = field[3], *t4 = field[4];
+  for (size_t k = 0; k < width; k++) out[k] = t5::encode(t0[k], t1[k], t2[k], t3[k], t4[k]);
+}
+
+void combine_four(const uint8_t* const* field, size_t width, uint8_t* out) {
+  const uint8_t *t0 = field[0], *t1 = field[1], *t2 = field[2], *t3 = field[3];
+  for (size_t k = 0; k < width; k++) out[k] = static_cast<uint8_t>(t0[k] | t1[k] << 2 | t2[k] << 4 | t3[k] << 6);
+}
+
+// Columns 0 .. count - 1 of 8 rows, kPackedColumns bytes apart, become rows of 8 bytes, `stride` apart. Bytes change sides in
+// squares of 1, 2 and 4.
+void transpose(const uint8_t* in, size_t count, uint8_t* out, size_t stride) {
+  uint64_t row[8];
+  for (size_t i = 0; i < 8; i++) std::memcpy(&row[i], in + i * kPackedColumns, 8);
+  auto exchange = [&](size_t a, size_t b, unsigned shift, uint64_t mask) {
+    const uint64_t differ = (row[a] >> shift ^ row[b]) & mask;
+    row[b] ^= differ;
+    row[a] ^= differ << shift;
+  };
+  for (size_t i = 0; i < 8; i += 2) exchange(i, i + 1, 8, 0x00ff00ff00ff00ffull);
+  for (size_t i : {0, 1, 4, 5}) exchange(i, i + 2, 16, 0x0000ffff0000ffffull);
+  for (size_t i = 0; i < 4; i++) exchange(i, i + 4, 32, 0x00000000ffffffffull);
+  for (size_t k = 0; k < count; k++) std::memcpy(out + k * stride, &row[k], 8);
+}
+
 }  // namespace
 
 void ColumnKernel::pack(const uint8_t* codes, size_t row_begin, size_t count, size_t rows, size_t columns, uint8_t* packed) const {
-  static constexpr uint8_t kFive[5] = {1, 3, 9, 28, 84}, kFour[4] = {1, 4, 16, 64};
-  const uint8_t* factors = fields == 5 ? kFive : kFour;
+  static constexpr uint8_t kNone[kPackedColumns] = {};
   const size_t all_blocks = blocks(rows);
   // 64 columns at a time: what they read and write then stays in L1 and L2.
   for (size_t at = 0; at < count; at += block_rows()) {
     const size_t in_block = count - at < block_rows() ? count - at : block_rows();
     const size_t block = (row_begin + at) / block_rows();
-    for (size_t k0 = 0; k0 < columns; k0 += 64) {
-      const size_t width = columns - k0 < 64 ? columns - k0 : 64;
-      uint8_t tile[64][64] = {};
-      for (size_t r = 0; r < in_block; r++) {
-        const uint8_t* in = codes + (at + r) * columns + k0;
-        const uint8_t factor = factors[r / kColumnFieldRows];
-        uint8_t* out = tile[r % kColumnFieldRows];
-        for (size_t k = 0; k < width; k++) out[k] = static_cast<uint8_t>(out[k] + in[k] * factor);
+    for (size_t k0 = 0; k0 < columns; k0 += kPackedColumns) {
+      const size_t width = columns - k0 < kPackedColumns ? columns - k0 : kPackedColumns;
+      uint8_t tile[64][kPackedColumns] = {};
+      for (size_t j = 0; j < 64; j++) {
+        const uint8_t* field[5];
+        for (size_t f = 0; f < fields; f++) {
+          const size_t r = f * kColumnFieldRows + columns::row_of_byte(j);
+          field[f] = r < in_block ? codes + (at + r) * columns + k0 : kNone;
+        }
+        if (fields == 5) combine_five(field, width, tile[j]);
+        else combine_four(field, width, tile[j]);
       }
-      for (size_t k = 0; k < width; k++) {
+      for (size_t k = 0; k < width; k += 8) {
         uint8_t* out = packed + ((k0 + k) * all_blocks + block) * 64;
-        for (size_t j = 0; j < 64; j++) out[j] = tile[columns::row_of_byte(j)][k];
+        for (size_t j = 0; j < 64; j += 8) transpose(&tile[j][k], width - k < 8 ? width - k : 8, out + j, all_blocks * 64);
       }
     }
   }

@@ -42,6 +42,13 @@ BITNET_INLINE V plain_partial(const uint8_t* row, size_t i, size_t count) {
   return plain<D>(padded, 0);
 }
 
+template <DenseType D>
+void plain_row(const uint8_t* row, size_t n, V scale, float* out) {
+  size_t i = 0;
+  for (; i + 16 <= n; i += 16) V::store(out + i, V::mul(plain<D>(row, i), scale));
+  if (i < n) V::store_partial(out + i, V::mul(plain_partial<D>(row, i, n - i), scale), n - i);
+}
+
 // R rows x T tokens; row(r) is the address of row r. Meanwhile what is `ahead` bytes behind the rows is fetched, where that is
 // not 0: rows of plain types are longer than a page of memory, with whose end the CPU's own prefetching ends.
 template <DenseType D, int R, int T, class Row>
@@ -202,15 +209,10 @@ void dense_row(DenseType type, const uint8_t* w, size_t n, size_t row_index, flo
       }
     }
   } else {
-    for (size_t i = 0; i < n; i += 16) {
-      const size_t count = n - i < 16 ? n - i : 16;
-      V v;
-      switch (type) {
-        case DenseType::kF32: v = plain_partial<DenseType::kF32>(row, i, count); break;
-        case DenseType::kF16: v = plain_partial<DenseType::kF16>(row, i, count); break;
-        default: v = plain_partial<DenseType::kBf16>(row, i, count); break;
-      }
-      V::store_partial(out + i, V::mul(v, s), count);
+    switch (type) {
+      case DenseType::kF32: return plain_row<DenseType::kF32>(row, n, s, out);
+      case DenseType::kF16: return plain_row<DenseType::kF16>(row, n, s, out);
+      default: return plain_row<DenseType::kBf16>(row, n, s, out);
     }
   }
 }

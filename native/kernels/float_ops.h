@@ -104,8 +104,9 @@ struct FloatOps {
   float (*weighted_squares)(const float* x, const float* weight, size_t n);
   // Quantisation of a row to few levels: codes 0..3 stand for scale * (-3, -1, 1, 3) where `levels` is 4, which suits a normal
   // distribution, and 0..2 for scale * (-1, 0, 1) where it is 3, which suits what the former leaves. Adds the squared errors
-  // to column_errors (n of them, where not null). Returns the least-squares scale; *error is the root mean square error.
-  float (*sketch_row)(const float* x, size_t n, int levels, uint8_t* codes, float* error, float* column_errors);
+  // to column_errors, and writes what the codes leave of x to `rest` (n of each, where not null; `rest` may be x). Returns the
+  // least-squares scale; *error is the root mean square error.
+  float (*sketch_row)(const float* x, size_t n, int levels, uint8_t* codes, float* error, float* column_errors, float* rest);
   // Appends the indices (from `base` on) of values > threshold to `ids`, returns how many; ids has room for n.
   size_t (*select_above)(const float* x, size_t n, float threshold, int32_t base, int32_t* ids);
 };

@@ -162,7 +162,7 @@ float weighted_squares(const float* x, const float* weight, size_t n) {
   return V::sum(total);
 }
 
-float sketch_row(const float* x, size_t n, int levels, uint8_t* codes, float* error, float* column_errors) {
+float sketch_row(const float* x, size_t n, int levels, uint8_t* codes, float* error, float* column_errors, float* rest) {
   V squares = V::zero();
   for_each_16(n, [&](size_t i, auto count) BITNET_INLINE_LAMBDA {
     const V v = load_n(x + i, count);
@@ -196,6 +196,7 @@ float sketch_row(const float* x, size_t n, int levels, uint8_t* codes, float* er
     const V squared = V::mul(e, e);
     errors = V::add(errors, squared);
     if (column_errors) store_n(column_errors + i, V::add(load_n(column_errors + i, count), squared), count);
+    if (rest) store_n(rest + i, e, count);
   });
   *error = square_root(V::sum(errors) / static_cast<float>(n));
   return scale;

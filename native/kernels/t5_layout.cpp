@@ -6,7 +6,7 @@ size_t packed_bytes(size_t rows, size_t columns) { return packed_rows_bytes<Layo
 
 void pack(const uint8_t* codes, size_t row_begin, size_t count, size_t rows, size_t columns, uint8_t* packed) {
   pack_rows<Layout>(codes, row_begin, count, rows, columns, packed, [](const uint8_t* c, size_t j) {
-    return static_cast<uint8_t>(c[j] + 3 * c[64 + j] + 9 * c[128 + j] + 28 * c[192 + j] + 84 * c[256 + j]);
+    return encode(c[j], c[64 + j], c[128 + j], c[192 + j], c[256 + j]);
   });
 }
 
