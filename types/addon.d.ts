@@ -224,7 +224,7 @@ export interface LoadOptions {
     key: string;
     /**
      * true: the weights stay in the mapped file, whose pages the system can drop and read again; packing then writes the
-     * file matrix by matrix. false: they are copied into memory.
+     * file matrix by matrix. false: they are used there until `takeIn` has copied them into memory.
      */
     mapped: boolean;
     /** Of mapped weights, bytes that are copied to memory nevertheless, the head's sketch first. Default 0. */
@@ -259,6 +259,13 @@ export interface NativeModel {
   readonly fromCache: boolean;
   /** Writes the packed cache, where there is one to write; rejects with ERR_FILE where that fails. */
   writeCache(): NativeTask<void>;
+  /**
+   * Copies weights that are used in the packed cache's mapped file into memory of their own, in huge pages, while contexts
+   * may go on; nothing where there are none, or where they are meant to stay (`mapped`). Works once. Rejects with ERR_FILE
+   * where the file is not what was loaded any more, as forward passes do from then on; ERR_OUT_OF_MEMORY and ERR_ABORTED
+   * leave the weights in the file.
+   */
+  takeIn(): NativeTask<void>;
   createContext(options: ContextOptions): NativeContext;
   close(): void;
 }

@@ -5,7 +5,7 @@ import { tokensBeyond, type EncodeOptions, type Tokenizer } from "../tokenizer";
 import { describe } from "../validate";
 import { collect } from "./collect";
 import type { KvType } from "./memory";
-import type { PackedCacheKeeper } from "./packed_cache";
+import type { CacheWork } from "./packed_cache";
 import type { Output, Query, Request } from "./request";
 import { identityOf } from "./model_identity";
 import { restoreSequence, saveSequence, type StateModel } from "./saved_sequence";
@@ -72,8 +72,8 @@ export interface EngineParts {
   native: NativeModel;
   context: NativeContext;
   tokenizer: Tokenizer;
-  /** Writes the packed weights for later loads; undefined: nothing is to be written. */
-  keeper?: PackedCacheKeeper | undefined;
+  /** Writes the packed weights for later loads, or copies them into memory; undefined: there is nothing to do. */
+  cacheWork?: CacheWork | undefined;
   info: ModelInfo;
   spec: ModelSpec;
   limits: SchedulerLimits;
@@ -322,7 +322,7 @@ export class Engine {
 
   private async shutDown(): Promise<void> {
     await this.scheduler.stop(new AbortError(`The model "${this.info.path}" was closed.`));
-    await this.parts.keeper?.write();
+    await this.parts.cacheWork?.end();
     this.freeAll();
   }
 

@@ -97,10 +97,10 @@ async function load(path: string, options: ResolvedModelOptions): Promise<Engine
       return addon.loadModel(spec, { ...choice, threads, ...shortcuts, ...cached, onProgress: progress.packing });
     }, signal);
     held.push(native);
-    const keeper = keepPacked(native, cache);
+    const cacheWork = keepPacked(native, cache);
     const context = createContext(native, plan, options);
     held.push(context);
-    const parts = { native, context, tokenizer: await tokenizer, keeper };
+    const parts = { native, context, tokenizer: await tokenizer, cacheWork };
     return makeEngine(parts, { opened, plan, options });
   } catch (error) {
     for (const each of held) each.close();
@@ -151,7 +151,7 @@ interface LoadedFrom {
 }
 
 function makeEngine(
-  parts: Pick<EngineParts, "native" | "context" | "tokenizer" | "keeper">,
+  parts: Pick<EngineParts, "native" | "context" | "tokenizer" | "cacheWork">,
   { opened, plan, options }: LoadedFrom,
 ): Engine {
   const { native, context } = parts;

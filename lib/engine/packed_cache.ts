@@ -14,6 +14,9 @@ const DEFAULT_LIMIT = 20 * 2 ** 30;
 /** After loading, writing waits this long, so that it does not slow down the first text. */
 const WRITE_AFTER_MS = 3000;
 
+/** The same for copying mapped weights into memory, after which decoding is faster. */
+const TAKE_IN_AFTER_MS = 500;
+
 /**
  * The folder that an option or the environment names; undefined: nothing is kept. Without either, nothing is, unless
  * `needed`: unasked, nobody finds as many bytes as the model has on the disk a second time.
@@ -52,8 +55,14 @@ export async function packedCache(
   }
 }
 
+/** What a model still has to do with the packed cache once it is loaded. */
+export interface CacheWork {
+  /** Comes to an end before the model is closed. Never rejects. */
+  end(): Promise<void>;
+}
+
 /** Writes a model's packed weights once it has been loaded for a while, or when it is closed before. */
-export class PackedCacheKeeper {
+export class PackedCacheKeeper implements CacheWork {
   private readonly timer: NodeJS.Timeout;
   private writing: Promise<void> | undefined;
   private task: NativeTask<void> | undefined;
@@ -67,7 +76,11 @@ export class PackedCacheKeeper {
   }
 
   /** Resolves when the file is written, or could not be, which is told in a warning. */
-  write(): Promise<void> {
+  end(): Promise<void> {
+    return this.write();
+  }
+
+  private write(): Promise<void> {
     clearTimeout(this.timer);
     this.writing ??= this.start();
     return this.writing;
@@ -88,12 +101,40 @@ export class PackedCacheKeeper {
   }
 }
 
-/** Keeps a file that was used from being the first to go, or has it written. */
-export function keepPacked(native: NativeModel, cache: LoadOptions["cache"]): PackedCacheKeeper | undefined {
+/** Has weights that are used in the packed file copied into memory, when the model has been loaded for a moment. */
+export class PackedWeightsMover implements CacheWork {
+  private readonly timer: NodeJS.Timeout;
+  private task: NativeTask<void> | undefined;
+  private moved: Promise<void> | undefined;
+
+  constructor(private readonly native: Pick<NativeModel, "takeIn">) {
+    this.timer = setTimeout(() => this.start(), TAKE_IN_AFTER_MS);
+    this.timer.unref();
+  }
+
+  async end(): Promise<void> {
+    clearTimeout(this.timer);
+    this.task?.cancel();
+    await this.moved;
+  }
+
+  private start(): void {
+    try {
+      this.task = this.native.takeIn();
+      // Where memory is short, the weights are used where they are; a file that was damaged ends the requests as well.
+      this.moved = this.task.promise.catch(() => undefined);
+    } catch {
+      // No thread is left for it: the same.
+    }
+  }
+}
+
+/** Keeps a file that was used from being the first to go and has its weights moved, or has it written. */
+export function keepPacked(native: NativeModel, cache: LoadOptions["cache"]): CacheWork | undefined {
   if (!cache) return undefined;
   if (!native.fromCache) return new PackedCacheKeeper(native, cache.path);
   void touchPacked(cache.path);
-  return undefined;
+  return cache.mapped ? undefined : new PackedWeightsMover(native);
 }
 
 function packedLimit(): number {

@@ -18,6 +18,7 @@ Napi::Function ModelObject::define(Napi::Env env) {
                       InstanceAccessor<&ModelObject::macs_per_token>("macsPerToken"),
                       InstanceAccessor<&ModelObject::from_cache>("fromCache"),
                       InstanceMethod<&ModelObject::write_cache>("writeCache"),
+                      InstanceMethod<&ModelObject::take_in>("takeIn"),
                       InstanceMethod<&ModelObject::create_context>("createContext"),
                       InstanceMethod<&ModelObject::close>("close")});
 }
@@ -125,6 +126,18 @@ Napi::Value ModelObject::write_cache(const Napi::CallbackInfo& info) {
       return [](Napi::Env result_env) -> Napi::Value { return result_env.Undefined(); };
     };
     return BackgroundTask::handle(env, BackgroundTask::start(env, "bitnet cache", std::move(write)));
+  });
+}
+
+Napi::Value ModelObject::take_in(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    model();
+    auto copy = [kept = model_](BackgroundTask& self) -> BackgroundTask::Result {
+      kept->take_in(self.cancelled());
+      return [](Napi::Env result_env) -> Napi::Value { return result_env.Undefined(); };
+    };
+    return BackgroundTask::handle(env, BackgroundTask::start(env, "bitnet weights", std::move(copy)));
   });
 }
 

@@ -23,6 +23,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   Napi::Value macs_per_token(const Napi::CallbackInfo& info);
   Napi::Value from_cache(const Napi::CallbackInfo& info);
   Napi::Value write_cache(const Napi::CallbackInfo& info);
+  Napi::Value take_in(const Napi::CallbackInfo& info);
   Napi::Value create_context(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 

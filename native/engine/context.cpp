@@ -286,13 +286,14 @@ void Context::engine_thread() {
       job = std::move(queue_.front());
       queue_.pop_front();
     }
+    const bool with_packed = model_->reads_packed_file();
     try {
       job->result = forward_.run(job->batch, cancelled_);
     } catch (...) {
       job->error = std::current_exception();
     }
     try {
-      model_->require_whole_files();
+      model_->require_whole_files(with_packed);
     } catch (...) {
       job->error = std::current_exception();  // where a page was lost, that is the reason
     }

@@ -12,6 +12,12 @@ namespace bitnet {
 
 class MappedFile {
  public:
+#if defined(_WIN32)
+  static constexpr bool kReplaceable = false;  // the system keeps the name of a mapped file from others
+#else
+  static constexpr bool kReplaceable = true;
+#endif
+
   explicit MappedFile(const std::string& path);  // throws Error(kFileError)
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&&) = delete;

@@ -4,6 +4,7 @@
 
 #include "engine/model_loader.h"
 #include "engine/weight_cache.h"
+#include "error.h"
 
 namespace bitnet {
 
@@ -11,13 +12,38 @@ std::shared_ptr<const Model> Model::load(ModelSpec spec, const std::string& kern
   return ModelLoader(std::move(spec), kernel, control).load();
 }
 
-void Model::require_whole_files() const {
+void Model::require_whole_files(bool with_packed) const {
   for (const auto& file : files_) file.require_whole();
-  if (packed_) packed_->file().require_whole();
+  if (!with_packed) return;
+  packed_->file().require_whole();
+  if (damaged_.load(std::memory_order_acquire)) fail_changed();
+}
+
+void Model::fail_changed() const {
+  throw Error(kFileError, "The packed weights at " + cache_.path + " were changed while they were in use. Load the model again.");
+}
+
+void Model::take_in(const std::atomic<bool>& cancelled) const {
+  const std::lock_guard<std::mutex> lock(taking_in_);
+  if (!reads_packed_file() || stays_mapped_ || tried_) return;
+  tried_ = true;  // some of the views may be where the first try put them
+  std::vector<std::vector<PackedFile::Chunk>> chunks(packed_->count());
+  for (const auto& chunk : packed_->chunks()) chunks[chunk.piece].push_back(chunk);
+  weights_.take_in([&](size_t view, uint8_t* to) {
+    for (const auto& chunk : chunks[1 + view]) {
+      if (cancelled) throw Error(kAborted, "Copying the packed weights was stopped.");
+      if (!packed_->copy(chunk, to + chunk.begin)) {
+        damaged_.store(true, std::memory_order_release);
+        fail_changed();
+      }
+    }
+  });
+  packed_->file().release(0, packed_->file_bytes());
+  taken_in_.store(true, std::memory_order_release);
 }
 
 void Model::read_ahead(size_t layer) const {
-  if (!packed_) return;
+  if (!stays_mapped_) return;
   const MappedFile& file = packed_->file();
   const auto& l = layers_[layer];
   for (const auto* linear : {&l.qkv, &l.attn_output, &l.gate, &l.up, &l.down}) {

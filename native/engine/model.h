@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "engine/head_sketch.h"
@@ -80,7 +81,7 @@ struct CacheControl {
   std::string path;  // empty: nowhere
   std::string key;   // what the caller knows of the model; the loader adds the layouts and samples of the source
   // Use the weights where the file is mapped, so that the system can drop and read them again, and pack into the file
-  // without holding all of them. Otherwise they are copied to memory in huge pages.
+  // without holding all of them. Otherwise they are used there until take_in() has copied them to memory in huge pages.
   bool mapped = false;
   // Of mapped weights, how many bytes are copied to memory nevertheless: what is read in every token stays, and the rest
   // is read from the file in turn. (Left to itself the system drops exactly what is needed next.)
@@ -118,8 +119,16 @@ class Model {
   // Starts reading what of a layer's weights is not in memory (CacheControl::mapped); returns at once.
   void read_ahead(size_t layer) const;
 
-  // Throws Error(kFileError) where a page of a mapped file was lost: the results since then are worth nothing.
-  void require_whole_files() const;
+  // Whether the weights are read in a mapped packed file at present. They stay in memory of their own once they are there.
+  bool reads_packed_file() const { return packed_ && !taken_in_.load(std::memory_order_acquire); }
+  // Throws Error(kFileError) where a page of a mapped file was lost: the results since then are worth nothing. Of results
+  // that were begun before, `with_packed` is what reads_packed_file() said then.
+  void require_whole_files(bool with_packed) const;
+  // Copies weights that are used in a mapped file only until they are in memory of their own; passes may go on meanwhile.
+  // Throws Error(kFileError) where the file is not what was loaded any more, which ends the passes from then on in the same
+  // way, Error(kOutOfMemory), and Error(kAborted) once `cancelled` is set; the weights that are not copied stay mapped,
+  // for good: it works once.
+  void take_in(const std::atomic<bool>& cancelled) const;
 
   size_t packed_bytes() const;
   size_t mapped_bytes() const;
@@ -130,7 +139,7 @@ class Model {
   // Bytes of a token's table for their widest input; 0 without look-ups.
   size_t group_table_bytes() const;
   // Whether weights are used where a file is mapped, so that memory is left to those.
-  bool maps_weights() const { return packed_ != nullptr; }
+  bool maps_weights() const { return stays_mapped_; }
   // Whether the weights came from the packed cache.
   bool from_cache() const { return from_cache_; }
   // Writes the packed cache, where the load had one to write and did not. Throws Error(kFileError), and kAborted once
@@ -140,10 +149,11 @@ class Model {
  private:
   friend class ModelLoader;
   Model() = default;
+  [[noreturn]] void fail_changed() const;
 
   ModelSpec spec_;
   std::vector<MappedFile> files_;
-  WeightRegion weights_;
+  mutable WeightRegion weights_;  // take_in() only changes where the same bytes lie
   const TernaryKernel* kernel_ = nullptr;
   const FloatOps* ops_ = nullptr;
   std::vector<Layer> layers_;
@@ -153,6 +163,11 @@ class Model {
   CacheControl cache_;                  // with the whole key
   uint64_t plan_ = 0;                   // fingerprint of what is packed
   std::unique_ptr<PackedFile> packed_;  // what views show, where they are mapped
+  bool stays_mapped_ = false;           // memory is short: take_in() does nothing
+  mutable std::mutex taking_in_;
+  mutable bool tried_ = false;  // to take in; under the mutex
+  mutable std::atomic<bool> taken_in_{false};
+  mutable std::atomic<bool> damaged_{false};  // the packed file was changed while it was read
   bool from_cache_ = false;
 };
 

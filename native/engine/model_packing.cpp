@@ -71,7 +71,9 @@ bool ModelLoader::restore(std::unique_ptr<PackedFile> file) {
     if (file->bytes(1 + views.size() + i) != vectors[i]->size() * sizeof(float)) return false;
   }
 
-  model_->weights_.allocate(control_.cache.mapped ? control_.cache.resident_bytes : SIZE_MAX);
+  const bool stays = control_.cache.mapped;
+  if (stays) model_->weights_.allocate(control_.cache.resident_bytes);
+  else if (!MappedFile::kReplaceable) model_->weights_.allocate();
   const auto chunks = file->chunks();
   std::atomic<bool> sound{true};
   in_parallel(chunks.size(), [&](size_t i) {
@@ -80,14 +82,8 @@ bool ModelLoader::restore(std::unique_ptr<PackedFile> file) {
     if (chunk.piece == 0) return;
     const size_t at = chunk.piece - 1;
     uint8_t* copy = at < views.size() ? views[at]->data() : reinterpret_cast<uint8_t*>(vectors[at - views.size()]->data());
-    const uint64_t offset = file->offset(chunk.piece) + chunk.begin;
-    const uint8_t* data = file->data(chunk.piece) + chunk.begin;
-    if (copy) {
-      file->file().read(offset, chunk.bytes, copy + chunk.begin);
-      data = copy + chunk.begin;
-    }
-    if (!file->sound(chunk, data)) sound = false;
-    if (!copy) file->file().release(offset, chunk.bytes);
+    if (copy ? !file->copy(chunk, copy + chunk.begin) : !file->sound(chunk, file->data(chunk.piece) + chunk.begin)) sound = false;
+    if (!copy && stays) file->file().release(file->offset(chunk.piece) + chunk.begin, chunk.bytes);
   });
   if (!sound) return false;
   bool mapped = false;
@@ -96,7 +92,10 @@ bool ModelLoader::restore(std::unique_ptr<PackedFile> file) {
     views[i]->map(file->data(1 + i));
     mapped = true;
   }
-  if (mapped) model_->packed_ = std::move(file);
+  if (mapped) {
+    model_->packed_ = std::move(file);
+    model_->stays_mapped_ = stays;
+  }
   model_->from_cache_ = true;
   return true;
 }

@@ -20,8 +20,12 @@
 namespace bitnet {
 namespace {
 
-constexpr char kMagic[8] = {'B', 'N', 'P', 'A', 'C', 'K', '1', '\n'};
+constexpr char kMagic[8] = {'B', 'N', 'P', 'A', 'C', 'K', '2', '\n'};
 constexpr size_t kMostPieces = 1 << 20;
+// Bytes written at a time. Linux makes the pages of its cache as large as what is written at once, and maps the largest as
+// huge pages.
+constexpr size_t kWritten = size_t{4} << 20;
+static_assert(kWritten % PackedFile::kChunk == 0);
 constexpr uint64_t kPrime = 0x9e3779b97f4a7c15ull;
 
 inline uint64_t load_u64(const uint8_t* p) {
@@ -180,11 +184,13 @@ void PackedFileWriter::put(uint64_t offset, const void* data, size_t bytes) {
 void PackedFileWriter::write(size_t piece, const void* data, const std::atomic<bool>& cancelled) {
   auto& p = pieces_[piece];
   const auto* bytes = static_cast<const uint8_t*>(data);
-  for (size_t begin = 0; begin < p.bytes; begin += PackedFile::kChunk) {
+  for (size_t begin = 0; begin < p.bytes; begin += kWritten) {
     if (cancelled) throw Error(kAborted, "Writing the packed weights was stopped.");
-    const size_t n = std::min<size_t>(PackedFile::kChunk, p.bytes - begin);
-    p.checksums[begin / PackedFile::kChunk] = checksum(bytes + begin, n);
-    put(p.offset + begin, bytes + begin, n);
+    const size_t end = std::min<size_t>(begin + kWritten, p.bytes);
+    for (size_t at = begin; at < end; at += PackedFile::kChunk) {
+      p.checksums[at / PackedFile::kChunk] = checksum(bytes + at, std::min(PackedFile::kChunk, end - at));
+    }
+    put(p.offset + begin, bytes + begin, end - begin);
   }
 }
 

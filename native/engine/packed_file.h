@@ -1,6 +1,6 @@
 // The packed cache: what loading makes of a model's weights, in a file that a later load maps instead of packing again.
 //
-//   0     char[8]   "BNPACK1\n"
+//   0     char[8]   "BNPACK2\n"
 //   8     u64       bytes of the whole file
 //   16    u64       pieces
 //   24    u64       checksum of the table
@@ -34,7 +34,8 @@ class PackedFile {
   static std::unique_ptr<PackedFile> open(const std::string& path, const std::string& key);
 
   static constexpr size_t kHeaderBytes = 4096;
-  static constexpr size_t kChunk = size_t{4} << 20;
+  // Small enough that what was copied is still in the second cache when its checksum is computed.
+  static constexpr size_t kChunk = size_t{256} << 10;
   static constexpr size_t kAlign = size_t{64} << 10;
 
   struct Piece {
@@ -58,6 +59,11 @@ class PackedFile {
   // Whether a chunk's bytes, in the file or copied from it, are those that were written.
   bool sound(const Chunk& chunk, const void* data) const {
     return checksum(data, chunk.bytes) == pieces_[chunk.piece].checksums[chunk.index];
+  }
+  // Copies a chunk out of the file. False where its bytes are not those that were written.
+  bool copy(const Chunk& chunk, uint8_t* to) const {
+    file_.read(offset(chunk.piece) + chunk.begin, chunk.bytes, to);
+    return sound(chunk, to);
   }
 
  private:

@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
   }
   test_thread_pool(quick, result);
   test_contexts(quick, result);
+  test_packed_weights(quick, result);
   test_exactness(quick, result);
   std::printf("%d passed, %d failed, %d skipped\n", result.passed, result.failed, result.skipped);
   return result.failed ? 1 : 0;

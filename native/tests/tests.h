@@ -17,4 +17,5 @@ void test_columns(bool quick, TestResult& result);
 void test_tl_formats(bool quick, TestResult& result);
 void test_contexts(bool quick, TestResult& result);
 void test_mapped_file(TestResult& result);
+void test_packed_weights(bool quick, TestResult& result);
 void test_exactness(bool quick, TestResult& result);

@@ -138,12 +138,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     bytes.assign(std::istreambuf_iterator<char>(stream), {});
   }
   damage(in, bytes);
-  const bool sealed = in.ConsumeBool();
+  const bool sealed = in.ConsumeBool(), moves = in.ConsumeBool();
   if (sealed) seal(bytes);
   std::ofstream(folder.file(), std::ios::binary)
       .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   try {
     const auto model = Model::load(std::move(made.spec), kernel, control);
+    if (moves) model->take_in(cancelled);
     const std::vector<float> got = run(model);
     if (!sealed) REQUIRE(same_bits(got, expected) || !finite(expected));
   } catch (const Error&) {

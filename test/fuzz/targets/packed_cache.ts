@@ -30,7 +30,7 @@ interface Input {
 }
 
 const TABLE = 4096;
-const CHUNK = 4 * 2 ** 20;
+const CHUNK = 256 * 2 ** 10;
 
 interface Ready {
   spec: ModelSpec;
