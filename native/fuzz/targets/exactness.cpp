@@ -1,8 +1,7 @@
 // The exactness contract on any model: architecture, formats, kernel, threads, way of batching, abort and truncation from
 // the input. The logits are those of the scalar kernel on one thread, one sequence and one token at a time, bit by bit.
-#include "fuzz/memory_file.h"
 #include "fuzz/passes.h"
-#include "fuzz/plausible.h"
+#include "fuzz/random_model.h"
 
 using namespace bitnet;
 using namespace bitnet::fuzz;
@@ -37,21 +36,13 @@ std::vector<std::vector<float>> one_by_one(Session& session, const Tokens& text)
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   FuzzedDataProvider in(data, size);
-  RandomSpec made = random_spec(in, false);
-  if (made.file_bytes == 0 || made.file_bytes > 4 << 20) return 0;
+  RandomModel made(in, 4 << 20, 4);
+  if (!made) return 0;
   const size_t length = std::min<size_t>(made.spec.context_length, 72);
-  const std::string kernel = random_kernel(in);
-  const unsigned threads = in.ConsumeIntegralInRange<unsigned>(1, 4);
   const auto type = static_cast<KvType>(in.ConsumeIntegralInRange<int>(0, 2));
-  const std::atomic<bool> cancelled{false};
-  LoadControl plain(cancelled), control(cancelled);
+  LoadControl plain(made.cancelled);
   plain.sparsity = false;
   plain.head = HeadMode::kFull;
-  control.threads = threads;
-  control.sparsity = in.ConsumeBool();
-  control.head = static_cast<HeadMode>(in.ConsumeIntegralInRange<int>(0, 2));
-  const MemoryFile file(plausible_contents(made, in.ConsumeIntegral<uint16_t>()));
-  made.spec.files = {file.path()};
 
   std::vector<Tokens> texts(in.ConsumeIntegralInRange<size_t>(1, 3));
   for (auto& text : texts) {
@@ -59,7 +50,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     for (auto& token : text) token = static_cast<int32_t>(in.ConsumeIntegral<uint8_t>() % made.spec.vocabulary_size);
   }
   std::vector<std::vector<std::vector<float>>> expected;
-  std::shared_ptr<const Model> model;
   try {
     const auto reference = Model::load(made.spec, "scalar", plain);
     Session session(reference, options(type, 1, length));
@@ -72,8 +62,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (!finite(logits)) return 0;
     }
   }
-  model = Model::load(std::move(made.spec), kernel, control);  // what the scalar kernel takes all take
-  Session session(model, options(type, threads, length));
+  const auto model = made.load();  // what the scalar kernel takes all take
+  Session session(model, options(type, made.control.threads, length));
   Context& context = session.context();
   std::vector<int32_t> ids;
   std::vector<size_t> at(texts.size(), 0);

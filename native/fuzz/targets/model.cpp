@@ -7,8 +7,7 @@
 
 #include "engine/context.h"
 #include "error.h"
-#include "fuzz/memory_file.h"
-#include "fuzz/random_spec.h"
+#include "fuzz/random_model.h"
 
 using namespace bitnet;
 
@@ -143,8 +142,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::atomic<bool> cancelled{false};
   LoadControl control(cancelled);
   control.threads = in.ConsumeIntegralInRange<unsigned>(1, 2);
-  control.sparsity = in.ConsumeBool();
-  control.head = static_cast<HeadMode>(in.ConsumeIntegralInRange<int>(0, 2));
+  fuzz::random_shortcuts(in, control);
   ContextOptions options;
   options.threads = in.ConsumeIntegralInRange<unsigned>(1, 3);
   options.kv_type = static_cast<KvType>(in.ConsumeIntegralInRange<int>(0, 2));

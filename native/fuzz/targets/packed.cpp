@@ -6,9 +6,8 @@
 #include <fstream>
 
 #include "engine/packed_file.h"
-#include "fuzz/memory_file.h"
 #include "fuzz/passes.h"
-#include "fuzz/plausible.h"
+#include "fuzz/random_model.h"
 
 using namespace bitnet;
 using namespace bitnet::fuzz;
@@ -99,36 +98,28 @@ void damage(FuzzedDataProvider& in, std::vector<uint8_t>& bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const Folder folder;
   FuzzedDataProvider in(data, size);
-  RandomSpec made = random_spec(in, false);
-  if (made.file_bytes == 0 || made.file_bytes > 2 << 20) return 0;
-  const std::string kernel = random_kernel(in);
-  const std::atomic<bool> cancelled{false};
-  LoadControl control(cancelled);
-  control.threads = in.ConsumeIntegralInRange<unsigned>(1, 2);
-  control.sparsity = in.ConsumeBool();
-  control.head = static_cast<HeadMode>(in.ConsumeIntegralInRange<int>(0, 2));
+  RandomModel made(in, 2 << 20, 2);
+  if (!made) return 0;
   ContextOptions options;
   options.kv_blocks = 4;
   options.max_batch_tokens = 32;
   options.max_sequence_length = std::min<size_t>(made.spec.context_length, 64);
   const size_t prompt = std::min<size_t>(options.max_sequence_length, 13) - 1;
   if (prompt < 4) return 0;
-  const MemoryFile file(plausible_contents(made, in.ConsumeIntegral<uint16_t>()));
-  made.spec.files = {file.path()};
   auto run = [&](const std::shared_ptr<const Model>& model) {
     Session session(model, options);
     return play(session, prompt);
   };
   std::remove(folder.file().c_str());
   std::vector<float> expected;
-  control.cache.key = "fuzz";
-  control.cache.path = folder.file();
-  control.cache.mapped = in.ConsumeBool();
-  control.cache.resident_bytes = in.ConsumeIntegralInRange<size_t>(0, 1 << 20);
+  made.control.cache.key = "fuzz";
+  made.control.cache.path = folder.file();
+  made.control.cache.mapped = in.ConsumeBool();
+  made.control.cache.resident_bytes = in.ConsumeIntegralInRange<size_t>(0, 1 << 20);
   try {
-    const auto model = Model::load(made.spec, kernel, control);
+    const auto model = made.load();
     expected = run(model);
-    model->write_cache(cancelled);
+    model->write_cache(made.cancelled);
   } catch (const Error&) {
     return 0;
   }
@@ -143,8 +134,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::ofstream(folder.file(), std::ios::binary)
       .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   try {
-    const auto model = Model::load(std::move(made.spec), kernel, control);
-    if (moves) model->take_in(cancelled);
+    const auto model = made.load();
+    if (moves) model->take_in(made.cancelled);
     const std::vector<float> got = run(model);
     if (!sealed) REQUIRE(same_bits(got, expected) || !finite(expected));
   } catch (const Error&) {
