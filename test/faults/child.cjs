@@ -1,5 +1,5 @@
 "use strict";
-/* global Buffer, console, performance, setTimeout */
+/* global Buffer, console, fetch, performance, setTimeout */
 /** What the fault tests run in a process of its own, from the built package: child.cjs <action> <argument>... */
 const { readFileSync, truncateSync, writeFileSync } = require("node:fs");
 const { createHash } = require("node:crypto");
@@ -163,6 +163,26 @@ const actions = {
     const tokenizer = await tokenizerFromJson(JSON.stringify(json));
     console.log(String(await tokenizer.encode(text)));
     tokenizer.close();
+  },
+  /** Whether the wall clock jumps. */
+  async clock() {
+    const times = Array.from({ length: 20 }, () => Date.now());
+    console.log(times.some((time, i) => i > 0 && Math.abs(time - times[i - 1]) > 3_600_000) ? "jumps" : "goes on");
+  },
+  /** Two requests to a server of its own. */
+  async served(path) {
+    const { createServer } = require("../../dist/server");
+    const server = createServer({ models: [{ path }], port: 0, logLevel: "silent" });
+    const url = await server.listen();
+    const answers = [];
+    for (let i = 0; i < 2; i++) {
+      const body = JSON.stringify({ prompt: PROMPT, max_tokens: 24, temperature: 0, ignore_eos: true });
+      const headers = { "content-type": "application/json" };
+      const response = await fetch(`${url}/v1/completions`, { method: "POST", headers, body });
+      answers.push(`${response.status} ${(await response.json()).usage?.completion_tokens} tokens`);
+    }
+    console.log(answers.join(", "));
+    await server.close();
   },
   async nothing() {},
 };

@@ -1,5 +1,7 @@
 /** Limits of the system: memory, files, threads. A typed error each time, and no process that dies of it. */
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { HubServer } from "../helpers/hub_server";
 import { writeTinyModel } from "../helpers/tiny_model";
 import { memoryGroup } from "./cgroup";
 import { countFaults, faultFolder, ioFaults, REFUSED, runChild } from "./process";
@@ -97,10 +99,53 @@ test("an expression of a tokenizer.json that takes for ever", async () => {
   expect({ code, errors }).toEqual({ code: REFUSED, errors: expect.stringMatching(/take too long/) as string });
 });
 
-test("a wall clock that jumps a day to and fro", async () => {
-  const environment = { LD_PRELOAD: ioFaults(folder), BITNET_FAULT_CLOCK: "86400" };
-  countFaults();
-  expect(await runChild("canary", [model], { environment })).toMatchObject({ code: 0, output: expected });
+describe("a wall clock that jumps a day to and fro", () => {
+  const environment = { BITNET_FAULT_CLOCK: "86400" };
+  const run = (action: string, ...given: string[]): Promise<Awaited<ReturnType<typeof runChild>>> => {
+    countFaults();
+    return runChild(action, given, { environment: { ...environment, LD_PRELOAD: ioFaults(folder) } });
+  };
+
+  test("the program sees it", async () => {
+    expect((await run("clock")).output).toBe("jumps");
+  });
+
+  test("a text is the same", async () => {
+    expect(await run("canary", model)).toMatchObject({ code: 0, output: expected });
+  });
+
+  test("the packed cache is written once and read again", async () => {
+    const cache = join(folder, "packed-clock");
+    const written = await run("packed", model, cache);
+    const names = readdirSync(cache);
+    expect({ ...written, names: names.length }).toMatchObject({ code: 0, errors: "", names: 1 });
+    expect(await run("packed", model, cache)).toEqual(written);
+    expect(readdirSync(cache)).toEqual(names);
+  });
+
+  test("a conversation is saved and goes on", async () => {
+    const state = join(folder, "clock.state");
+    expect(await run("save", model, state)).toMatchObject({ code: 0, errors: "" });
+    const { output } = await runChild("restore", [model, state]);
+    expect(await run("restore", model, state)).toMatchObject({ code: 0, output });
+  });
+
+  test("a download comes to its end, whole", async () => {
+    const bytes = Buffer.alloc(300_000, "some bytes that are no model ");
+    const hub = new HubServer({ "owner/one": { "model.gguf": bytes } });
+    await hub.start();
+    try {
+      const { code, output, errors } = await run("pull", hub.endpoint, join(folder, "hub-clock"));
+      expect({ code, errors }).toEqual({ code: 0, errors: "" });
+      expect(readFileSync(output).equals(bytes)).toBe(true);
+    } finally {
+      await hub.stop();
+    }
+  });
+
+  test("a server answers, and none of its limits of time is over", async () => {
+    expect(await run("served", model)).toMatchObject({ code: 0, output: "200 24 tokens, 200 24 tokens", errors: "" });
+  });
 });
 
 test("an event loop that is blocked while a text is generated", async () => {
