@@ -43,13 +43,16 @@ template <class Kernel>
 void require_exact(const Kernel& kernel) {
   static std::mutex mutex;
   static std::set<const Kernel*> exact;
-  const std::lock_guard<std::mutex> lock(mutex);
-  if (exact.count(&kernel)) return;
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    if (exact.count(&kernel)) return;
+  }
   const std::string difference = self_test(kernel);
   if (!difference.empty()) {
     throw Error(kKernelError, "The start-up self-test failed: " + difference +
                                   ". Choose another kernel with the kernel option and please report this CPU.");
   }
+  const std::lock_guard<std::mutex> lock(mutex);
   exact.insert(&kernel);
 }
 
@@ -88,7 +91,7 @@ void ModelLoader::read() {
   }
   validate(spec, sizes);
   const ModelSpec described = spec;
-  make_cache_key();
+  prepare();
   std::unique_ptr<PackedFile> packed = find_packed();
   const bool found = packed != nullptr;
   if (!packed) scan();
@@ -115,6 +118,24 @@ void ModelLoader::read() {
   pack_chunks(0, chunks_.size());
   sketch_head();
 }
+
+// Milliseconds each, and none needs another: the cache's key, and tests of the kernels that the plan is about to ask for.
+void ModelLoader::prepare() {
+  const ModelSpec& spec = model_->spec_;
+  const TernaryKernel& kernel = *model_->kernel_;
+  std::vector<std::function<void()>> works = {[&] { make_cache_key(); }};
+  const ColumnKernel* by_column = column_kernel_for(kernel);
+  if (by_column && stores_by_input()) works.emplace_back([=] { require_exact(*by_column); });
+  const TensorRef& head = spec.output ? *spec.output : spec.token_embedding;
+  if (control_.head != HeadMode::kFull && head.byte_length >= kLargeDenseBytes) {
+    for (const auto* plane : {four_level_kernel(kernel), list_kernel(kernel)}) {
+      if (plane && plane != &kernel) works.emplace_back([=] { require_exact(*plane); });
+    }
+  }
+  in_parallel(works.size(), [&](size_t i) { works[i](); });
+}
+
+bool ModelLoader::stores_by_input() const { return control_.sparsity && model_->spec_.activation == Activation::kRelu2; }
 
 // What only the weights themselves tell.
 void ModelLoader::scan() {
@@ -155,7 +176,7 @@ void ModelLoader::describe() {
     plan(out.gate, {in.gate});
     plan(out.up, {in.up});
     require_same_order(out.gate.column_order == out.up.column_order, in.up);
-    plan(out.down, {in.down}, control_.sparsity && spec.activation == Activation::kRelu2);
+    plan(out.down, {in.down}, stores_by_input());
   }
   plan_sketch();
   model_->plan_ = plan_fingerprint();

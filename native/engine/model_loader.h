@@ -21,6 +21,9 @@ class ModelLoader {
   };
 
   void read();
+  void prepare();
+  // Whether down projections are stored by input, where there is a kernel for it.
+  bool stores_by_input() const;
   void scan();
   void describe();
   void forget_plan();
