@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <random>
 #include <string>
 #include <thread>
 
@@ -42,10 +43,13 @@ std::string code_of(const std::function<void()>& work) {
   return "";
 }
 
+// Of this run: several may run at the same time.
+std::string number() { return std::to_string(std::random_device()()); }
+
 class PackedWeights {
  public:
   explicit PackedWeights(unsigned seed)
-      : tiny_(seed, 3), path_((fs::temp_directory_path() / "node-bitnet-packed-weights-test").string()) {
+      : tiny_(seed, 3), path_((fs::temp_directory_path() / ("node-bitnet-packed-weights-" + number())).string()) {
     fs::remove(path_);
     const auto model = load();
     model->write_cache(cancelled_);

@@ -16,7 +16,8 @@ import { readSafetensors } from "../reference/safetensors";
 import { tieFreePrompt } from "../reference/ties";
 import type { TernaryMatrix } from "../reference/weights";
 
-jest.setTimeout(120_000);
+// Under sanitizers, on a busy machine, too.
+jest.setTimeout(600_000);
 const root = temporaryFolder();
 
 /** Fields of `bits` bits, one after another in little-endian 32-bit words. */

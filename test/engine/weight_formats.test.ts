@@ -13,7 +13,8 @@ import { loadReference } from "../reference/model";
 import { halfToNumber } from "../reference/numbers";
 import { tieFreePrompt } from "../reference/ties";
 
-jest.setTimeout(120_000);
+// Under sanitizers, on a busy machine, too.
+jest.setTimeout(600_000);
 
 const folder = temporaryFolder();
 

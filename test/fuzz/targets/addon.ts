@@ -76,7 +76,7 @@ const batch = fc.oneof(
   ),
 );
 const ENTRY_POINTS = [
-  ...["tune", "benchKernel", "probeDotProducts", "probeBandwidth", "createContext", "writeCache", "close"],
+  ...["tune", "benchKernel", "probeDotProducts", "probeBandwidth", "createContext", "writeCache", "takeIn", "close"],
   ...["statistics", "formats", "cpu", "kernels", "peakMemoryBytes"],
 ];
 const call = fc.oneof(
