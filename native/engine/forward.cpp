@@ -58,6 +58,7 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
   if (kernel_.table_bytes) tables_ = AlignedBuffer<uint8_t>(max_batch * kernel_.table_bytes(widest));
   group_tables_ = AlignedBuffer<uint8_t>(max_batch * model.group_table_bytes());
   const size_t rows = std::max({q_rows_ + 2 * kv_rows_, spec_.embedding_length, spec_.ffn_length});
+  bool by_input = false;
   size_t products = 0, kernel_scratch = std::max(model.group_scratch_bytes(), kernel_.scratch_bytes(widest));
   for (size_t tokens = 1; tokens <= max_batch; tokens++) {
     products = std::max(products, tokens * std::min(chunk_rows(rows, tokens), round_up(rows, kRowTile)));
@@ -68,8 +69,10 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
     for (size_t tokens = 1; tokens <= max_batch; tokens++) {
       products = std::max(products, tokens * column_chunk_rows(*by_column, spec_.embedding_length, tokens, threads));
     }
-    // multiply_nonzero writes whole blocks, even where that is more than a thread's share.
-    products = std::max(products, by_column->blocks(spec_.embedding_length) * by_column->block_rows());
+    // multiply_live writes whole blocks, even where that is more than a thread's share.
+    products = std::max(products, std::min(max_batch, kMostLiveTokens) *
+                                      live_chunk_blocks(by_column->blocks(spec_.embedding_length), threads) * by_column->block_rows());
+    by_input = true;
     kernel_scratch = std::max(kernel_scratch, by_column->scratch_bytes(spec_.embedding_length));
   }
   if (spec_.head_count_kv % threads) {
@@ -85,7 +88,10 @@ Forward::Forward(const Model& model, KvCache& cache, unsigned threads, size_t ma
   const size_t stride = attention_scores_stride(max_positions);
   const size_t most_scores = std::max(group_ * stride, std::min(most_queries * stride, kScoresAtOnce));
   scratch_.resize(threads);
-  live_inputs_.resize(spec_.ffn_length + 64);
+  if (by_input) {
+    live_inputs_.resize(std::min(max_batch, kMostLiveTokens) * spec_.ffn_length);
+    any_inputs_.resize(spec_.ffn_length);
+  }
   for (auto& s : scratch_) {
     s.sums = AlignedBuffer<int32_t>(products);
     s.products = AlignedBuffer<float>(products);
@@ -412,17 +418,18 @@ void Forward::ffn_block(size_t layer) {
   const Linear* next = layer + 1 < model_.layers().size() ? &model_.layers()[layer + 1].qkv : nullptr;
   follow_with(next);
   if (next) announce(*next);
-  if (l.down.column_kernel && tokens_ > 1) x = gather_live(l.down, x);
+  const bool listed = l.down.column_kernel && list_live(l.down, x);
+  if (l.down.column_kernel && !listed) x = gather_live(l.down, x);
   if (l.ffn_post_norm.empty()) {
-    if (tokens_ == 1 && l.down.column_kernel) return multiply_nonzero(l.down, x, hidden_.data(), true);
+    if (listed) return multiply_live(l.down, x, hidden_.data(), ldh, true);
     multiply(l.down, x, [&](size_t t, size_t row, size_t count, const float* values) {
       ops_.add(values, count, hidden_.data() + t * ldh + row);
     });
     return;
   }
   const size_t ld = round_up(std::max(q_rows_, d), 16);
-  if (tokens_ == 1 && l.down.column_kernel) {
-    multiply_nonzero(l.down, x, attended_, false);
+  if (listed) {
+    multiply_live(l.down, x, attended_, ld, false);
   } else {
     multiply(l.down, x, [&](size_t t, size_t row, size_t count, const float* values) {
       std::memcpy(attended_ + t * ld + row, values, count * sizeof(float));

@@ -64,10 +64,12 @@ class Forward {
   void gated_live(const Layer& layer, const Activations& x, float scale, const float* gates, size_t begin, size_t end,
                   size_t live, Scratch& scratch, float* out);
   static size_t live_rows(const float* gates, size_t begin, size_t end, Scratch& scratch);
-  // The inputs of some tokens that are not 0 in all of them, side by side; which they are is in live_columns_.
+  // Lists each token's live inputs for multiply_live; false where multiplying all inputs that any token has is faster.
+  bool list_live(const Linear& linear, const Activations& x);
+  // Those inputs of all tokens side by side; which they are is in live_columns_.
   Activations gather_live(const Linear& linear, const Activations& x);
-  // out = (out +) linear * x for one token.
-  void multiply_nonzero(const Linear& linear, const Activations& x, float* out, bool add);
+  // out = (out +) linear * x over the listed inputs, rows of out `ld` floats apart.
+  void multiply_live(const Linear& linear, const Activations& x, float* out, size_t ld, bool add);
   void add_normed(float* x, size_t ldx, const std::vector<float>& weight);
 
   // Norms (where `weight` isn't empty) and quantises the rows of x, `ldx` floats apart, for one product or for two that
@@ -116,9 +118,11 @@ class Forward {
   std::vector<float> scales_;        // [tokens] of the quantised rows
   std::vector<int32_t> sums_;
   std::vector<Scratch> scratch_;
-  std::vector<int32_t> live_inputs_;
-  std::vector<int8_t> any_live_;     // not 0 where an input is live in any token of the batch
-  ColumnList live_columns_{};        // of the batch's down projection
+  // Of the batch's down projection: every token's live inputs, [tokens][ffn], and how many they are; those that any has.
+  std::vector<ColumnId> live_inputs_, any_inputs_;
+  size_t live_counts_[kMostLiveTokens] = {}, any_count_ = 0;
+  std::vector<int8_t> any_live_;     // not 0 where an input is live in any token
+  ColumnList live_columns_{};        // what gather_live left
   SparsityStats sparsity_;
   AlignedBuffer<uint8_t> tables_, group_tables_;  // [tokens] of the quantised rows, for ternary and group-scaled products
 };

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "engine/forward.h"
+#include "engine/product_chunks.h"
 
 namespace bitnet {
 namespace {
@@ -20,9 +21,6 @@ constexpr size_t kMostSparseTokens = 32, kSparseRows = 256;
 
 // From this share of live inputs on, gathering those of a batch costs more than it saves.
 constexpr double kMostLiveInputs = 0.9;
-
-// Most tokens whose live inputs are looked for.
-constexpr size_t kMostGathered = 32;
 
 }  // namespace
 
@@ -81,47 +79,64 @@ bool Forward::gated_rows(const Layer& l, const Activations& x, size_t begin, siz
   return true;
 }
 
-// In place: what is left moves to the front of each row. A long batch has hardly an input that all tokens leave at 0.
+// A long batch has hardly an input that all tokens leave at 0.
+bool Forward::list_live(const Linear& linear, const Activations& x) {
+  const ColumnKernel& kernel = *linear.column_kernel;
+  const size_t columns = linear.columns;
+  any_count_ = columns;
+  if (x.count > kMostLiveTokens) return false;
+  auto list = [&](size_t t, unsigned) {
+    live_counts_[t] = kernel.nonzero(x.values + t * x.stride, columns, live_inputs_.data() + t * columns);
+  };
+  if (x.count == 1) {
+    list(0, 0);
+  } else {
+    pool_.parallel(x.count, list);
+    any_live_.assign(columns, 0);
+    for (size_t t = 0; t < x.count; t++) {
+      const int8_t* values = x.values + t * x.stride;
+      for (size_t k = 0; k < columns; k++) any_live_[k] = static_cast<int8_t>(any_live_[k] | values[k]);
+    }
+    any_count_ = kernel.nonzero(any_live_.data(), columns, any_inputs_.data());
+  }
+  size_t live = 0;
+  for (size_t t = 0; t < x.count; t++) live += live_counts_[t];
+  sparsity_.inputs.fetch_add(x.count * columns, std::memory_order_relaxed);
+  sparsity_.live_inputs.fetch_add(live, std::memory_order_relaxed);
+  return x.count == 1 || static_cast<double>(live) < kernel.gemm_cost(x.count) * static_cast<double>(any_count_);
+}
+
+// In place: what is left moves to the front of each row.
 Activations Forward::gather_live(const Linear& linear, const Activations& x) {
   const size_t columns = linear.columns;
   live_columns_ = {nullptr, columns};
-  if (x.count > kMostGathered) return x;
-  std::vector<int8_t>& any = any_live_;
-  any.assign(columns, 0);
-  for (size_t t = 0; t < x.count; t++) {
-    const int8_t* values = x.values + t * x.stride;
-    for (size_t k = 0; k < columns; k++) any[k] = static_cast<int8_t>(any[k] | values[k]);
-  }
-  const size_t count = linear.column_kernel->nonzero(any.data(), columns, live_inputs_.data());
-  if (static_cast<double>(count) > kMostLiveInputs * static_cast<double>(columns)) return x;
-  if (count == 0) live_inputs_[0] = 0;
-  live_columns_ = {live_inputs_.data(), std::max<size_t>(count, 1)};
+  if (static_cast<double>(any_count_) > kMostLiveInputs * static_cast<double>(columns)) return x;
+  if (any_count_ == 0) any_inputs_[0] = 0;
+  live_columns_ = {any_inputs_.data(), std::max<size_t>(any_count_, 1)};
   pool_.parallel(x.count, [&](size_t t, unsigned) {
     int8_t* values = quantized_.data() + t * x.stride;
-    for (size_t i = 0; i < live_columns_.count; i++) values[i] = values[live_inputs_[i]];
+    for (size_t i = 0; i < live_columns_.count; i++) values[i] = values[any_inputs_[i]];
     std::memset(values + live_columns_.count, 0, columns - live_columns_.count);
   });
   return x;
 }
 
-// out = (out +) linear * x, over the non-zero inputs only.
-void Forward::multiply_nonzero(const Linear& linear, const Activations& x, float* out, bool add) {
+void Forward::multiply_live(const Linear& linear, const Activations& x, float* out, size_t ld, bool add) {
   const ColumnKernel& kernel = *linear.column_kernel;
-  const size_t count = kernel.nonzero(x.values, linear.columns, live_inputs_.data());
-  sparsity_.inputs.fetch_add(linear.columns, std::memory_order_relaxed);
-  sparsity_.live_inputs.fetch_add(count, std::memory_order_relaxed);
-  const size_t blocks = kernel.blocks(linear.rows);
-  // A thread takes neighbouring blocks: the longer the pieces of a column, the better memory likes it.
-  const size_t step = (blocks + pool_.threads() - 1) / pool_.threads();
+  const size_t blocks = kernel.blocks(linear.rows), step = live_chunk_blocks(blocks, pool_.threads());
   pool_.parallel((blocks + step - 1) / step, [&](size_t chunk, unsigned thread) {
     const size_t first = chunk * step, last = std::min(blocks, first + step);
     const size_t begin = first * kernel.block_rows(), end = std::min(linear.rows, last * kernel.block_rows());
+    const size_t width = (last - first) * kernel.block_rows();
     Scratch& s = scratch_[thread];
-    int32_t* sums = s.sums.data();
-    kernel.gemv(linear.packed.data(), linear.rows, x.values, live_inputs_.data(), count, sums - begin, first, last);
-    float* values = add ? s.products.data() : out + begin;
-    ops_.dequantize(sums, linear.row_scales.data() + begin, scales_[0], end - begin, values);
-    if (add) ops_.add(values, end - begin, out + begin);
+    const LiveInputs live{live_inputs_.data(), linear.columns, live_counts_};
+    kernel.gemm_live(linear.matrix(), live, x, s.sums.data() - begin, width, first, last);
+    for (size_t t = 0; t < x.count; t++) {
+      float* row = out + t * ld + begin;
+      float* values = add ? s.products.data() : row;
+      ops_.dequantize(s.sums.data() + t * width, linear.row_scales.data() + begin, scales_[t], end - begin, values);
+      if (add) ops_.add(values, end - begin, row);
+    }
   });
 }
 

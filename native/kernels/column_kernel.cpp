@@ -128,17 +128,25 @@ const ColumnKernel* column_kernel_for(const TernaryKernel& kernel) {
   return nullptr;
 }
 
-std::string compare_columns(const ColumnKernel& kernel, size_t rows, size_t columns, unsigned nonzero_percent, int extreme) {
-  const Case c(kernel, rows, columns, 1, nonzero_percent, extreme);
-  std::vector<int32_t> ids(columns + 64);
-  const size_t count = kernel.nonzero(c.x.data(), columns, ids.data());
-  const size_t blocks = kernel.blocks(rows);
-  std::vector<int32_t> y(blocks * kernel.block_rows(), 0x5a5a5a5a);
-  kernel.gemv(c.packed.data(), rows, c.x.data(), ids.data(), count, y.data(), 0, blocks / 2);
-  kernel.gemv(c.packed.data(), rows, c.x.data(), ids.data(), count, y.data(), blocks / 2, blocks);
-  for (size_t r = 0; r < rows; r++) {
-    const int32_t expected = c.expected(r, columns, 0);
-    if (expected != y[r]) return difference(kernel, rows, columns, std::to_string(nonzero_percent) + " % non-zero", r, y[r], expected);
+std::string compare_columns(const ColumnKernel& kernel, size_t rows, size_t columns, size_t tokens, unsigned nonzero_percent,
+                            int extreme) {
+  const Case c(kernel, rows, columns, tokens, nonzero_percent, extreme);
+  std::vector<ColumnId> ids(tokens * columns);
+  std::vector<size_t> counts(tokens);
+  for (size_t t = 0; t < tokens; t++) counts[t] = kernel.nonzero(c.x.data() + t * c.stride, columns, ids.data() + t * columns);
+  const size_t blocks = kernel.blocks(rows), ldy = blocks * kernel.block_rows() + 16;
+  std::vector<int32_t> y(tokens * ldy, 0x5a5a5a5a);
+  const PackedMatrix w{c.packed.data(), rows, columns};
+  const LiveInputs live{ids.data(), columns, counts.data()};
+  const Activations x{c.x.data(), c.stride, c.sums.data(), tokens, nullptr};
+  kernel.gemm_live(w, live, x, y.data(), ldy, 0, blocks / 2);
+  kernel.gemm_live(w, live, x, y.data(), ldy, blocks / 2, blocks);
+  const std::string what = std::to_string(nonzero_percent) + " % non-zero, token ";
+  for (size_t t = 0; t < tokens; t++) {
+    for (size_t r = 0; r < rows; r++) {
+      const int32_t expected = c.expected(r, columns, t);
+      if (expected != y[t * ldy + r]) return difference(kernel, rows, columns, what + std::to_string(t), r, y[t * ldy + r], expected);
+    }
   }
   return "";
 }
@@ -153,8 +161,8 @@ std::string compare_column_batch(const ColumnKernel& kernel, size_t rows, size_t
   const PackedMatrix w{c.packed.data(), rows, columns};
   // All columns; then those with an odd number, whose sums the others' activations must not enter.
   for (size_t odd = 0; odd < 2; odd++) {
-    std::vector<int32_t> ids;
-    for (size_t k = 1; k < columns && odd; k += 2) ids.push_back(static_cast<int32_t>(k));
+    std::vector<ColumnId> ids;
+    for (size_t k = 1; k < columns && odd; k += 2) ids.push_back(static_cast<ColumnId>(k));
     if (odd && ids.empty()) continue;
     AlignedBuffer<int8_t> side_by_side(odd ? tokens * c.stride : 0);
     std::vector<int32_t> sums(c.sums);
@@ -163,7 +171,7 @@ std::string compare_column_batch(const ColumnKernel& kernel, size_t rows, size_t
       for (size_t t = 0; t < tokens; t++) {
         sums[t] = 0;
         for (size_t i = 0; i < ids.size(); i++) {
-          side_by_side[t * c.stride + i] = c.x[t * c.stride + static_cast<size_t>(ids[i])];
+          side_by_side[t * c.stride + i] = c.x[t * c.stride + ids[i]];
           sums[t] += side_by_side[t * c.stride + i];
         }
       }
@@ -194,8 +202,9 @@ std::string compare_column_batch(const ColumnKernel& kernel, size_t rows, size_t
 std::string self_test(const ColumnKernel& kernel) {
   constexpr size_t kRows = 330, kColumns = 330;
   for (int extreme : {0, -128}) {
-    std::string found = compare_columns(kernel, kRows, kColumns, 40, extreme);
+    std::string found = compare_columns(kernel, kRows, kColumns, 1, 40, extreme);
     for (size_t tokens : {2u, 17u}) {
+      if (found.empty()) found = compare_columns(kernel, kRows, kColumns, tokens, 40, extreme);
       if (found.empty()) found = compare_column_batch(kernel, kRows, kColumns, tokens, extreme);
     }
     if (!found.empty()) return found;

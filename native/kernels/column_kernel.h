@@ -25,10 +25,23 @@ constexpr size_t kColumnFieldRows = 64;
 // Sums of a field that stays in place carry a factor of 64: 64 * 2 * 128 * columns < 2^31.
 constexpr size_t kMostColumnInputs = 65536;
 
+// The number of an input.
+using ColumnId = uint16_t;
+
 // Columns of a matrix in rising order; ids null: all.
 struct ColumnList {
-  const int32_t* ids;
+  const ColumnId* ids;
   size_t count;
+};
+
+// Most tokens that gemm_live takes.
+constexpr size_t kMostLiveTokens = 32;
+
+// The inputs of each token that are not 0, in rising order.
+struct LiveInputs {
+  const ColumnId* ids;   // token t's from ids + t * stride on
+  size_t stride;
+  const size_t* counts;  // [tokens]
 };
 
 struct ColumnKernel {
@@ -38,12 +51,12 @@ struct ColumnKernel {
   size_t fields;  // 4 or 5
 
   // Indices of the non-zero values, rising; ids has room for n.
-  size_t (*nonzero)(const int8_t* values, size_t n, int32_t* ids);
+  size_t (*nonzero)(const int8_t* values, size_t n, ColumnId* ids);
 
-  // y[r] = sum over the `count` listed columns k of (code[r][k] - 1) * values[k], for the rows of blocks
-  // block_begin..block_end; y has room for whole blocks.
-  void (*gemv)(const uint8_t* packed, size_t rows, const int8_t* values, const int32_t* ids, size_t count, int32_t* y,
-               size_t block_begin, size_t block_end);
+  // TernaryKernel::gemm for the rows of blocks block_begin..block_end, reading of each token its live inputs only, which are
+  // all that are not 0; y has room for whole blocks.
+  void (*gemm_live)(const PackedMatrix& w, const LiveInputs& live, const Activations& x, int32_t* y, size_t ldy,
+                    size_t block_begin, size_t block_end);
 
   // TernaryKernel::gemm over the inputs of `list`, which x holds side by side, its rows zero-padded as ever; row_begin is a
   // multiple of kColumnFieldRows, and rows up to the next one behind row_end are overwritten with unspecified values. Whole
@@ -52,6 +65,9 @@ struct ColumnKernel {
                size_t row_end, void* scratch);
   // Bytes of scratch that gemm needs per thread for this many rows.
   size_t (*scratch_bytes)(size_t rows);
+
+  // What gemm takes for an input, in units of what gemm_live takes for a live one of one token. Measured.
+  double (*gemm_cost)(size_t tokens);
 
   size_t block_rows() const { return fields * kColumnFieldRows; }
   size_t blocks(size_t rows) const { return (rows + block_rows() - 1) / block_rows(); }
@@ -74,9 +90,10 @@ extern const ColumnKernel kAmxColumns;
 // The one for a kernel's instruction set; null where there is none faster than the dense product.
 const ColumnKernel* column_kernel_for(const TernaryKernel& kernel);
 
-// Compares with sums taken from the codes. Returns "" or the first difference.
-std::string compare_columns(const ColumnKernel& kernel, size_t rows, size_t columns, unsigned nonzero_percent, int extreme);
-// The same for the product of `tokens` tokens.
+// Compares gemm_live with sums taken from the codes. Returns "" or the first difference.
+std::string compare_columns(const ColumnKernel& kernel, size_t rows, size_t columns, size_t tokens, unsigned nonzero_percent,
+                            int extreme);
+// The same for gemm.
 std::string compare_column_batch(const ColumnKernel& kernel, size_t rows, size_t columns, size_t tokens, int extreme);
 // Both for a few awkward shapes, before a model is served.
 std::string self_test(const ColumnKernel& kernel);

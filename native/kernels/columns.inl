@@ -4,14 +4,15 @@
 // Isa provides
 //   Vector, kBytes            a register and its bytes, 32 or 64
 //   kFields                   ColumnKernel::fields
-//   kColumns, kAhead          columns that gemv takes at a time, a multiple of four, and how many columns ahead is prefetched
+//   kColumns, kAhead          columns that gemm_live takes at a time, a multiple of four, and how many columns ahead is prefetched
 //   zero(), load(p), store(p, v), broadcast(int32)
 //   nonzero(p)                which of kBytes bytes are not 0, as bits
 //   interleave(v, q)          four columns' bytes to four registers, every dword one row's bytes of the four
 //   add(s, q, a)              s[f] += field f of q[g] times a[g], for every group g of four columns, times a power of two
-//   store_rows<f>(v, sum, out)  v less that power, minus sum
+//   store_rows<f>(v, base, out)  v less that power, plus base
 //   unpack(v, codes)          codes[f] = field f of v, one byte a code
 //   kTokens, kRows            what `multiply` takes: most tokens, and rows (32 or 64)
+//   kUnpackCost, kTokenCost   ColumnKernel::gemm_cost: to unpack an input, and to multiply it for each token
 //   kPanelColumns, kFewPanelColumns
 //                             columns unpacked at a time, multiples of 64, for many tokens (kRows rows of them should stay in
 //                             L1) and for a few (a block's rows)
@@ -19,9 +20,9 @@
 //   multiply<T>(panel, columns, x, stride, y, ldy)
 //                             y[t][r] += the codes of kRows rows times T tokens
 //
-// gemv keeps its sums in L1, loaded and stored once per kColumns columns. gemm unpacks a block of rows into a panel of tiles
-// in the order that matrix units and broadcast dot products want: 32 rows after another, within them 64 columns after
-// another; of those two tiles of 16 rows, each 16 lines of 4 columns.
+// gemm_live keeps a token's sums in L1, loaded and stored once per kColumns columns. gemm unpacks a block of rows into a panel
+// of tiles in the order that matrix units and broadcast dot products want: 32 rows after another, within them 64 columns
+// after another; of those two tiles of 16 rows, each 16 lines of 4 columns.
 #include "kernels/byte_gemm.inl"
 #include "kernels/column_kernel.h"
 #include "kernels/inline.h"
@@ -42,17 +43,17 @@ constexpr size_t column_panel_bytes(size_t fields, size_t panel_columns) {
 }
 
 template <class Isa>
-size_t columns_nonzero(const int8_t* values, size_t n, int32_t* ids) {
+size_t columns_nonzero(const int8_t* values, size_t n, ColumnId* ids) {
   size_t count = 0, i = 0;
   for (; i + Isa::kBytes <= n; i += Isa::kBytes) {
     auto mask = Isa::nonzero(values + i);
     while (mask) {
-      ids[count++] = static_cast<int32_t>(i) + Isa::lowest(mask);
+      ids[count++] = static_cast<ColumnId>(i + static_cast<size_t>(Isa::lowest(mask)));
       mask &= mask - 1;
     }
   }
   for (; i < n; i++) {
-    if (values[i]) ids[count++] = static_cast<int32_t>(i);
+    if (values[i]) ids[count++] = static_cast<ColumnId>(i);
   }
   return count;
 }
@@ -65,27 +66,36 @@ BITNET_INLINE void interleaved(const uint8_t* const column[4], size_t at, Vector
   Isa::interleave(v, q);
 }
 
+// What one token reads of the columns that all tokens pass before the next ones.
+struct LiveRun {
+  const ColumnId* ids;
+  size_t count;
+  // What the next run reads: fetched at this one's end.
+  const ColumnId* next_ids;
+  size_t next_count;
+};
+
 // Unpacking works within 16-byte lanes: the sums of (step, j, f) are those of rows 64f + 16j of the step's block and of those
-// behind, as many as a register has dwords, after the block's earlier registers'.
+// behind, as many as a register has dwords, after the block's earlier registers'. They start at `start`, or go on from y.
 template <class Isa>
-BITNET_INLINE void columns_run(const uint8_t* packed, size_t stride, const int8_t* values, const int32_t* ids, size_t count,
+BITNET_INLINE void columns_run(const uint8_t* packed, size_t stride, const int8_t* values, const LiveRun& run, const int32_t* start,
                                int32_t* y, size_t block_begin, size_t block_end) {
   using Vector = typename Isa::Vector;
   constexpr size_t kColumns = Isa::kColumns, kGroups = kColumns / 4, kSteps = 64 / Isa::kBytes, kFields = Isa::kFields;
   alignas(64) Vector sums[kColumnBlocks * kSteps * 4 * kFields];
-  const size_t steps = (block_end - block_begin) * kSteps;
+  const size_t steps = (block_end - block_begin) * kSteps, count = run.count;
   for (size_t i = 0; i < steps * 4 * kFields; i++) sums[i] = Isa::zero();
-  int32_t total = 0;
   for (size_t i = 0; i < count; i += kColumns) {
     const uint8_t *column[kColumns], *next[kColumns];
     alignas(8) int8_t x[kColumns];
     for (size_t c = 0; c < kColumns; c++) {
-      const auto id = static_cast<size_t>(ids[i + c < count ? i + c : count - 1]);
-      const auto later = static_cast<size_t>(ids[i + c + Isa::kAhead < count ? i + c + Isa::kAhead : count - 1]);
+      const size_t id = run.ids[i + c < count ? i + c : count - 1], ahead = i + c + Isa::kAhead;
+      const size_t later = ahead < count                   ? run.ids[ahead]
+                           : ahead - count < run.next_count ? run.next_ids[ahead - count]
+                                                            : id;
       column[c] = packed + id * stride + block_begin * 64;
       next[c] = packed + later * stride + block_begin * 64;
       x[c] = i + c < count ? values[id] : static_cast<int8_t>(0);
-      total += x[c];
     }
     Vector a[kGroups];
     unroll<kGroups>([&](auto g) BITNET_INLINE_LAMBDA {
@@ -109,27 +119,52 @@ BITNET_INLINE void columns_run(const uint8_t* packed, size_t stride, const int8_
     }
   }
   for (size_t step = 0; step < steps; step++) {
-    int32_t* out = y + (block_begin + step / kSteps) * kFields * kColumnFieldRows + step % kSteps * (Isa::kBytes / 4);
+    int32_t* rows = y + (block_begin + step / kSteps) * kFields * kColumnFieldRows + step % kSteps * (Isa::kBytes / 4);
     unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
       unroll<kFields>([&](auto f) BITNET_INLINE_LAMBDA {
-        Isa::template store_rows<f>(sums[(step * 4 + j) * kFields + f], total, out + 64 * f + 16 * j);
+        int32_t* out = rows + 64 * f + 16 * j;
+        Isa::template store_rows<f>(sums[(step * 4 + j) * kFields + f], start ? Isa::broadcast(*start) : Isa::load(out), out);
       });
     });
   }
 }
 
+// Bytes of the columns that all tokens pass before the next ones: they stay in L2.
+constexpr size_t kColumnSpanBytes = size_t{256} << 10;
+
 template <class Isa>
-void columns_gemv(const uint8_t* packed, size_t rows, const int8_t* values, const int32_t* ids, size_t count, int32_t* y,
-                  size_t block_begin, size_t block_end) {
-  constexpr size_t kBlockRows = Isa::kFields * kColumnFieldRows;
-  const size_t stride = round_up(rows, kBlockRows) / kBlockRows * 64;
+BITNET_INLINE size_t column_stride(size_t rows) {
+  return (rows + Isa::kFields * kColumnFieldRows - 1) / (Isa::kFields * kColumnFieldRows) * 64;
+}
+
+// ColumnKernel::gemm_live. Tokens share few of their live inputs, so that decoding a column for one of them only costs little
+// more, and multiplies nothing by zero; what they share comes from L2 the second time.
+template <class Isa>
+void columns_live(const PackedMatrix& w, const LiveInputs& live, const Activations& x, int32_t* y, size_t ldy, size_t block_begin,
+                  size_t block_end) {
+  const size_t stride = column_stride<Isa>(w.rows);
   for (size_t b = block_begin; b < block_end; b += kColumnBlocks) {
-    columns_run<Isa>(packed, stride, values, ids, count, y, b, b + kColumnBlocks < block_end ? b + kColumnBlocks : block_end);
+    const size_t end = smaller(b + kColumnBlocks, block_end);
+    const size_t span = x.count == 1 ? w.columns : kColumnSpanBytes / 64 / (end - b);
+    // How many of its inputs each token has passed.
+    size_t passed[kMostLiveTokens] = {};
+    for (size_t column = 0; column < w.columns; column += span) {
+      for (size_t t = 0; t < x.count; t++) {
+        const ColumnId* ids = live.ids + t * live.stride;
+        const size_t count = live.counts[t], first = passed[t], next = t + 1 < x.count ? t + 1 : 0;
+        size_t last = first;
+        while (last < count && ids[last] < column + span) last++;
+        passed[t] = last;
+        const LiveRun run{ids + first, last - first, live.ids + next * live.stride + passed[next], live.counts[next] - passed[next]};
+        const int32_t start = -x.sums[t];
+        columns_run<Isa>(w.data, stride, x.values + t * x.stride, run, column ? nullptr : &start, y + t * ldy, b, end);
+      }
+    }
   }
 }
 
 // The column at place i of a list.
-BITNET_INLINE size_t column_at(const ColumnList& list, size_t i) { return list.ids ? static_cast<size_t>(list.ids[i]) : i; }
+BITNET_INLINE size_t column_at(const ColumnList& list, size_t i) { return list.ids ? list.ids[i] : i; }
 
 // What gemm fetches into L2 while it unpacks: the same blocks of the columns that come next, in the order in which they lie.
 class ColumnFetch {
@@ -163,11 +198,6 @@ class ColumnFetch {
   size_t stride_, lines_, left_ = 1, i_ = 0;
   ColumnList list_;
 };
-
-template <class Isa>
-BITNET_INLINE size_t column_stride(size_t rows) {
-  return (rows + Isa::kFields * kColumnFieldRows - 1) / (Isa::kFields * kColumnFieldRows) * 64;
-}
 
 // Four columns' blocks to a panel: fields first..last.
 template <class Isa, bool Whole>
@@ -260,6 +290,11 @@ void columns_gemm(const PackedMatrix& w, const ColumnList& list, const Activatio
       }
     }
   });
+}
+
+template <class Isa>
+double columns_gemm_cost(size_t tokens) {
+  return Isa::kUnpackCost + Isa::kTokenCost * static_cast<double>(tokens);
 }
 
 // ColumnKernel::scratch_bytes

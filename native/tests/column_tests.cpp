@@ -1,5 +1,6 @@
 // Products with matrices stored by input, against sums taken from the codes: shapes x densities and batches x extremes.
 #include <cstdio>
+#include <utility>
 
 #include "kernels/column_kernel.h"
 #include "tests/tests.h"
@@ -31,9 +32,19 @@ void test_columns(bool quick, TestResult& result) {
       for (size_t columns : {1u, 7u, 64u, 333u, quick ? 400u : 6912u}) {
         for (unsigned percent : {0u, 3u, 15u, 50u, 100u}) {
           for (int extreme : {0, 127, -128}) {
-            const auto difference = compare_columns(*kernel, rows, columns, percent, extreme);
+            const auto difference = compare_columns(*kernel, rows, columns, 1, percent, extreme);
             result.check(difference.empty(), difference);
           }
+        }
+      }
+    }
+    // Several tokens pass the columns in spans, each shorter the more rows there are.
+    for (const auto& [rows, columns] : {std::pair<size_t, size_t>{1, 3}, {700, 5000}, {5200, 600}}) {
+      for (size_t tokens : {size_t{2}, size_t{3}, kMostLiveTokens}) {
+        for (int extreme : {0, 127, -128}) {
+          const size_t fewer = quick && tokens > 3 ? columns / 8 + 1 : columns;
+          const auto difference = compare_columns(*kernel, rows, fewer, tokens, 10, extreme);
+          result.check(difference.empty(), difference);
         }
       }
     }

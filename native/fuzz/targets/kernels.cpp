@@ -113,19 +113,26 @@ void by_column(FuzzedDataProvider& in, const ColumnKernel& kernel, size_t rows, 
   for (size_t i = 0; i < rows * x.columns; i++) codes[i] %= 3;
   AlignedBuffer<uint8_t> packed(kernel.packed_bytes(rows, x.columns));
   kernel.pack(codes.get(), 0, rows, rows, x.columns, packed.data());
-  std::unique_ptr<int32_t[]> ids(new int32_t[x.columns]);
-  const size_t count = kernel.nonzero(x.values.data(), x.columns, ids.get());
-  const size_t blocks = kernel.blocks(rows);
-  AlignedBuffer<int32_t> y(blocks * kernel.block_rows());
-  kernel.gemv(packed.data(), rows, x.values.data(), ids.get(), count, y.data(), 0, blocks);
-  for (size_t r = 0; r < rows; r++) REQUIRE(y[r] == expected(codes.get(), x, r, 0));
+  const Activations all{x.values.data(), x.stride, x.sums.data(), x.tokens, nullptr};
+  const PackedMatrix w{packed.data(), rows, x.columns};
+  if (x.tokens <= kMostLiveTokens) {
+    std::unique_ptr<ColumnId[]> ids(new ColumnId[x.tokens * x.columns]);
+    size_t counts[kMostLiveTokens];
+    for (size_t t = 0; t < x.tokens; t++) {
+      counts[t] = kernel.nonzero(x.values.data() + t * x.stride, x.columns, ids.get() + t * x.columns);
+    }
+    const size_t blocks = kernel.blocks(rows), width = blocks * kernel.block_rows();
+    AlignedBuffer<int32_t> y(x.tokens * width);
+    kernel.gemm_live(w, {ids.get(), x.columns, counts}, all, y.data(), width, 0, blocks);
+    for (size_t t = 0; t < x.tokens; t++) {
+      for (size_t r = 0; r < rows; r++) REQUIRE(y[t * width + r] == expected(codes.get(), x, r, t));
+    }
+  }
 
-  // All tokens, in two parts of the rows.
+  // All inputs, in two parts of the rows.
   const size_t ldy = round_up(rows, kColumnFieldRows), cut = rows / 2 / kColumnFieldRows * kColumnFieldRows;
   AlignedBuffer<int32_t> sums(x.tokens * ldy);
   AlignedBuffer<uint8_t> scratch(kernel.scratch_bytes(rows) + 64);
-  const Activations all{x.values.data(), x.stride, x.sums.data(), x.tokens, nullptr};
-  const PackedMatrix w{packed.data(), rows, x.columns};
   kernel.gemm(w, {nullptr, x.columns}, all, sums.data(), ldy, cut, rows, scratch.data());
   if (cut > 0) kernel.gemm(w, {nullptr, x.columns}, all, sums.data(), ldy, 0, cut, scratch.data());
   for (size_t t = 0; t < x.tokens; t++) {

@@ -125,12 +125,15 @@ void gemm(const PackedMatrix& w, const ColumnList& list, const Activations& x, i
   _tile_release();
 }
 
-void gemv(const uint8_t* packed, size_t rows, const int8_t* values, const int32_t* ids, size_t count, int32_t* y,
-          size_t block_begin, size_t block_end) {
-  kAvx512Columns.gemv(packed, rows, values, ids, count, y, block_begin, block_end);
+void gemm_live(const PackedMatrix& w, const LiveInputs& live, const Activations& x, int32_t* y, size_t ldy, size_t block_begin,
+               size_t block_end) {
+  kAvx512Columns.gemm_live(w, live, x, y, ldy, block_begin, block_end);
 }
 
-size_t nonzero(const int8_t* values, size_t n, int32_t* ids) { return kAvx512Columns.nonzero(values, n, ids); }
+size_t nonzero(const int8_t* values, size_t n, ColumnId* ids) { return kAvx512Columns.nonzero(values, n, ids); }
+
+// A tile of tokens takes hardly more than unpacking does.
+double gemm_cost(size_t tokens) { return tokens < kFewestTokens ? kAvx512Columns.gemm_cost(tokens) : Avx512Columns::kUnpackCost; }
 
 size_t scratch_bytes(size_t rows) {
   const size_t few = column_panel_bytes(Avx512Columns::kFields, kFewColumnsAtOnce) + round_up(rows, kColumnFieldRows) * kTileTokens * 4;
@@ -140,7 +143,7 @@ size_t scratch_bytes(size_t rows) {
 
 }  // namespace
 
-extern const ColumnKernel kAmxColumns = {"amx-columns", "amx-int8", kAmxLevel, Avx512Columns::kFields, nonzero, gemv, gemm,
-                                         scratch_bytes};
+extern const ColumnKernel kAmxColumns = {"amx-columns", "amx-int8", kAmxLevel, Avx512Columns::kFields, nonzero, gemm_live, gemm,
+                                         scratch_bytes, gemm_cost};
 
 }  // namespace bitnet

@@ -22,8 +22,8 @@ struct Avx2Columns : YmmColumns {
   }
 
   template <int F>
-  static BITNET_INLINE void store_rows(Ymm v, int32_t sum, int32_t* out) {
-    store_sums(_mm256_srai_epi32(v, 2 * (F % 2)), sum, out);
+  static BITNET_INLINE void store_rows(Ymm v, Ymm base, int32_t* out) {
+    store_sums(_mm256_srai_epi32(v, 2 * (F % 2)), base, out);
   }
 
   // 4 x 8 rows x 3 tokens of int16 pairs in 12 registers; one of codes, one of products and two of activations are the
@@ -83,8 +83,9 @@ extern const ColumnKernel kAvx2Columns = {"avx2-columns",
                                           kAvx2Level,
                                           Avx2Columns::kFields,
                                           columns_nonzero<Avx2Columns>,
-                                          columns_gemv<Avx2Columns>,
+                                          columns_live<Avx2Columns>,
                                           columns_gemm<Avx2Columns>,
-                                          columns_scratch<Avx2Columns>};
+                                          columns_scratch<Avx2Columns>,
+                                          columns_gemm_cost<Avx2Columns>};
 
 }  // namespace bitnet

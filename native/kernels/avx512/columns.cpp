@@ -13,8 +13,9 @@ extern const ColumnKernel kAvx512Columns = {"avx512-columns",
                                             kAvx512Level,
                                             Avx512Columns::kFields,
                                             columns_nonzero<Avx512Columns>,
-                                            columns_gemv<Avx512Columns>,
+                                            columns_live<Avx512Columns>,
                                             columns_gemm<Avx512Columns>,
-                                            columns_scratch<Avx512Columns>};
+                                            columns_scratch<Avx512Columns>,
+                                            columns_gemm_cost<Avx512Columns>};
 
 }  // namespace bitnet

@@ -12,6 +12,7 @@ struct Avx512Columns {
   using Vector = Zmm;
   static constexpr size_t kBytes = 64, kFields = 5, kColumns = 8, kAhead = 24;
   static constexpr int kTokens = 6;
+  static constexpr double kUnpackCost = 1.4, kTokenCost = 0.35;
   static constexpr size_t kRows = 64, kPanelColumns = 512, kFewPanelColumns = 64;
 
   static BITNET_INLINE void fetch(const uint8_t* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T1); }
@@ -45,8 +46,8 @@ struct Avx512Columns {
   }
 
   template <int F>
-  static BITNET_INLINE void store_rows(Zmm v, int32_t sum, int32_t* out) {
-    _mm512_storeu_si512(out, _mm512_sub_epi32(F == 3 ? _mm512_srai_epi32(v, 6) : v, _mm512_set1_epi32(sum)));
+  static BITNET_INLINE void store_rows(Zmm v, Zmm base, int32_t* out) {
+    _mm512_storeu_si512(out, _mm512_add_epi32(F == 3 ? _mm512_srai_epi32(v, 6) : v, base));
   }
 
   static BITNET_INLINE void unpack(Zmm v, Zmm (&codes)[5]) {

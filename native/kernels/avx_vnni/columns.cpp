@@ -17,8 +17,8 @@ struct VnniColumns : YmmColumns {
   }
 
   template <int F>
-  static BITNET_INLINE void store_rows(Ymm v, int32_t sum, int32_t* out) {
-    store_sums(_mm256_srai_epi32(v, 2 * F), sum, out);
+  static BITNET_INLINE void store_rows(Ymm v, Ymm base, int32_t* out) {
+    store_sums(_mm256_srai_epi32(v, 2 * F), base, out);
   }
 
   // 4 x 8 rows x 3 tokens = 12 accumulators, three registers of activations and one of codes, all 16.
@@ -55,8 +55,9 @@ extern const ColumnKernel kAvxVnniColumns = {"avx-vnni-columns",
                                              kAvx2Level | kAvxVnni,
                                              VnniColumns::kFields,
                                              columns_nonzero<VnniColumns>,
-                                             columns_gemv<VnniColumns>,
+                                             columns_live<VnniColumns>,
                                              columns_gemm<VnniColumns>,
-                                             columns_scratch<VnniColumns>};
+                                             columns_scratch<VnniColumns>,
+                                             columns_gemm_cost<VnniColumns>};
 
 }  // namespace bitnet

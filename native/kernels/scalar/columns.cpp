@@ -14,23 +14,25 @@ int32_t code(const uint8_t* packed, size_t rows, size_t r, size_t k) {
   return packed[(k * blocks + r / kBlockRows) * 64 + byte] >> (2 * (in_block / kColumnFieldRows)) & 3;
 }
 
-size_t nonzero(const int8_t* values, size_t n, int32_t* ids) {
+size_t nonzero(const int8_t* values, size_t n, ColumnId* ids) {
   size_t count = 0;
   for (size_t i = 0; i < n; i++) {
-    if (values[i]) ids[count++] = static_cast<int32_t>(i);
+    if (values[i]) ids[count++] = static_cast<ColumnId>(i);
   }
   return count;
 }
 
-void gemv(const uint8_t* packed, size_t rows, const int8_t* values, const int32_t* ids, size_t count, int32_t* y,
-          size_t block_begin, size_t block_end) {
-  for (size_t r = block_begin * kBlockRows; r < block_end * kBlockRows; r++) {
-    int32_t sum = 0;
-    for (size_t i = 0; i < count; i++) {
-      const auto k = static_cast<size_t>(ids[i]);
-      sum += (code(packed, rows, r, k) - 1) * values[k];
+void gemm_live(const PackedMatrix& w, const LiveInputs& live, const Activations& x, int32_t* y, size_t ldy, size_t block_begin,
+               size_t block_end) {
+  for (size_t t = 0; t < x.count; t++) {
+    for (size_t r = block_begin * kBlockRows; r < block_end * kBlockRows; r++) {
+      int32_t sum = 0;
+      for (size_t i = 0; i < live.counts[t]; i++) {
+        const size_t k = live.ids[t * live.stride + i];
+        sum += (code(w.data, w.rows, r, k) - 1) * x.values[t * x.stride + k];
+      }
+      y[t * ldy + r] = sum;
     }
-    y[r] = sum;
   }
 }
 
@@ -40,7 +42,7 @@ void gemm(const PackedMatrix& w, const ColumnList& list, const Activations& x, i
     for (size_t r = row_begin; r < row_end; r++) {
       int32_t sum = 0;
       for (size_t i = 0; i < list.count; i++) {
-        const size_t k = list.ids ? static_cast<size_t>(list.ids[i]) : i;
+        const size_t k = list.ids ? list.ids[i] : i;
         sum += (code(w.data, w.rows, r, k) - 1) * x.values[t * x.stride + i];
       }
       y[t * ldy + r] = sum;
@@ -50,8 +52,10 @@ void gemm(const PackedMatrix& w, const ColumnList& list, const Activations& x, i
 
 size_t scratch_bytes(size_t) { return 64; }
 
+double gemm_cost(size_t tokens) { return static_cast<double>(tokens); }
+
 }  // namespace
 
-extern const ColumnKernel kScalarColumns = {"scalar-columns", "scalar", 0, kFields, nonzero, gemv, gemm, scratch_bytes};
+extern const ColumnKernel kScalarColumns = {"scalar-columns", "scalar", 0, kFields, nonzero, gemm_live, gemm, scratch_bytes, gemm_cost};
 
 }  // namespace bitnet
