@@ -8,6 +8,9 @@
 #include <csignal>
 #include <sys/mman.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 #endif
 
 namespace bitnet {
@@ -41,6 +44,17 @@ std::mutex slots_mutex;  // for guarding and letting go, never in the handler
 struct sigaction previous;
 bool installed = false;
 
+// In place of a page whose bytes are gone. What others read there in the same moment is not used: `lost` says so.
+bool put_zeros(void* at, size_t bytes) {
+  constexpr int kProtection = PROT_READ, kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+#if defined(__SANITIZE_THREAD__) && defined(__linux__)
+  // ThreadSanitizer takes its own mmap for a write to the whole page.
+  return syscall(SYS_mmap, at, bytes, kProtection, kFlags, -1, 0) != -1;
+#else
+  return mmap(at, bytes, kProtection, kFlags, -1, 0) != MAP_FAILED;
+#endif
+}
+
 void handle(int signal, siginfo_t* info, void* context) {
   const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
   const int count = used_slots.load(std::memory_order_acquire);
@@ -48,9 +62,9 @@ void handle(int signal, siginfo_t* info, void* context) {
     Range& range = ranges[i];
     if (address < range.begin.load(std::memory_order_acquire) || address >= range.end.load(std::memory_order_acquire)) continue;
     const auto page = static_cast<uintptr_t>(getpagesize());
-    void* at = reinterpret_cast<void*>(address / page * page);
-    if (mmap(at, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) break;
+    // First: another thread that reads the zeros in the same moment must find it set when it comes to look.
     range.lost.store(true, std::memory_order_release);
+    if (!put_zeros(reinterpret_cast<void*>(address / page * page), page)) break;
     return;
   }
   if (previous.sa_flags & SA_SIGINFO) {
