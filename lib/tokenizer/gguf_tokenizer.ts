@@ -110,7 +110,7 @@ async function readTokens(
     if (model === "gpt2" && isNormal(type)) {
       const size = writePiece(strings.bytes, strings.start(id), strings.end(id), piece);
       if (size >= 0) {
-        table.set(id, piece.subarray(0, size));
+        table.setFirst(id, piece, size);
         continue;
       }
     }

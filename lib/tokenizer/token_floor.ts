@@ -30,16 +30,10 @@ export class TokenFloor {
 
   /** Undefined for a vocabulary that lacks bytes: what it has no token for may vanish. */
   static of(table: TokenTable, rules: FloorRules): TokenFloor | undefined {
-    const longest = new Float64Array(256);
-    const single = new Uint8Array(256);
-    for (let id = 0; id < table.size; id++) {
-      const bytes = table.bytes(id);
-      if (bytes.length === 1) single[bytes[0] ?? 0] = 1;
-      for (const byte of bytes) if ((longest[byte] ?? 0) < bytes.length) longest[byte] = bytes.length;
-    }
+    const { longest, single } = table.byteLengths();
     for (let byte = 0; byte < 256; byte++) if (!single[byte] && !IMPOSSIBLE.has(byte)) return undefined;
     return new TokenFloor(
-      longest.map((length) => (length > 0 ? 1 / length : 0)),
+      Float64Array.from(longest, (length) => (length > 0 ? 1 / length : 0)),
       rules,
     );
   }

@@ -31,19 +31,33 @@ export class TokenTable {
 
   /** Sets the bytes of an id; a string stands for its UTF-8. */
   set(id: number, content: string | Uint8Array, tokenClass: TokenClass = TokenClass.Text): void {
-    const needed = typeof content === "string" ? content.length * 3 : content.length;
-    if (this.used + needed > this.data.length) {
-      const grown = new Uint8Array(Math.max(this.data.length * 2, this.used + needed));
-      grown.set(this.data.subarray(0, this.used));
-      this.data = grown;
-    }
+    this.makeRoom(typeof content === "string" ? content.length * 3 : content.length);
     let written = content.length;
     if (typeof content === "string") written = encoder.encodeInto(content, this.data.subarray(this.used)).written;
     else this.data.set(content, this.used);
+    this.take(id, written, tokenClass);
+  }
+
+  /** Sets an id of ordinary text to the first `count` bytes of a buffer: without a view for each of many short texts. */
+  setFirst(id: number, source: Uint8Array, count: number): void {
+    this.makeRoom(count);
+    const { data, used } = this;
+    for (let i = 0; i < count; i++) data[used + i] = source[i] ?? 0;
+    this.take(id, count, TokenClass.Text);
+  }
+
+  private makeRoom(needed: number): void {
+    if (this.used + needed <= this.data.length) return;
+    const grown = new Uint8Array(Math.max(this.data.length * 2, this.used + needed));
+    grown.set(this.data.subarray(0, this.used));
+    this.data = grown;
+  }
+
+  private take(id: number, count: number, tokenClass: TokenClass): void {
     this.starts[id] = this.used;
-    this.lengths[id] = written;
+    this.lengths[id] = count;
     this.classes[id] = tokenClass;
-    this.used += written;
+    this.used += count;
   }
 
   /** The bytes of an id: a view, not a copy. Ids outside of the vocabulary are a defect of the caller. */
@@ -51,6 +65,23 @@ export class TokenTable {
     this.check(id);
     const start = this.starts[id] ?? 0;
     return this.data.subarray(start, start + (this.lengths[id] ?? 0));
+  }
+
+  /** Bytes of the longest token that has each byte, 0 where none has; and 1 for bytes that are a token by themselves. */
+  byteLengths(): { longest: Uint32Array; single: Uint8Array } {
+    const { data, starts, lengths } = this;
+    const longest = new Uint32Array(256);
+    const single = new Uint8Array(256);
+    for (let id = 0; id < this.size; id++) {
+      const start = starts[id] ?? 0;
+      const length = lengths[id] ?? 0;
+      if (length === 1) single[data[start] ?? 0] = 1;
+      for (let i = start; i < start + length; i++) {
+        const byte = data[i] ?? 0;
+        if ((longest[byte] ?? 0) < length) longest[byte] = length;
+      }
+    }
+    return { longest, single };
   }
 
   isControl(id: number): boolean {

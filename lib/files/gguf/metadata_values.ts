@@ -1,6 +1,6 @@
 import { ModelFormatError } from "../../errors";
 import type { HeaderReader } from "./header_reader";
-import { StringTableBuilder, type StringTable } from "./string_table";
+import { GgufStringsBuilder, type StringTable } from "./string_table";
 import { VALUE_TYPES, type GgufArray, type GgufNumberArray, type GgufValue, type GgufValueType } from "./types";
 
 /** Arrays of arrays deeper than this are refused: nothing needs them, and recursion must end. */
@@ -156,13 +156,12 @@ export class MetadataValues {
 
   private async strings(length: number, key: string): Promise<StringTable> {
     const { reader } = this;
-    const table = new StringTableBuilder(length);
-    for (let i = 0; i < length; i++) {
-      // Straight through the window while it lasts; only its end, and now and then the clock, costs an await.
-      if ((i & 1023) === 1023 || !reader.takeStringInto(table)) {
-        await reader.requireString(`${key}[${i}]`);
-        reader.takeStringInto(table);
-      }
+    const table = new GgufStringsBuilder(length);
+    for (let i = 0; i < length;) {
+      // Straight through the window while it lasts; only its end costs an await.
+      const taken = reader.takeStringsInto(table, length - i);
+      i += taken;
+      if (taken === 0) await reader.requireString(`${key}[${i}]`);
       if (table.byteLength > MAX_TABLE_BYTES) {
         throw new ModelFormatError(
           `"${reader.path}": ${key} holds over ${MAX_TABLE_BYTES} bytes of text. The file is damaged or hostile.`,

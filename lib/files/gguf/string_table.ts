@@ -14,26 +14,24 @@ export interface StringList extends Iterable<string> {
  * 20 ms. Decoded one at a time they are gone before the next collection.
  */
 export class StringTable implements StringList {
-  /** @param bytes the strings one after another. @param ends where each ends. */
+  /** @param bytes the strings one after another. @param ends where each ends. @param gap bytes in front of each */
   constructor(
     readonly bytes: Buffer,
     private readonly ends: Uint32Array,
+    private readonly gap = 0,
   ) {}
 
   /** A list as a table: itself, where it is one. */
   static from(list: StringList): StringTable {
     if (list instanceof StringTable) return list;
     const builder = new StringTableBuilder(list.length);
-    for (const text of list) {
-      const bytes = Buffer.from(text);
-      builder.add(bytes, 0, bytes.length);
-    }
+    for (const text of list) builder.add(Buffer.from(text));
     return builder.build();
   }
 
   /** Where string i starts in `bytes`. */
   start(i: number): number {
-    return i === 0 ? 0 : (this.ends[i - 1] ?? 0);
+    return (i === 0 ? 0 : (this.ends[i - 1] ?? 0)) + this.gap;
   }
 
   /** Where it ends. */
@@ -69,42 +67,79 @@ export class StringTable implements StringList {
   }
 }
 
-/** Up to this many bytes are copied one by one. */
-const SHORT_BYTES = 24;
+/** Bytes of the length in front of each string of a GGUF file. */
+const LENGTH_BYTES = 8;
 
 /** Gathers the bytes of a `StringTable`, growing by doubling: nothing is allocated for strings that don't come. */
-export class StringTableBuilder {
+class StringTableBuilder {
+  protected used = 0;
+  protected count = 0;
+  protected readonly ends: Uint32Array;
   private bytes = Buffer.allocUnsafeSlow(4096);
-  private used = 0;
-  private count = 0;
-  private readonly ends: Uint32Array;
 
-  /** @param length how many strings will come; the caller has checked it against the file's size. */
-  constructor(length: number) {
+  /** @param length how many strings will come. @param gap see `StringTable` */
+  constructor(
+    length: number,
+    private readonly gap = 0,
+  ) {
     this.ends = new Uint32Array(length);
   }
 
-  /** Bytes gathered so far. */
+  /** Bytes of the strings gathered so far. */
   get byteLength(): number {
-    return this.used;
+    return this.used - this.gap * this.count;
   }
 
-  /** Copies source[start..end) as the next string. */
-  add(source: Buffer, start: number, end: number): void {
+  /** Copies a string behind the others. */
+  add(text: Buffer): void {
+    this.append(text, 0, text.length);
+    this.ends[this.count++] = this.used;
+  }
+
+  build(): StringTable {
+    return new StringTable(this.bytes.subarray(0, this.used), this.ends, this.gap);
+  }
+
+  /** Copies source[start..end). */
+  protected append(source: Buffer, start: number, end: number): void {
     const needed = this.used + end - start;
     if (needed > this.bytes.length) {
       const larger = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.bytes.length));
       this.bytes.copy(larger, 0, 0, this.used);
       this.bytes = larger;
     }
-    // Most strings of a vocabulary are shorter than what calling out of JavaScript takes.
-    if (end - start > SHORT_BYTES) source.copy(this.bytes, this.used, start, end);
-    else for (let to = this.used, from = start; from < end;) this.bytes[to++] = source[from++] ?? 0;
+    source.copy(this.bytes, this.used, start, end);
     this.used = needed;
-    this.ends[this.count++] = needed;
+  }
+}
+
+/** Gathers strings as they stand in a GGUF file, with their lengths, many at a time. */
+export class GgufStringsBuilder extends StringTableBuilder {
+  /** @param length how many strings will come; the caller has checked it against the file's size. */
+  constructor(length: number) {
+    super(length, LENGTH_BYTES);
   }
 
-  build(): StringTable {
-    return new StringTable(this.bytes.subarray(0, this.used), this.ends);
+  /**
+   * Takes the strings that lie whole in source[start..end), `most` at most.
+   * @returns how many, and where the next begins
+   */
+  addFrom(source: Buffer, start: number, end: number, most: number): { taken: number; next: number } {
+    const { ends, count } = this;
+    const view = new DataView(source.buffer, source.byteOffset, end);
+    const offset = this.used - start;
+    let next = start;
+    let taken = 0;
+    for (; taken < most && end - next >= LENGTH_BYTES; taken++) {
+      // A length beyond 2^32 is longer than any source.
+      if (view.getUint32(next + 4, true) !== 0) break;
+      const length = view.getUint32(next, true);
+      if (length > end - next - LENGTH_BYTES) break;
+      next += LENGTH_BYTES + length;
+      ends[count + taken] = offset + next;
+    }
+    this.append(source, start, next);
+    this.count += taken;
+    return { taken, next };
   }
 }

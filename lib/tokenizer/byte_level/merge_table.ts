@@ -3,10 +3,85 @@ import type { StringTable } from "../../files/gguf/string_table";
 import type { Slicer } from "../slices";
 import { HASH_START, hashByte, type PieceIndex } from "./piece_index";
 
-/** Merges made between two looks at the clock. */
-const PORTION = 2048;
+/** Merges read at a time, between two looks at the clock. */
+const PORTION = 512;
 
 const SPACE = 0x20;
+
+/** Where in the text of some merges their two sides are, side after side, with their hashes, and which tokens they are. */
+class Portion {
+  readonly starts = new Int32Array(2 * PORTION);
+  readonly ends = new Int32Array(2 * PORTION);
+  readonly hashes = new Int32Array(2 * PORTION);
+  readonly ids = new Int32Array(2 * PORTION);
+  count = 0;
+  private readonly joined: Uint8Array;
+
+  constructor(private readonly merges: StringTable) {
+    this.joined = new Uint8Array(longest(merges));
+  }
+
+  /** Splits merges from `first` on at their spaces. */
+  split(first: number): void {
+    const { merges, starts, ends, hashes } = this;
+    const { bytes } = merges;
+    this.count = Math.min(PORTION, merges.length - first);
+    for (let i = 0; i < this.count; i++) {
+      const start = merges.start(first + i);
+      const end = merges.end(first + i);
+      let hash = HASH_START;
+      let at = start;
+      for (; at < end && bytes[at] !== SPACE; at++) hash = hashByte(hash, bytes[at] ?? 0);
+      starts[2 * i] = start;
+      ends[2 * i] = at;
+      hashes[2 * i] = hash;
+      hash = HASH_START;
+      const next = at + 1;
+      for (at = next; at < end; at++) hash = hashByte(hash, bytes[at] ?? 0);
+      starts[2 * i + 1] = next;
+      ends[2 * i + 1] = at;
+      hashes[2 * i + 1] = hash;
+    }
+  }
+
+  /** Finds the tokens that the sides are, -1 for none. */
+  findSides(index: PieceIndex): void {
+    index.findMany(this.merges.bytes, this.starts, this.ends, this.hashes, 2 * this.count, this.ids);
+  }
+
+  /** Finds the tokens that the sides make together and writes them to merged[first ...]. */
+  findMerged(index: PieceIndex, merged: Int32Array, first: number): void {
+    const { merges, starts, ends, count } = this;
+    const { bytes } = merges;
+    let last = merged[first - 1] ?? -1;
+    for (let i = 0; i < count; i++) {
+      const start = starts[2 * i] ?? 0;
+      const middle = ends[2 * i] ?? 0;
+      const next = starts[2 * i + 1] ?? 0;
+      const end = ends[2 * i + 1] ?? 0;
+      // Vocabularies mostly have their tokens in the order of their merges, each with all pairs that make it.
+      if (!index.isJoined(last, bytes, start, middle, next, end)) {
+        last++;
+        if (!index.isJoined(last, bytes, start, middle, next, end)) last = this.findJoined(index, i);
+      }
+      merged[first + i] = last;
+    }
+  }
+
+  private findJoined(index: PieceIndex, i: number): number {
+    const { starts, ends, hashes, joined } = this;
+    const { bytes } = this.merges;
+    let size = 0;
+    for (let k = starts[2 * i] ?? 0; k < (ends[2 * i] ?? 0); k++) joined[size++] = bytes[k] ?? 0;
+    let hash = hashes[2 * i] ?? 0;
+    for (let k = starts[2 * i + 1] ?? 0; k < (ends[2 * i + 1] ?? 0); k++) {
+      const byte = bytes[k] ?? 0;
+      joined[size++] = byte;
+      hash = hashByte(hash, byte);
+    }
+    return index.find(joined, 0, size, hash);
+  }
+}
 
 /** Which two tokens merge into which, and with which rank (0 first), in a few typed arrays. */
 export class MergeTable {
@@ -33,10 +108,19 @@ export class MergeTable {
    */
   static async read(merges: StringTable, index: PieceIndex, slicer: Slicer): Promise<MergeTable> {
     const table = new MergeTable(merges.length);
-    const joined = new Uint8Array(longest(merges));
-    for (let rank = 0; rank < merges.length; rank++) {
-      if (rank % PORTION === 0) await slicer.pause();
-      table.readOne(merges, rank, index, joined);
+    const portion = new Portion(merges);
+    for (let first = 0; first < merges.length; first += PORTION) {
+      await slicer.pause();
+      portion.split(first);
+      portion.findSides(index);
+      portion.findMerged(index, table.merged, first);
+      const broken = table.add(portion, first);
+      if (broken >= 0) {
+        throw new ModelFormatError(
+          `The vocabulary's merge ${broken}, ${JSON.stringify(merges.at(broken))}, is not one of two tokens into a third ` +
+            `(tokenizer.ggml.merges): the file is damaged; convert the model again`,
+        );
+      }
     }
     return table;
   }
@@ -51,39 +135,20 @@ export class MergeTable {
     return this.merged[rank] ?? -1;
   }
 
-  private readOne(merges: StringTable, rank: number, index: PieceIndex, joined: Uint8Array): void {
-    const { bytes } = merges;
-    const start = merges.start(rank);
-    const end = merges.end(rank);
-    let size = 0;
-    let hash = HASH_START;
-    let at = start;
-    for (; at < end && bytes[at] !== SPACE; at++) {
-      const byte = bytes[at] ?? 0;
-      joined[size++] = byte;
-      hash = hashByte(hash, byte);
+  /** Adds merges whose sides and results are known. Returns the rank of the first that lacks one; -1: none does. */
+  private add({ ids, count }: Portion, first: number): number {
+    const { left, right, merged, slots } = this;
+    for (let i = 0; i < count; i++) {
+      const rank = first + i;
+      const leftId = ids[2 * i] ?? -1;
+      const rightId = ids[2 * i + 1] ?? -1;
+      if (leftId < 0 || rightId < 0 || (merged[rank] ?? -1) < 0) return rank;
+      left[rank] = leftId;
+      right[rank] = rightId;
+      // Of merges that stand twice the last counts, as in Hugging Face's library.
+      slots[this.slotOf(leftId, rightId)] = rank + 1;
     }
-    const left = index.find(bytes, start, at, hash);
-    let rightHash = HASH_START;
-    for (let i = at + 1; i < end; i++) {
-      const byte = bytes[i] ?? 0;
-      joined[size++] = byte;
-      hash = hashByte(hash, byte);
-      rightHash = hashByte(rightHash, byte);
-    }
-    const right = index.find(bytes, at + 1, Math.max(end, at + 1), rightHash);
-    const merged = index.find(joined, 0, size, hash);
-    if (left < 0 || right < 0 || merged < 0) {
-      throw new ModelFormatError(
-        `The vocabulary's merge ${rank}, ${JSON.stringify(merges.at(rank))}, is not one of two tokens into a third ` +
-          `(tokenizer.ggml.merges): the file is damaged; convert the model again`,
-      );
-    }
-    this.left[rank] = left;
-    this.right[rank] = right;
-    this.merged[rank] = merged;
-    // Of merges that stand twice the last counts, as in Hugging Face's library.
-    this.slots[this.slotOf(left, right)] = rank + 1;
+    return -1;
   }
 
   private slotOf(left: number, right: number): number {
