@@ -77,7 +77,7 @@ void transpose(const uint8_t* in, size_t count, uint8_t* out, size_t stride) {
     row[a] ^= differ << shift;
   };
   for (size_t i = 0; i < 8; i += 2) exchange(i, i + 1, 8, 0x00ff00ff00ff00ffull);
-  for (size_t i : {0, 1, 4, 5}) exchange(i, i + 2, 16, 0x0000ffff0000ffffull);
+  for (size_t i : {size_t{0}, size_t{1}, size_t{4}, size_t{5}}) exchange(i, i + 2, 16, 0x0000ffff0000ffffull);
   for (size_t i = 0; i < 4; i++) exchange(i, i + 4, 32, 0x00000000ffffffffull);
   for (size_t k = 0; k < count; k++) std::memcpy(out + k * stride, &row[k], 8);
 }
@@ -95,10 +95,10 @@ void ColumnKernel::pack(const uint8_t* codes, size_t row_begin, size_t count, si
       const size_t width = columns - k0 < kPackedColumns ? columns - k0 : kPackedColumns;
       uint8_t tile[64][kPackedColumns] = {};
       for (size_t j = 0; j < 64; j++) {
-        const uint8_t* field[5];
+        const uint8_t* field[5] = {kNone, kNone, kNone, kNone, kNone};
         for (size_t f = 0; f < fields; f++) {
           const size_t r = f * kColumnFieldRows + columns::row_of_byte(j);
-          field[f] = r < in_block ? codes + (at + r) * columns + k0 : kNone;
+          if (r < in_block) field[f] = codes + (at + r) * columns + k0;
         }
         if (fields == 5) combine_five(field, width, tile[j]);
         else combine_four(field, width, tile[j]);

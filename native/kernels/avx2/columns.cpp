@@ -34,7 +34,8 @@ struct Avx2Columns : YmmColumns {
   static BITNET_INLINE void multiply(const uint8_t* panel, size_t, size_t columns, const int8_t* x, size_t stride, int32_t* y,
                                      size_t ldy) {
     constexpr size_t kFlushColumns = 192;
-    constexpr int kKept = T < 2 ? T : 2;
+    static_assert(T <= 3);
+    constexpr int kKept = T - (T > 2);
     fetch_tokens<T>(x, stride, columns, y, ldy);
     for (size_t k0 = 0; k0 < columns; k0 += kFlushColumns) {
       const size_t k1 = k0 + kFlushColumns < columns ? k0 + kFlushColumns : columns;
