@@ -80,8 +80,9 @@ case $kind in
     # No sanitizer changes the code here: what the compiler warns of is a finding too.
     cmake -S . -B $folder -DBITNET_BUILD_ADDON=OFF -DCMAKE_COMPILE_WARNING_AS_ERROR=ON >/dev/null
     step "build" cmake --build $folder --target native_tests --parallel 2
+    # The handler of SIGBUS returns into the code that met it, so registers must be right at each access.
     step "native tests" valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite \
-      --fair-sched=yes $folder/native_tests --quick --threads
+      --fair-sched=yes --vex-iropt-register-updates=allregs-at-mem-access $folder/native_tests --quick --threads
     ;;
   *)
     printf 'address, thread or valgrind, not %s\n' "$kind"
