@@ -1,18 +1,23 @@
 #!/usr/bin/env bash
 # Builds for arm64 with the cross compiler and runs under qemu-user, on any x86-64 Debian or Ubuntu:
 #
-#   1. native_tests on an emulated CPU with everything, two of ARMv8.0 and one of ARMv8.2: every kernel the CPU has must
-#      equal the reference, the others must be skipped (no illegal instruction);
+#   1. native_tests on an emulated CPU with everything (--quick), two of ARMv8.0 and one of ARMv8.2 (--smoke; --all-quick:
+#      --quick too, each night): every kernel the CPU has must equal the reference, the others must be skipped (no illegal
+#      instruction);
 #   2. the addon in an arm64 Node: logits of the bundled model must be the bits that this machine's scalar kernel gives.
 #
-# Usage: scripts/test-neon.sh [--native-only]     Everything is written to build-arm64/.
+# Usage: scripts/test-neon.sh [--native-only] [--all-quick]     Everything is written to build-arm64/.
 # An emulator proves correctness, never speed. Needs: cmake, g++-aarch64-linux-gnu, qemu-user (installed where missing,
 # if that is allowed), and for 2. the package built (`npm run build`). The last line reads "<n> passed, <n> failed".
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 native_only=false
-[ "${1:-}" = "--native-only" ] && native_only=true
+scope=--smoke
+for option in "$@"; do
+  [ "$option" = "--native-only" ] && native_only=true
+  [ "$option" = "--all-quick" ] && scope=--quick
+done
 
 readonly out=build-arm64
 readonly prefix=aarch64-linux-gnu
@@ -51,11 +56,11 @@ emulate() { # CPU COMMAND...
 
 # ---- 1. kernels
 
-# CPU, then the kernels it must run; all other NEON kernels must be skipped.
+# CPU and scope of the tests, then the kernels it must run; all other NEON kernels must be skipped.
 check_cpu() {
-  local cpu=$1 log="$out/native_tests-$1.log" name
-  shift
-  emulate "$cpu" "$out/native_tests" --quick >"$log" 2>&1
+  local cpu=$1 scope=$2 log="$out/native_tests-$1.log" name
+  shift 2
+  emulate "$cpu" "$out/native_tests" "$scope" >"$log" 2>&1
   local status=$?
   grep '^FAIL' "$log"
   local counts
@@ -113,10 +118,10 @@ check_weak_symbols
 # Lists are split on purpose.
 # shellcheck disable=SC2086
 {
-  check_cpu max $everything
-  check_cpu cortex-a53 $baseline
-  check_cpu cortex-a72 $baseline
-  check_cpu neoverse-n1 $baseline $dotprod
+  check_cpu max --quick $everything
+  check_cpu cortex-a53 $scope $baseline
+  check_cpu cortex-a72 $scope $baseline
+  check_cpu neoverse-n1 $scope $baseline $dotprod
 }
 
 # ---- 2. the addon in Node

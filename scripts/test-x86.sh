@@ -2,11 +2,13 @@
 # Runs on emulated x86-64 CPUs, by qemu-user, what must hold on every one: no instruction that the CPU lacks is executed
 # (status 132 would tell), kernels it lacks are skipped, and the results are the same bits.
 #
-#   1. native_tests --quick on CPUs of the levels x86-64-v1, v2 and v3, and on one whose AVX2 is masked out;
+#   1. native_tests on CPUs of the levels x86-64-v1, v2 and v3, and on some whose AVX2 or FMA is masked out: --quick on
+#      that of v3, --smoke on the others, which run nothing but the scalar kernels that it has run too (--all-quick: --quick
+#      on all of them, each night);
 #   2. the addon in Node: logits of the bundled model must be the bits that this machine's scalar kernel gives.
 #
 # qemu 7.2 emulates no AVX-512: that level runs natively where the machine has it (npm run test:native).
-# Usage: scripts/test-x86.sh    after `npm run build`. The last line reads "<n> passed, <n> failed".
+# Usage: scripts/test-x86.sh [--all-quick]    after `npm run build`. The last line reads "<n> passed, <n> failed".
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,6 +31,8 @@ cmake --build build --target native_tests --parallel "$(nproc)" >"$logs/build" 2
 }
 
 model=$(compgen -G "models/*.gguf" | head -n 1)
+scope=--smoke
+[ "${1:-}" = "--all-quick" ] && scope=--quick
 # All of them are started at once, as many at a time as there are processors: NAME PROGRAM... writes logs/NAME and its status.
 emulate() {
   local name=$1 cpu=${1#*:}
@@ -38,13 +42,14 @@ emulate() {
 }
 one() {
   case $1 in
-    tests:*) emulate "$1" build/native_tests --quick ;;
+    tests:Haswell) emulate "$1" build/native_tests --quick ;;
+    tests:*) emulate "$1" build/native_tests "$scope" ;;
     node:*) emulate "$1" "$node" test/neon/logits.js . "$model" auto ;;
   esac
 }
 node=$(command -v node)
 export -f emulate one
-export logs node model
+export logs node model scope
 printf '%s\n' tests:Haswell node:Haswell node:Nehalem tests:qemu64 tests:Nehalem tests:Haswell,-avx2 tests:Haswell,-fma |
   xargs -P "$(nproc)" -I{} bash -c 'one {}'
 

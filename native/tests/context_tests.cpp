@@ -132,9 +132,9 @@ void failing(TestResult& result) {
 
 }  // namespace
 
-void test_contexts(bool quick, TestResult& result) {
+void test_contexts(Scope scope, TestResult& result) {
   const TinyModel tiny(5);
-  const int rounds = quick ? 25 : 200;
+  const int rounds = scope == Scope::kFull ? 200 : scope == Scope::kQuick ? 25 : 7;
   cancelling(tiny, rounds, result);
   closing(tiny, rounds, result);
   sharing(tiny, rounds, result);

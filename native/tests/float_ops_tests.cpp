@@ -2,8 +2,8 @@
 // against double precision.
 #include "kernels/float_ops.h"
 
+#include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <random>
 #include <string>
@@ -146,23 +146,27 @@ struct AttentionCase {
   }
 };
 
-// Tokens attended together get the bits that each gets alone.
+// Tokens attended together get the bits that each gets alone, whatever their number.
 void run_attention(const FloatOps& ops, size_t heads, size_t head_dim, size_t positions, KvType type, Outputs& out) {
   const AttentionCase c(ops, heads, head_dim, positions, type);
   const std::string suffix = " heads=" + std::to_string(heads) + " dim=" + std::to_string(head_dim) + " positions=" +
                              std::to_string(positions) + " type=" + std::to_string(static_cast<int>(type));
+  constexpr size_t kTogether[] = {2, 3, 12, 37};
   for (size_t window : {SIZE_MAX, size_t{37}, size_t{2}}) {
     const std::string name = suffix + " window=" + std::to_string(window);
-    out.add("attention" + name, c.attend(ops, 1, positions, window));
-    for (size_t tokens : {2, 3, 12, 37}) {
+    Floats alone;  // the last tokens, as many as are attended together at most
+    for (size_t end = positions - std::min(positions, kTogether[3]) + 1; end <= positions; end++) {
+      const Floats one = c.attend(ops, 1, end, window);
+      alone.insert(alone.end(), one.begin(), one.end());
+    }
+    const size_t size = heads * c.stride;  // of one token's output
+    out.add("attention" + name, Floats(alone.end() - static_cast<std::ptrdiff_t>(size), alone.end()));
+    for (size_t tokens : kTogether) {
       if (tokens > positions) continue;
-      const Floats together = c.attend(ops, tokens, positions, window);
-      Floats alone;
-      for (size_t t = 0; t < tokens; t++) {
-        const Floats one = c.attend(ops, 1, positions - tokens + t + 1, window);
-        alone.insert(alone.end(), one.begin(), one.end());
+      const Floats last(alone.end() - static_cast<std::ptrdiff_t>(tokens * size), alone.end());
+      if (!same_bits(c.attend(ops, tokens, positions, window), last)) {
+        out.batches_differ.push_back(std::to_string(tokens) + " tokens," + name);
       }
-      if (!same_bits(together, alone)) out.batches_differ.push_back(std::to_string(tokens) + " tokens," + name);
     }
   }
 }
@@ -209,16 +213,20 @@ void run_dense(const FloatOps& ops, DenseType type, size_t n, size_t tokens, Out
   for (size_t i = 0; i < 5; i++) out.lists_agree &= !std::memcmp(&listed[i], &y[static_cast<size_t>(ids[i])], 4);
 }
 
-Outputs run_all(const FloatOps& ops, bool quick) {
+Outputs run_all(const FloatOps& ops, Scope scope) {
   Outputs out;
   for (const size_t n : std::initializer_list<size_t>{1, 15, 16, 17, 32, 100, 256, 770}) run_rows(ops, n, static_cast<uint32_t>(n), out);
-  if (!quick) run_rows(ops, 6912, 1, out);
-  for (const size_t heads : std::initializer_list<size_t>{1, 2, 3, 4, 5, 7}) {
-    for (const size_t dim : std::initializer_list<size_t>{32, 64, 100, 128}) {
-      for (const size_t positions : std::initializer_list<size_t>{1, 4, 31, 33, 75}) {
-        run_attention(ops, heads, dim, positions, KvType::kF16, out);
-        run_attention(ops, heads, dim, positions, KvType::kF32, out);
-        run_attention(ops, heads, dim, positions, KvType::kInt8, out);
+  if (scope == Scope::kFull) run_rows(ops, 6912, 1, out);
+  const std::vector<size_t> all_heads = {1, 2, 3, 4, 5, 7}, all_dims = {32, 64, 100, 128}, all_positions = {1, 4, 31, 33, 75};
+  for (size_t h = 0; h < all_heads.size(); h++) {
+    for (size_t d = 0; d < all_dims.size(); d++) {
+      for (size_t p = 0; p < all_positions.size(); p++) {
+        // Without the full product: each two of heads, dimension and positions meet, but for one in five; or each value occurs.
+        if (scope == Scope::kQuick && p != (h + d) % all_positions.size()) continue;
+        if (scope == Scope::kSmoke && (d != h % all_dims.size() || p != h % all_positions.size())) continue;
+        for (KvType type : {KvType::kF16, KvType::kF32, KvType::kInt8}) {
+          run_attention(ops, all_heads[h], all_dims[d], all_positions[p], type, out);
+        }
       }
     }
   }
@@ -358,43 +366,49 @@ void check_attention(KvType type, size_t heads, size_t window, TestResult& resul
   result.check(error < 1e-5 * size, name + " against double: " + std::to_string(error / size));
 }
 
+void check_agreement(const FloatOps& ops, const Outputs& got, TestResult& result) {
+  result.check(got.lists_agree, std::string(ops.level) + " dense_list differs from dense");
+  for (const auto& what : got.batches_differ) {
+    result.check(false, std::string(ops.level) + " attention of tokens together differs: " + what);
+  }
+}
+
 }  // namespace
 
-void test_float_ops(bool quick, TestResult& result) {
+void test_float_ops(Scope scope, TestResult& result) {
   std::vector<const FloatOps*> tables;
 #if defined(__x86_64__) || defined(_M_X64)
   tables = {&kAvx2FloatOps, &kAvx512FloatOps};
 #elif defined(__aarch64__) || defined(_M_ARM64)
   tables = {&kNeonFloatOps};
 #endif
-  check_against_double(result);
-  for (KvType type : {KvType::kF32, KvType::kF16, KvType::kInt8}) {
-    for (size_t heads : {1, 4, 5}) {
-      check_attention(type, heads, SIZE_MAX, result);
-      check_attention(type, heads, 40, result);
+  Outputs expected;
+  run_section(result, "float operations scalar", [&] {
+    check_against_double(result);
+    for (KvType type : {KvType::kF32, KvType::kF16, KvType::kInt8}) {
+      for (size_t heads : {1, 4, 5}) {
+        check_attention(type, heads, SIZE_MAX, result);
+        check_attention(type, heads, 40, result);
+      }
     }
-  }
-  check_half_conversions(kScalarFloatOps, result);
-  const Outputs expected = run_all(kScalarFloatOps, quick);
-  result.check(expected.lists_agree, "scalar dense_list differs from dense");
-  for (const auto& what : expected.batches_differ) result.check(false, "scalar attention of tokens together differs: " + what);
+    check_half_conversions(kScalarFloatOps, result);
+    expected = run_all(kScalarFloatOps, scope);
+    check_agreement(kScalarFloatOps, expected, result);
+  });
   for (const auto* ops : tables) {
+    const std::string name = std::string("float operations ") + ops->level;
     if (ops->required & ~cpu_features()) {
-      result.skipped++;
-      std::printf("skip float operations %s: the CPU lacks features they need\n", ops->level);
+      result.skip(name);
       continue;
     }
-    const int before = result.failed;
-    const Outputs got = run_all(*ops, quick);
-    for (size_t i = 0; i < expected.items.size(); i++) {
-      result.check(got.items[i].second == expected.items[i].second,
-                   std::string(ops->level) + " differs from scalar: " + expected.items[i].first);
-    }
-    result.check(got.lists_agree, std::string(ops->level) + " dense_list differs from dense");
-    for (const auto& what : got.batches_differ) {
-      result.check(false, std::string(ops->level) + " attention of tokens together differs: " + what);
-    }
-    check_half_conversions(*ops, result);
-    std::printf("%s float operations %s\n", result.failed == before ? "ok  " : "FAIL", ops->level);
+    run_section(result, name, [&] {
+      const Outputs got = run_all(*ops, scope);
+      for (size_t i = 0; i < expected.items.size(); i++) {
+        result.check(got.items[i].second == expected.items[i].second,
+                     std::string(ops->level) + " differs from scalar: " + expected.items[i].first);
+      }
+      check_agreement(*ops, got, result);
+      check_half_conversions(*ops, result);
+    });
   }
 }

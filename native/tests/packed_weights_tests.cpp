@@ -145,9 +145,9 @@ void overwriting(const PackedWeights& packed, TestResult& result) {
 
 }  // namespace
 
-void test_packed_weights(bool quick, TestResult& result) {
+void test_packed_weights(Scope scope, TestResult& result) {
   if (!MappedFile::kReplaceable) return;
-  moving(PackedWeights(11), quick ? 2 : 8, result);
+  moving(PackedWeights(11), scope == Scope::kFull ? 8 : 2, result);
   cutting(PackedWeights(12), result);
   overwriting(PackedWeights(13), result);
 }

@@ -7,11 +7,11 @@
 
 #include "tests/tests.h"
 
-void test_thread_pool(bool quick, TestResult& result) {
+void test_thread_pool(Scope scope, TestResult& result) {
   for (unsigned threads : {1u, 2u, 4u}) {
     bitnet::ThreadPool pool(threads);
     bool each_once = true;
-    for (int loop = 0; loop < (quick ? 2000 : 100000); loop++) {
+    for (int loop = 0; loop < (scope == Scope::kFull ? 100000 : 2000); loop++) {
       const size_t chunks = static_cast<size_t>(loop * 7919 % 61);
       std::vector<std::atomic<int>> seen(64);
       pool.parallel(chunks, [&](size_t chunk, unsigned thread) { seen[chunk < 64 && thread < threads ? chunk : 63]++; });
