@@ -194,7 +194,7 @@ class ColumnFetch {
     left_ = lines_;
   }
 
-  const uint8_t *base_, *at_;
+  const uint8_t *base_, *at_ = nullptr;
   size_t stride_, lines_, left_ = 1, i_ = 0;
   ColumnList list_;
 };
