@@ -83,6 +83,22 @@ export class ToolError extends BitnetError {
   }
 }
 
+/** A text that was to have a form, a JSON schema for example, ended before it was complete. */
+export class IncompleteTextError extends BitnetError {
+  override readonly code = "ERR_INCOMPLETE_TEXT";
+
+  constructor(
+    message: string,
+    /** What there is of the text. */
+    readonly text: string,
+    /** Why it ended: "length" for `maxTokens`, "context", "stop_string" or "tool_calls". */
+    readonly finishReason: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
 /** A saved conversation is damaged, or was saved with another model or settings that do not fit. */
 export class StateError extends BitnetError {
   override readonly code = "ERR_STATE";
@@ -110,6 +126,7 @@ const CLASSES = [
   ConversionError,
   ToolError,
   StateError,
+  IncompleteTextError,
 ] as const;
 
 // The name belongs on the prototype: V8 reads it there when it writes the first line of the stack, and as an own

@@ -9,6 +9,7 @@ export {
   ContextLengthError,
   ConversionError,
   FileError,
+  IncompleteTextError,
   InvalidOptionError,
   KernelError,
   KvCacheFullError,

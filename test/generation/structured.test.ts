@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { InvalidOptionError, Model } from "../../lib";
+import { IncompleteTextError, InvalidOptionError, Model } from "../../lib";
 import { Automaton } from "../../lib/generation/structured/automaton";
 import { compileJsonSchema } from "../../lib/generation/structured/json_schema";
 import { compileRegex } from "../../lib/generation/structured/regex";
@@ -302,6 +302,19 @@ describe("model.generate with a schema", () => {
     const wrong = model.generate("x", { schema: { type: "object", not: {} } });
     await expect(wrong).rejects.toThrow(/keyword "not"/);
     await expect(model.generate("x", { format: { type: "xml" } as never })).rejects.toBeInstanceOf(InvalidOptionError);
+  });
+
+  test("a number that was cut short is none", async () => {
+    // "12" of "123" is JSON, and would pass for a value that the schema forbids.
+    const schema = { type: "integer", minimum: 100 };
+    for (const options of [{ maxTokens: 1 }, { maxTokens: 50, stop: ["0", "1", "2", "3", "4"] }]) {
+      const error = await model
+        .generate("Number: ", { schema, seed: 1, ...options })
+        .catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(IncompleteTextError);
+      expect(error).toMatchObject({ finishReason: "stop" in options ? "stop_string" : "length" });
+      expect((error as IncompleteTextError).text).toMatch(/^-?\d*$/);
+    }
   });
 
   test("goes by the schema as it was given", async () => {

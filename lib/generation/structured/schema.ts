@@ -1,6 +1,6 @@
-import { BitnetError, InvalidOptionError } from "../../errors";
+import { IncompleteTextError, InvalidOptionError } from "../../errors";
 import { describe } from "../../validate";
-import type { GenerationResult } from "../types";
+import type { FinishReason, GenerationResult } from "../types";
 import { checkDepth } from "./depth";
 import type { FromSchema } from "./schema_type";
 
@@ -21,7 +21,7 @@ export type ValueOf<S> = S extends ZodLike<infer T> ? T : FromSchema<S>;
  * @throws InvalidOptionError for what is no schema, and for zod's where zod 4 is not installed
  */
 export async function resolveSchema(what: string, schema: SchemaLike): Promise<Record<string, unknown>> {
-  if (typeof schema !== "object" || Array.isArray(schema)) {
+  if (typeof schema !== "object" || (schema as unknown) === null || Array.isArray(schema)) {
     throw new InvalidOptionError(
       `${what}: option "schema" must be a JSON schema or one of zod, not ${describe(schema)}.`,
     );
@@ -43,18 +43,29 @@ export async function resolveSchema(what: string, schema: SchemaLike): Promise<R
   }
 }
 
+const REASONS: Readonly<Partial<Record<FinishReason, string>>> = {
+  length: "maxTokens were reached",
+  context: "the context is full",
+  tool_calls: "functions were called, whose results are wanted first",
+};
+
 /**
  * The value of a text that was held to a schema.
- * @throws BitnetError when the text ended before it was complete, saying why
+ * @throws IncompleteTextError when the text ended before it was complete, saying why; what a zod schema's checks throw
  */
 export function parseValue(what: string, schema: SchemaLike, { text, finishReason }: GenerationResult): unknown {
+  const incomplete = (cause?: unknown): IncompleteTextError => {
+    const reason = REASONS[finishReason] ?? `it ended by "${finishReason}"`;
+    const message = `${what}: the text is not complete for the schema: ${reason}.`;
+    return new IncompleteTextError(message, text, finishReason, cause === undefined ? {} : { cause });
+  };
+  // A number that was cut short is JSON all the same, but another number.
+  if (finishReason !== "stop") throw incomplete();
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    const reasons: Record<string, string> = { length: "maxTokens were reached", context: "the context is full" };
-    const reason = reasons[finishReason] ?? `it ended by "${finishReason}"`;
-    throw new BitnetError(`${what}: the text is not complete for the schema: ${reason}.`, { cause: error });
+    throw incomplete(error);
   }
   return parseWith(schema, value);
 }
