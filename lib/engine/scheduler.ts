@@ -5,6 +5,7 @@ import { BLOCK_POSITIONS, blocksFor } from "./blocks";
 import { KvPool } from "./kv_pool";
 import type { Query, Request } from "./request";
 import type { Sequence } from "./sequence";
+import { priorityOf, youngest, type Task } from "./task";
 
 /** Bounds of a scheduler's steps. */
 export interface SchedulerLimits {
@@ -54,16 +55,6 @@ export interface SchedulerStats {
     /** Those that texts left behind, for others that begin the same way; they are given up when room is needed. */
     cached: number;
   };
-}
-
-/** A request that was submitted, and how far its outputs were handed out. */
-interface Task {
-  readonly request: Request;
-  /** The next position whose output is wanted. */
-  nextOutput: number;
-  begun: boolean;
-  /** No longer of interest to anyone. */
-  dropped: boolean;
 }
 
 /** The tokens of one task in a step, and the queries made for them in order. */
@@ -242,8 +233,14 @@ export class Scheduler {
     this.forgetDropped();
     let slots = this.limits.maxConcurrent - this.running.filter(({ request }) => request.ready).length;
     for (const task of [...this.waiting]) {
-      if (slots <= 0) break;
       if (!task.request.ready) continue;
+      if (slots <= 0) {
+        // One that matters less steps aside, and keeps its cache as long as nobody needs the room.
+        const lower = youngest(this.lowerThan(task).filter(({ request }) => request.ready));
+        if (!lower) break;
+        this.stepAside(lower);
+        slots++;
+      }
       // In order: a small request does not overtake a large one, which might otherwise wait for ever.
       if (!this.makeRoomFor(task)) break;
       this.waiting.splice(this.waiting.indexOf(task), 1);
@@ -284,10 +281,16 @@ export class Scheduler {
       if (this.pool.releaseIdle(this.busySequences(request.sequence), needed - freeBlocks)) continue;
       // Readers that stopped reading must not keep others out.
       const paused = youngest(this.running.filter((other) => !other.request.ready));
-      if (paused) this.preempt(paused);
+      const victim = paused ?? youngest(this.lowerThan(task));
+      if (victim) this.preempt(victim);
       // The pool holds at least one full context, so whoever is alone fits.
       else return this.running.length === 0;
     }
+  }
+
+  /** Running requests of lower priority. */
+  private lowerThan(task: Task): Task[] {
+    return this.running.filter((other) => priorityOf(other) < priorityOf(task));
   }
 
   private busySequences(also?: Sequence): Set<Sequence> {
@@ -325,6 +328,11 @@ export class Scheduler {
   private preempt(task: Task): void {
     this.pool.release(task.request.sequence);
     this.counts.preemptions++;
+    this.stepAside(task);
+  }
+
+  /** Lets a running request wait in front of all others of its priority. */
+  private stepAside(task: Task): void {
     this.running = this.running.filter((other) => other !== task);
     const before = this.waiting.findIndex((other) => priorityOf(other) <= priorityOf(task));
     this.waiting.splice(before < 0 ? this.waiting.length : before, 0, task);
@@ -333,13 +341,13 @@ export class Scheduler {
   /** One token of every sequence that decodes, and of the prompts what still fits, in equal parts. */
   private compose(): Step | undefined {
     const { maxBatchTokens, prefillChunk } = this.limits;
-    const ready = this.running.filter(({ request }) => request.ready && request.sequence.pending > 0);
-    const decoding = ready.filter(({ request }) => request.sequence.pending === 1).slice(0, maxBatchTokens);
+    const ready = this.inTurn();
+    const decoding = ready.filter(({ request }) => request.sequence.pending === 1);
     const prefilling = ready.filter(({ request }) => request.sequence.pending > 1);
     const builder = new BatchBuilder();
     // Guesses need room that is certainly there.
     const roomy = this.pool.freeBlocks > 2 * this.running.length;
-    const spare = Math.min(MOST_DECODED, maxBatchTokens) - decoding.length;
+    const spare = Math.min(MOST_DECODED, maxBatchTokens - prefilling.length) - decoding.length;
     const shares = decoding.map((task) => {
       const most = roomy ? Math.floor(spare / decoding.length) : 0;
       const drafts = most > 0 ? (task.request.drafts?.(most) ?? []) : [];
@@ -356,6 +364,19 @@ export class Scheduler {
       if (share.count > 0) shares.push(share);
     }
     return shares.length > 0 ? { batch: builder.build(), shares, cancelled: false } : undefined;
+  }
+
+  /**
+   * What can be computed. Where a step has less room than one token for each, those whose last one is longest ago, higher
+   * priorities first: nobody starves behind texts that came before.
+   */
+  private inTurn(): Task[] {
+    const { maxBatchTokens } = this.limits;
+    const ready = this.running.filter(({ request }) => request.ready && request.sequence.pending > 0);
+    if (ready.length <= maxBatchTokens) return ready;
+    const order = (a: Task, b: Task): number =>
+      priorityOf(b) - priorityOf(a) || a.request.sequence.lastUsed - b.request.sequence.lastUsed;
+    return ready.sort(order).slice(0, maxBatchTokens);
   }
 
   /** Puts up to `most` pending tokens of a task into the batch. */
@@ -467,18 +488,6 @@ export class Scheduler {
     this.waiting = this.waiting.filter(({ dropped }) => !dropped);
     this.running = this.running.filter(({ dropped }) => !dropped);
   }
-}
-
-function priorityOf({ request }: Task): number {
-  return request.priority ?? 0;
-}
-
-/** The last of those with the lowest priority. */
-function youngest(tasks: readonly Task[]): Task | undefined {
-  return tasks.reduce<Task | undefined>(
-    (least, task) => (least && priorityOf(least) < priorityOf(task) ? least : task),
-    undefined,
-  );
 }
 
 /** Blocks of a pool that holds `sequences` sequences of `contextLength` positions at the same time. */

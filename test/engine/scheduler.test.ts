@@ -32,6 +32,7 @@ class Greedy implements Request {
     readonly prompt: readonly number[],
     private readonly count: number,
     readonly sequence = new Sequence(),
+    readonly priority = 0,
   ) {
     this.firstOutput = prompt.length - 1;
     this.done = new Promise((resolve, reject) => {
@@ -117,6 +118,58 @@ describe("continuous batching", () => {
     const requests = [new Greedy(scheduler, promptOf(3), 1), new Greedy(scheduler, promptOf(5, 2), 1)];
     await Promise.all(requests.map(({ done }) => done));
     expect(context.batches).toHaveLength(1);
+  });
+});
+
+describe("steps with less room than there are texts", () => {
+  test("go round: nobody waits for another's end", async () => {
+    const [context, scheduler] = setUp({ maxBatchTokens: 2, prefillChunk: 2 });
+    const prompts = [1, 2, 3, 4, 5].map((seed) => promptOf(seed, seed));
+    const texts = prompts.map((prompt) => new Greedy(scheduler, prompt, 20));
+    const least: number[] = [];
+    for (const text of texts) {
+      void text.done.then(() => least.push(Math.min(...texts.map(({ generated }) => generated.length))));
+    }
+    const said = await Promise.all(texts.map(({ done }) => done));
+    expect(said).toEqual(prompts.map((prompt) => toyContinuation(prompt, 20, VOCABULARY)));
+    // When the first is over, the last is nearly so.
+    expect(least[0]).toBeGreaterThan(12);
+    for (const { tokens } of context.batches) expect(tokens.length).toBeLessThanOrEqual(2);
+  });
+
+  test("read a prompt while as many texts flow as a step takes", async () => {
+    const [, scheduler] = setUp({ maxBatchTokens: 2, prefillChunk: 2 });
+    const flowing = [1, 2].map((seed) => new Greedy(scheduler, promptOf(3, seed), 200));
+    await new Promise<void>((resolve) => (flowing[0]!.onToken = resolve));
+    const late = new Greedy(scheduler, promptOf(30, 3), 1);
+    await late.done;
+    for (const { generated } of flowing) expect(generated.length).toBeLessThan(200);
+  });
+});
+
+describe("higher priority", () => {
+  test("takes the place of a text that matters less, which goes on later with its cache", async () => {
+    const [context, scheduler] = setUp({ maxConcurrent: 1 });
+    const low = new Greedy(scheduler, promptOf(40), 30);
+    await new Promise<void>((resolve) => (low.onToken = resolve));
+    const high = new Greedy(scheduler, promptOf(5, 2), 10, new Sequence(), 1);
+    await high.done;
+    expect(low.generated.length).toBeLessThan(10);
+    expect(await low.done).toEqual(toyContinuation(promptOf(40), 30, VOCABULARY));
+    expect(scheduler.stats).toMatchObject({ preemptions: 0, computedTokens: 40 + 29 + 5 + 9 });
+    for (const { sequences } of context.batches) expect(new Set(sequences).size).toBe(1);
+  });
+
+  test("takes the cache of texts that matter less where there is no other room", async () => {
+    const [context, scheduler] = setUp({}, new FakeContext(4));
+    const low = new Greedy(scheduler, promptOf(70), 20);
+    await new Promise<void>((resolve) => (low.onToken = resolve));
+    const high = new Greedy(scheduler, promptOf(70, 2), 5, new Sequence(), 1);
+    await high.done;
+    expect(low.generated.length).toBeLessThan(20);
+    expect(await low.done).toEqual(toyContinuation(promptOf(70), 20, VOCABULARY));
+    expect(scheduler.stats.preemptions).toBe(1);
+    expect(context.freeBlocks).toBe(4);
   });
 });
 
