@@ -2,16 +2,19 @@ import "./dispose";
 import { ChatSession, streamReply, type ChatOptions, type Message, type ReplyOptions } from "./chat";
 import {
   loadEngine,
+  withinTime,
   type Engine,
   type EvaluateOptions,
   type ModelInfo,
   type ModelOptions,
   type ModelStats,
+  type WorkOptions,
 } from "./engine";
 import {
   collectText,
   embedTexts,
   generateSamples,
+  generationChecks,
   parseValue,
   resolveSchema,
   scoreContinuation,
@@ -33,7 +36,11 @@ import type { Tokenizer } from "./tokenizer";
 import { InvalidOptionError } from "./errors";
 import { abortSignal, checkOptions, describe } from "./validate";
 
-const evaluateChecks = { signal: abortSignal() };
+const evaluateChecks = {
+  signal: abortSignal(),
+  priority: generationChecks.priority,
+  timeout: generationChecks.timeout,
+};
 
 /** The engine of a model, for the rooms above. Not public. */
 export let engineOf: (model: Model) => Engine;
@@ -88,8 +95,8 @@ export class Model {
 
   /**
    * Continues a prompt with JSON that is valid for a schema (plain, or of zod 4), and gives its value. Rejects with
-   * `InvalidOptionError` for a schema with unsupported keywords, and with `BitnetError` when the text could not be
-   * completed, saying why.
+   * `InvalidOptionError` for a schema with unsupported keywords, with `IncompleteTextError` when the text ended before it
+   * was complete, saying why, and with what a zod schema's own checks throw.
    */
   generate<const S extends SchemaLike>(
     prompt: Prompt,
@@ -177,8 +184,11 @@ export class Model {
    * @throws InvalidOptionError, ContextLengthError, ClosedError, AbortError
    */
   async evaluate(tokens: ArrayLike<number>, options?: EvaluateOptions): Promise<Float32Array> {
-    const { signal } = checkOptions("model.evaluate", options, evaluateChecks);
-    return tracedScore(this.engine, "model.evaluate", tokens, () => this.engine.evaluate(tokens, signal));
+    const given = checkOptions("model.evaluate", options, evaluateChecks);
+    if (typeof tokens !== "string") checkTokenList("model.evaluate", tokens, "token ids");
+    return tracedScore(this.engine, "model.evaluate", tokens, () =>
+      limited(given, (work) => this.engine.evaluate(tokens, work)),
+    );
   }
 
   /**
@@ -198,13 +208,16 @@ export class Model {
     second?: Prompt | EvaluateOptions,
     third?: EvaluateOptions,
   ): Promise<Float64Array | ContinuationScore> {
+    checkTokenList("model.score", first, "a string or token ids");
     if (isPrompt(second)) {
-      const { signal } = checkOptions("model.score", third, evaluateChecks);
-      return scoreContinuation(this.engine, first, second, signal);
+      const given = checkOptions("model.score", third, evaluateChecks);
+      return limited(given, (work) => scoreContinuation(this.engine, first, second, work));
     }
-    const { signal } = checkOptions("model.score", second, evaluateChecks);
+    const given = checkOptions("model.score", second, evaluateChecks);
     if (typeof first !== "string") {
-      return tracedScore(this.engine, "model.score", first, () => this.engine.score(first, signal));
+      return tracedScore(this.engine, "model.score", first, () =>
+        limited(given, (work) => this.engine.score(first, work)),
+      );
     }
     throw new InvalidOptionError("model.score: a text needs a continuation to be scored; or give token ids.");
   }
@@ -233,9 +246,21 @@ export class Model {
   }
 }
 
+function limited<T>(
+  { signal, timeout, ...rest }: EvaluateOptions,
+  work: (options: WorkOptions) => Promise<T>,
+): Promise<T> {
+  return withinTime(signal, timeout, (both) => work(both ? { ...rest, signal: both } : rest));
+}
+
 function checkPath(what: string, path: unknown): void {
   if (typeof path === "string" && path !== "") return;
   throw new InvalidOptionError(`${what}: the path must be a string that is not empty, not ${describe(path)}.`);
+}
+
+function checkTokenList(what: string, tokens: unknown, expected: string): void {
+  if (isPrompt(tokens)) return;
+  throw new InvalidOptionError(`${what}: the first argument must be ${expected}, not ${describe(tokens)}.`);
 }
 
 function isPrompt(value: unknown): value is Prompt {

@@ -3,7 +3,7 @@ import { InvalidOptionError } from "../errors";
 import { Model } from "../model";
 import { modelBackend, type Backend } from "../server/backend";
 import { defaultId } from "../server/registry";
-import { describe } from "../validate";
+import { checkOptions, describe } from "../validate";
 import { BitnetEmbeddingModel, type EmbeddingModelSettings } from "./embedding_model";
 import { BitnetLanguageModel } from "./language_model";
 import { checkModelOptions, type LanguageModelSettings } from "./settings";
@@ -40,12 +40,20 @@ export interface BitnetProvider extends ProviderV3 {
   (modelId: string): LanguageModelV3;
 }
 
+const providerChecks = { models: record, settings: record, embeddingSettings: record };
+
 /**
  * A provider of several models: `const local = createBitnet({ models: { small, large } })`, then
  * `generateText({ model: local("small"), prompt })`.
  * @throws InvalidOptionError; its functions throw `NoSuchModelError` for other names
  */
-export function createBitnet({ models, settings, embeddingSettings = {} }: ProviderSettings): BitnetProvider {
+export function createBitnet(providerSettings: ProviderSettings): BitnetProvider {
+  const {
+    models,
+    settings,
+    embeddingSettings = {},
+  } = checkOptions("createBitnet", (providerSettings as unknown) ?? null, providerChecks) as ProviderSettings;
+  if ((models as unknown) === undefined) throw new InvalidOptionError('createBitnet: option "models" is missing.');
   const find = (modelId: string, modelType: "languageModel" | "embeddingModel" | "imageModel"): Model => {
     const model = modelType !== "imageModel" && Object.hasOwn(models, modelId) ? models[modelId] : undefined;
     if (model) return model;
@@ -82,6 +90,11 @@ function languageModel(
 function embeddingModel(where: string, id: string, model: Model, settings: EmbeddingModelSettings): EmbeddingModelV3 {
   if (model instanceof Model) return new BitnetEmbeddingModel(id, model, settings);
   throw new InvalidOptionError(`${where}: the model must be a loaded Model, not ${describe(model)}.`);
+}
+
+function record(name: string, value: unknown): object {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+  throw new InvalidOptionError(`${name} must be an object, not ${describe(value)}.`);
 }
 
 function idOf(model: Model | Backend): string {

@@ -1,6 +1,7 @@
 import { Sequence, type Engine } from "../engine";
 import { AbortError, ClosedError, InvalidOptionError, QueueFullError } from "../errors";
-import { collectText, TextStream, type GenerationResult, type ToolCall } from "../generation";
+import { collectText, parseValue, resolveSchema, TextStream, type GenerationResult } from "../generation";
+import type { SchemaLike, TextFormat, ToolCall, ValueOf } from "../generation";
 import { checkOptions, choice, describe, integer, text, type CheckedOptions } from "../validate";
 import { answerChecks, resolveAnswerOptions, type AnswerOptions, type ResolvedAnswerOptions } from "./chat_options";
 import { chooseTemplate } from "./choose_template";
@@ -108,9 +109,27 @@ export class ChatSession {
     return this.turn("chat.send", [{ role: "user", content: question }], options);
   }
 
+  /**
+   * Asks for JSON that is valid for a schema (plain, or of zod 4), waits for the whole answer and gives its value. Rejects
+   * with `IncompleteTextError` when the answer ended before it was complete, or called functions whose results are wanted
+   * first; it is part of the conversation then all the same.
+   */
+  ask<const S extends SchemaLike>(
+    question: string,
+    options: AnswerOptions & { schema: S },
+  ): Promise<GenerationResult & { value: ValueOf<S> }>;
   /** Asks, and waits for the whole answer. */
-  async ask(question: string, options?: AnswerOptions): Promise<GenerationResult> {
-    return collectText(this.send(question, options));
+  ask(question: string, options?: AnswerOptions): Promise<GenerationResult>;
+  async ask(
+    question: string,
+    options?: AnswerOptions & { schema?: SchemaLike },
+  ): Promise<GenerationResult & { value?: unknown }> {
+    if (options?.schema === undefined) return collectText(this.send(question, options));
+    const what = "chat.ask";
+    const { schema: given, ...rest } = options;
+    const format: TextFormat = { type: "json_schema", schema: await resolveSchema(what, given) };
+    const result = await collectText(this.send(question, { ...rest, format }));
+    return { ...result, value: parseValue(what, given, result) };
   }
 
   /**
@@ -120,6 +139,10 @@ export class ChatSession {
   sendToolResults(results: readonly GivenToolResult[], options?: AnswerOptions): ChatTurn {
     const what = "chat.sendToolResults";
     this.checkOpen();
+    const list: unknown = results;
+    if (!Array.isArray(list) || !list.every((each: unknown) => typeof each === "object" && each !== null)) {
+      throw new InvalidOptionError(`${what}: results must be an array of { id, content }, not ${describe(list)}.`);
+    }
     const messages = this.openCalls.map(({ id, name }): Message => {
       const given = results.filter((each) => each.id === id);
       if (given.length === 1) return { role: "tool", content: resultText(given[0]?.content), toolCallId: id };
@@ -176,6 +199,7 @@ export class ChatSession {
     const turn: ChatTurn = new ChatTurn({
       what,
       signal: answer.generation.signal,
+      timeout: answer.generation.timeout,
       messages,
       tools: answer.tools,
       mostRounds: this.mostRounds,
@@ -198,7 +222,8 @@ export class ChatSession {
     return new TextStream({
       engine: this.engine,
       what,
-      options: answer.generation,
+      // The turn sees to its time.
+      options: { ...answer.generation, timeout: undefined },
       sequence: this.sequence,
       prompt: async () => {
         const plan = await planTools(what, this.engine, this.template, answer);

@@ -1,5 +1,5 @@
 import { AbortError } from "../errors";
-import { abortError, onAbort } from "../engine";
+import { abortError, onAbort, timeoutError } from "../engine";
 import { ToolCallList, type Chunk, type TextStream, type ToolCall, type ToolResult, type Usage } from "../generation";
 import type { Message } from "./template";
 import { runsAlone, runTools, type Tools } from "./tools";
@@ -9,6 +9,8 @@ export interface TurnSource {
   /** For error messages: "chat.send". */
   what: string;
   signal: AbortSignal | undefined;
+  /** Milliseconds that the whole turn may take, answers and functions together. */
+  timeout: number | undefined;
   /** What the turn begins with: the question, or the results of calls. */
   messages: readonly Message[];
   tools: Tools;
@@ -42,6 +44,7 @@ export class ChatTurn implements AsyncIterableIterator<Chunk, undefined> {
   private startedAt = 0;
   private over = false;
   private failure: Error | undefined;
+  private timer: NodeJS.Timeout | undefined;
   private reading: Promise<unknown> = Promise.resolve();
 
   /** Made by `chat.send`. */
@@ -105,7 +108,10 @@ export class ChatTurn implements AsyncIterableIterator<Chunk, undefined> {
   }
 
   private begin(): void {
-    this.source.begin();
+    const { source } = this;
+    const { what, timeout } = source;
+    source.begin();
+    if (timeout !== undefined) this.timer = setTimeout(() => this.stop(timeoutError(what, timeout)), timeout);
     this.startedAt = performance.now();
     this.stream = this.source.answer(this.messages, this.round);
   }
@@ -203,6 +209,7 @@ export class ChatTurn implements AsyncIterableIterator<Chunk, undefined> {
   private settle(messages: readonly Message[] | undefined, openCalls: readonly ToolCall[] = []): void {
     if (this.over) return;
     this.over = true;
+    clearTimeout(this.timer);
     this.source.ended(messages, openCalls);
     if (!messages) this.stopTools.abort();
   }

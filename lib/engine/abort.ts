@@ -26,6 +26,34 @@ export function onAbort(signal: AbortSignal | undefined, action: () => void): ()
   };
 }
 
+/** Does work that is given up when a signal is aborted, or after some milliseconds. Nothing is left behind. */
+export async function withinTime<T>(
+  signal: AbortSignal | undefined,
+  timeout: number | undefined,
+  work: (signal: AbortSignal | undefined) => Promise<T>,
+): Promise<T> {
+  if (timeout === undefined) return work(signal);
+  const stop = new AbortController();
+  const timer = setTimeout(() => stop.abort(timeoutReason(timeout)), timeout);
+  const removeListener = onAbort(signal, () => stop.abort(signal?.reason));
+  if (signal?.aborted) stop.abort(signal.reason);
+  try {
+    return await work(stop.signal);
+  } finally {
+    clearTimeout(timer);
+    removeListener();
+  }
+}
+
+/** The error of work that its timeout stopped; its cause is told from other aborts by the name "TimeoutError". */
+export function timeoutError(what: string, timeout: number): AbortError {
+  return new AbortError(`${what} took longer than its timeout of ${timeout} ms.`, { cause: timeoutReason(timeout) });
+}
+
+function timeoutReason(timeout: number): DOMException {
+  return new DOMException(`${timeout} ms are over`, "TimeoutError");
+}
+
 function expectListeners(signal: AbortSignal, change: number): void {
   let most: number;
   try {

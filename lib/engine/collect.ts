@@ -8,6 +8,8 @@ export interface CollectOptions {
   /** For error messages: "model.evaluate". */
   what: string;
   signal: AbortSignal | undefined;
+  /** As `Request.priority`; default 0. */
+  priority?: number | undefined;
   /** What is wanted of each position. */
   query: (position: number) => Query;
   /** The first position whose output is wanted; default 0. */
@@ -21,7 +23,7 @@ export interface CollectOptions {
  * Rejects with `AbortError` as soon as the signal is aborted.
  */
 export function collect(scheduler: Scheduler, tokens: ArrayLike<number>, options: CollectOptions): Promise<void> {
-  const { what, signal, query, onOutput, firstOutput = 0 } = options;
+  const { what, signal, query, onOutput, firstOutput = 0, priority = 0 } = options;
   throwIfAborted(what, signal);
   if (tokens.length === 0) return Promise.resolve();
   return new Promise((resolve, reject) => {
@@ -38,6 +40,7 @@ export function collect(scheduler: Scheduler, tokens: ArrayLike<number>, options
       prompt: tokens,
       firstOutput,
       ready: true,
+      priority,
       begin: () => undefined,
       query,
       receive(output) {

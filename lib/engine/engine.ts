@@ -85,7 +85,14 @@ export interface EngineParts {
 export interface EvaluateOptions {
   /** Stops the work; the promise rejects with `AbortError`. */
   signal?: AbortSignal;
+  /** As that of generated texts: higher ones are served first where some must wait, -100 to 100. Default 0. */
+  priority?: number;
+  /** Milliseconds after which the work is given up with an `AbortError`, waiting included. Default: no limit. */
+  timeout?: number;
 }
+
+/** How work within the engine is ordered and stopped. */
+export type WorkOptions = Pick<EvaluateOptions, "signal" | "priority">;
 
 /** A token, how likely it was in its place, and what was likeliest there; natural logarithms of probabilities. */
 export interface ScoredToken {
@@ -156,6 +163,10 @@ export class Engine {
    * @throws InvalidOptionError for what is no id of the vocabulary, ContextLengthError for too many
    */
   checkTokens(what: string, tokens: ArrayLike<number>, most: number): void {
+    const given: unknown = tokens;
+    if (!(Array.isArray(given) || (ArrayBuffer.isView(given) && !(given instanceof DataView)))) {
+      throw new InvalidOptionError(`${what}: the tokens must be an array of ids, not ${describe(given)}.`);
+    }
     if (tokens.length > most) throw this.tooLong(what, tokens.length, most);
     const { vocabularySize } = this.info;
     for (let i = 0; i < tokens.length; i++) {
@@ -199,7 +210,7 @@ export class Engine {
    * The logits of every position: [tokens, vocabulary], row i scores what may follow tokens 0..i. The tokens are taken
    * as they are; nothing is put in front.
    */
-  async evaluate(tokens: ArrayLike<number>, signal: AbortSignal | undefined): Promise<Float32Array> {
+  async evaluate(tokens: ArrayLike<number>, { signal, priority }: WorkOptions): Promise<Float32Array> {
     this.checkOpen();
     const what = "model.evaluate";
     this.checkTokens(what, tokens, this.info.contextLength);
@@ -213,6 +224,7 @@ export class Engine {
     await collect(this.scheduler, tokens, {
       what,
       signal,
+      priority,
       query: () => query,
       onOutput: (position, output) => logits.set(output.allLogits(), position * vocabularySize),
     });
@@ -224,9 +236,9 @@ export class Engine {
    * `first` + i. Takes the memory of a few numbers a token, whatever the vocabulary.
    * @param first at least 1; what comes before may be in the cache
    */
-  async score(tokens: ArrayLike<number>, signal: AbortSignal | undefined, first = 1): Promise<Float64Array> {
+  async score(tokens: ArrayLike<number>, options: WorkOptions, first = 1): Promise<Float64Array> {
     const scores = new Float64Array(Math.max(tokens.length - first, 0));
-    await this.scorePositions(tokens, { first, candidates: 1, signal }, (position, { extraLogits, logSumExp }) => {
+    await this.scorePositions(tokens, { ...options, first, candidates: 1 }, (position, { extraLogits, logSumExp }) => {
       scores[position + 1 - first] = (extraLogits[0] ?? NaN) - logSumExp;
     });
     return scores;
@@ -239,7 +251,7 @@ export class Engine {
     signal: AbortSignal | undefined,
   ): Promise<ScoredToken[]> {
     const scores: ScoredToken[] = [];
-    const wanted = { first: 1, candidates: Math.max(top, 1), signal };
+    const wanted = { first: 1, candidates: Math.max(top, 1), ...(signal ? { signal } : {}) };
     await this.scorePositions(tokens, wanted, (position, { candidateIds, candidateLogits, extraLogits, logSumExp }) => {
       const best = Array.from(candidateIds.subarray(0, top), (token, i) => ({
         token,
@@ -252,7 +264,7 @@ export class Engine {
 
   private async scorePositions(
     tokens: ArrayLike<number>,
-    { first, candidates, signal }: { first: number; candidates: number; signal: AbortSignal | undefined },
+    { first, candidates, signal, priority }: WorkOptions & { first: number; candidates: number },
     onOutput: (position: number, output: Output) => void,
   ): Promise<void> {
     this.checkOpen();
@@ -263,6 +275,7 @@ export class Engine {
     await collect(this.scheduler, context, {
       what,
       signal,
+      priority,
       firstOutput: first - 1,
       query: (position) => ({
         want: 1,
@@ -281,7 +294,7 @@ export class Engine {
   async hiddenStates(
     what: string,
     tokens: ArrayLike<number>,
-    options: { first: number; signal: AbortSignal | undefined; onState: (state: Float32Array) => void },
+    options: WorkOptions & { first: number; onState: (state: Float32Array) => void },
   ): Promise<void> {
     this.checkOpen();
     this.checkTokens(what, tokens, this.info.contextLength);
@@ -289,6 +302,7 @@ export class Engine {
     await collect(this.scheduler, tokens, {
       what,
       signal: options.signal,
+      priority: options.priority,
       firstOutput: options.first,
       query: () => query,
       onOutput: (_, { hidden }) => options.onState(hidden),

@@ -1,5 +1,5 @@
-export { abortError, onAbort, throwIfAborted } from "./abort";
-export { Engine, type EvaluateOptions, type ModelInfo } from "./engine";
+export { abortError, onAbort, throwIfAborted, timeoutError, withinTime } from "./abort";
+export { Engine, type EvaluateOptions, type ModelInfo, type WorkOptions } from "./engine";
 export { loadEngine } from "./load";
 export { estimateMemory, formatBytes, KV_TYPES, memorySize, type KvType, type MemoryEstimate } from "./memory";
 export type { ModelOptions } from "./options";

@@ -1,3 +1,5 @@
+import { InvalidOptionError } from "../errors";
+import { describe } from "../validate";
 import type { Chunk } from "./types";
 
 /** A text as it comes: of `model.stream`, `model.reply` and `chat.send`. */
@@ -5,9 +7,10 @@ export type ChunkStream = AsyncIterableIterator<Chunk, undefined> & { return(): 
 
 /**
  * The chunks of a text as a Web stream: work begins when it is read, waits while the reader is behind, and ends when the
- * stream is cancelled. For Node streams: `Readable.fromWeb(toReadableStream(stream), { objectMode: true })`, or `Readable.from(stream)`.
+ * stream is cancelled. @throws InvalidOptionError for what is no such text. For Node streams: `Readable.fromWeb(toReadableStream(stream), { objectMode: true })`, or `Readable.from(stream)`.
  */
 export function toReadableStream(stream: ChunkStream): ReadableStream<Chunk> {
+  checkStream("toReadableStream", stream);
   return new ReadableStream<Chunk>(
     {
       async pull(controller) {
@@ -29,8 +32,10 @@ export function toReadableStream(stream: ChunkStream): ReadableStream<Chunk> {
  * away ends the work.
  *
  * @param init status and headers; those of an event stream are added
+ * @throws InvalidOptionError for what is no such text
  */
 export function toResponse(stream: ChunkStream, init: ResponseInit = {}): Response {
+  checkStream("toResponse", stream);
   const encoder = new TextEncoder();
   let over = false;
   const body = new ReadableStream<Uint8Array>(
@@ -57,4 +62,10 @@ export function toResponse(stream: ChunkStream, init: ResponseInit = {}): Respon
   headers.set("content-type", "text/event-stream; charset=utf-8");
   headers.set("cache-control", "no-cache");
   return new Response(body, { ...init, headers });
+}
+
+function checkStream(what: string, stream: unknown): void {
+  const { next, return: leave } = (stream ?? {}) as Partial<ChunkStream>;
+  if (typeof next === "function" && typeof leave === "function") return;
+  throw new InvalidOptionError(`${what}: the text must be one of model.stream or chat.send, not ${describe(stream)}.`);
 }

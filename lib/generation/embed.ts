@@ -1,8 +1,9 @@
 import { setMaxListeners } from "node:events";
-import type { Engine, Pooling } from "../engine";
+import { withinTime, type Engine, type Pooling, type WorkOptions } from "../engine";
 import { InvalidOptionError } from "../errors";
 import { abortSignal, boolean, checkOptions, choice, describe, integer } from "../validate";
 import type { Prompt } from "./generate";
+import { generationChecks } from "./options";
 import { tracedModel } from "./generation_span";
 import { traced, type TraceAttributes } from "./tracing";
 
@@ -19,6 +20,10 @@ export interface EmbedOptions {
   pooling?: Pooling;
   /** Cuts texts that are too long at their end, in place of refusing them. Default false. */
   truncate?: boolean;
+  /** Texts of higher priority are served first where some must wait, -100 to 100. Default 0. */
+  priority?: number;
+  /** Milliseconds after which all is given up with an `AbortError`, waiting included. Default: no limit. */
+  timeout?: number;
   /** Stops the work; the promise rejects with `AbortError`. */
   signal?: AbortSignal;
 }
@@ -31,6 +36,8 @@ const checks = {
   dimensions: integer({ min: 1 }),
   pooling: choice(["mean", "last", "first"] as const),
   truncate: boolean(),
+  priority: generationChecks.priority,
+  timeout: generationChecks.timeout,
   signal: abortSignal(),
 };
 
@@ -46,7 +53,7 @@ export async function embedTexts(
   const what = "model.embed";
   const given = checkOptions(what, options, checks);
   const { embeddingLength, pooling: own } = engine.info;
-  const { dimensions = embeddingLength, normalize = true, truncate = false, signal } = given;
+  const { dimensions = embeddingLength, normalize = true, truncate = false, signal, priority, timeout } = given;
   if (dimensions > embeddingLength) {
     throw new InvalidOptionError(
       `${what}: option "dimensions" is ${dimensions}; the model's vectors have ${embeddingLength} numbers.`,
@@ -61,13 +68,15 @@ export async function embedTexts(
   });
   return traced("embedding", what, attributes, async (add) => {
     let inputTokens = 0;
-    const vectors = await together(list, signal, async (text, i, both) => {
+    const vector = async (text: Prompt, i: number, both: AbortSignal): Promise<Float32Array> => {
       const tokens = await tokensOf(engine, text, i, truncate);
       inputTokens += tokens.length;
-      const vector = await pool(engine, tokens, given.pooling ?? own ?? "mean", both);
-      const cut = vector.subarray(0, dimensions);
+      const work = { signal: both, ...(priority === undefined ? {} : { priority }) };
+      const whole = await pool(engine, tokens, given.pooling ?? own ?? "mean", work);
+      const cut = whole.subarray(0, dimensions);
       return Float32Array.from(normalize ? unit(cut) : cut);
-    });
+    };
+    const vectors = await withinTime(signal, timeout, (stop) => together(list, stop, vector));
     add({ "gen_ai.usage.input_tokens": inputTokens });
     return vectors;
   });
@@ -107,7 +116,8 @@ function isList(texts: Prompt | readonly Prompt[]): texts is readonly Prompt[] {
 
 async function tokensOf(engine: Engine, text: Prompt, index: number, truncate: boolean): Promise<ArrayLike<number>> {
   const what = `model.embed: text ${index}`;
-  if (typeof text !== "string" && !(typeof text === "object" && "length" in text)) {
+  const given: unknown = text;
+  if (typeof given !== "string" && !Array.isArray(given) && !ArrayBuffer.isView(given)) {
     throw new InvalidOptionError(`${what} must be a string or a list of token ids, not ${describe(text)}.`);
   }
   const fits = truncate ? Infinity : engine.info.contextLength;
@@ -130,14 +140,14 @@ async function pool(
   engine: Engine,
   tokens: ArrayLike<number>,
   pooling: Pooling,
-  signal: AbortSignal,
+  work: WorkOptions,
 ): Promise<Float64Array> {
   const sum = new Float64Array(engine.info.embeddingLength);
   const used = pooling === "first" ? [tokens[0] ?? 0] : tokens;
   const first = pooling === "mean" ? 0 : used.length - 1;
   await engine.hiddenStates("model.embed", used, {
+    ...work,
     first,
-    signal,
     onState(state) {
       for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] ?? 0) + (state[i] ?? 0);
     },

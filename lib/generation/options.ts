@@ -24,7 +24,10 @@ export interface GenerationOptions extends SamplingOptions {
   logprobs?: number;
   /** Texts of higher priority are served first where some must wait, -100 to 100. Default 0. */
   priority?: number;
-  /** Milliseconds after which the text is given up with an `AbortError`, waiting included. Default: no limit. */
+  /**
+   * Milliseconds after which the text is given up with an `AbortError`, waiting included; in a conversation the whole turn,
+   * with the functions that it calls. Default: no limit.
+   */
   timeout?: number;
   /**
    * "prompt-lookup" guesses tokens from what came before and checks several at a time: the same text, sooner where it
@@ -32,8 +35,8 @@ export interface GenerationOptions extends SamplingOptions {
    */
   speculation?: "off" | "prompt-lookup";
   /**
-   * Holds the text to a form: `{ type: "json_object" }`, `{ type: "json_schema", schema }` or `{ type: "regex", pattern }`.
-   * The text ends when it is complete; every token is one that keeps the form. Default: none.
+   * Holds the text to a form: `{ type: "json_object" }`, `{ type: "json_schema", schema }`, `{ type: "regex", pattern }` or
+   * `{ type: "grammar", grammar }` (llama.cpp's GBNF). The text ends when it is complete; every token is one that keeps the form. Default: none.
    */
   format?: TextFormat;
   /**

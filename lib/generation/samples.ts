@@ -1,9 +1,9 @@
 import type { Engine } from "../engine";
 import { InvalidOptionError } from "../errors";
 import { randomSeed } from "../sampling";
-import { describe } from "../validate";
+import { checkOptions, describe } from "../validate";
 import { streamText, type Prompt } from "./generate";
-import type { GenerationOptions } from "./options";
+import { generationChecks, type GenerationOptions } from "./options";
 import { collectText } from "./stream";
 import type { Chunk, GenerationResult } from "./types";
 
@@ -19,16 +19,17 @@ export async function generateSamples(
   engine: Engine,
   prompt: Prompt,
   count: number,
-  options: GenerationOptions = {},
+  options?: GenerationOptions,
 ): Promise<GenerationResult[]> {
   if (!Number.isSafeInteger(count) || count < 1 || count > MOST_SAMPLES) {
     throw new InvalidOptionError(
       `${what}: the number of texts must be an integer from 1 to ${MOST_SAMPLES}, not ${describe(count)}.`,
     );
   }
-  const seed = options.seed ?? randomSeed();
+  const checked = checkOptions(what, options, generationChecks);
+  const seed = checked.seed ?? randomSeed();
   const streams = Array.from({ length: count }, (_, i) =>
-    streamText(what, engine, prompt, { ...options, seed: seed + i }),
+    streamText(what, engine, prompt, { ...checked, seed: seed + i }),
   );
   const [leader, ...followers] = streams;
   if (!leader) return [];

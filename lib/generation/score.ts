@@ -1,4 +1,4 @@
-import type { Engine } from "../engine";
+import type { Engine, WorkOptions } from "../engine";
 import { InvalidOptionError } from "../errors";
 import type { Prompt } from "./generate";
 import { tracedModel } from "./generation_span";
@@ -22,7 +22,7 @@ export async function scoreContinuation(
   engine: Engine,
   prompt: Prompt,
   continuation: Prompt,
-  signal: AbortSignal | undefined,
+  options: WorkOptions,
 ): Promise<ContinuationScore> {
   engine.checkOpen();
   const most = engine.info.contextLength + 1;
@@ -34,7 +34,7 @@ export async function scoreContinuation(
   if (before.length === 0) throw new InvalidOptionError("model.score: the prompt has no tokens; give at least one.");
   if (after.length === 0) throw new InvalidOptionError("model.score: the continuation has no tokens.");
   const all = [...Array.from(before), ...Array.from(after)];
-  const logprobs = await tracedScore(engine, "model.score", all, () => engine.score(all, signal, before.length));
+  const logprobs = await tracedScore(engine, "model.score", all, () => engine.score(all, options, before.length));
   const tokens = Array.from(logprobs, (logprob, i) => ({ token: after[i] ?? 0, logprob }));
   return { logprob: logprobs.reduce((sum, each) => sum + each, 0), tokens };
 }

@@ -1,5 +1,5 @@
-import { abortError, onAbort, type Engine, type Sequence } from "../engine";
-import { AbortError, ContextLengthError, fromNative } from "../errors";
+import { abortError, onAbort, timeoutError, type Engine, type Sequence } from "../engine";
+import { ContextLengthError, fromNative } from "../errors";
 import { publishResult } from "./diagnostics";
 import { Channel } from "./channel";
 import { compileFormOf, GenerationRequest, type ChunkSink } from "./generation_request";
@@ -113,10 +113,7 @@ export class TextStream implements AsyncIterableIterator<Chunk, undefined> {
     const { timeout } = options;
     if (timeout === undefined) return;
     const removeListener = this.removeListener;
-    const timer = setTimeout(() => {
-      const cause = new DOMException(`${timeout} ms are over`, "TimeoutError");
-      this.stop(new AbortError(`${what} took longer than its timeout of ${timeout} ms.`, { cause }));
-    }, timeout);
+    const timer = setTimeout(() => this.stop(timeoutError(what, timeout)), timeout);
     this.removeListener = () => {
       clearTimeout(timer);
       removeListener();

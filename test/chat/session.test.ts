@@ -3,6 +3,7 @@ import {
   AbortError,
   ClosedError,
   ContextLengthError,
+  IncompleteTextError,
   InvalidOptionError,
   Model,
   QueueFullError,
@@ -60,6 +61,21 @@ describe("a chat session", () => {
     using chat = model.chat({ ...OPTIONS, maxTokens: 3 });
     expect((await chat.ask("Once")).usage.completionTokens).toBe(3);
     expect((await chat.ask("Once", { maxTokens: 5 })).usage.completionTokens).toBe(5);
+  });
+
+  test("gives the value of an answer that is held to a schema, or says why not", async () => {
+    using chat = model.chat({ template: "story", maxTokens: 40, seed: 2 });
+    const schema = {
+      type: "object",
+      properties: { n: { enum: [1, 2] } },
+      required: ["n"],
+      additionalProperties: false,
+    };
+    const { value, text } = await chat.ask("How many?", { schema });
+    expect(value).toEqual(JSON.parse(text));
+    expect([1, 2]).toContain((value as { n: number }).n);
+    await expect(chat.ask("And?", { schema, maxTokens: 1 })).rejects.toBeInstanceOf(IncompleteTextError);
+    await expect(chat.ask("And?", { schema: null as never })).rejects.toBeInstanceOf(InvalidOptionError);
   });
 
   test("refuses a second question while an answer is read", async () => {

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import {
   AbortError,
+  InvalidOptionError,
   Model,
   QueueFullError,
   tool,
@@ -178,6 +179,61 @@ test("sessions that were left in the middle of an answer", async () => {
     for await (const chunk of chat.send("Once")) if (chunk.tokens.length > 0) break;
     chat.close();
   }
+});
+
+const NOT_TEXTS: unknown[] = [5, null, true, 10n, {}, Symbol("s"), () => 1, [null], { length: 2 }];
+
+test.each<[string, (value: never) => unknown]>([
+  ["model.stream", (value) => model.stream(value).next()],
+  ["model.generate", (value) => model.generate(value)],
+  ["model.generateSamples", (value) => model.generateSamples(value, 2)],
+  ["model.score", (value) => model.score(value)],
+  ["model.score of a continuation", (value) => model.score(value, "b")],
+  ["model.evaluate", (value) => model.evaluate(value)],
+  ["model.embed", (value) => model.embed(value)],
+  ["model.reply", (value) => model.reply(value, { template: "story" }).next()],
+  ["model.chat", (value) => model.chat({ template: "story", tools: { f: value } }).ask(value)],
+  ["model.saveState", (value) => model.saveState(value, "state")],
+  ["model.loadState", (value) => model.loadState(value)],
+  ["toReadableStream", (value) => toReadableStream(value)],
+  ["toResponse", (value) => toResponse(value)],
+])("%s refuses values of the wrong type with an InvalidOptionError", async (_, call) => {
+  for (const value of NOT_TEXTS) {
+    await expect(Promise.resolve().then(() => call(value as never))).rejects.toBeInstanceOf(InvalidOptionError);
+  }
+});
+
+test.each<[string, (value: never) => unknown]>([
+  ["model.stream", (value) => model.stream(PROMPT, value).next()],
+  ["model.generate", (value) => model.generate(PROMPT, value)],
+  ["a schema", (value) => model.generate(PROMPT, { schema: value })],
+  ["model.generateSamples", (value) => model.generateSamples(PROMPT, 2, value)],
+  ["model.score", (value) => model.score("a", "b", value)],
+  ["model.evaluate", (value) => model.evaluate(PROMPT, value)],
+  ["model.embed", (value) => model.embed("a", value)],
+  ["model.chat", (value) => model.chat(value)],
+])("%s refuses options of the wrong type with an InvalidOptionError", async (_, call) => {
+  for (const value of [null, 5, "text", true, [1]]) {
+    await expect(Promise.resolve().then(() => call(value as never))).rejects.toBeInstanceOf(InvalidOptionError);
+  }
+});
+
+test("scores and vectors that take too long are given up", async () => {
+  const tokens = Array.from({ length: 1000 }, (_, i) => 60 + (i % 9));
+  const busy = Array.from({ length: 8 }, () => model.generate(PROMPT, ENDLESS));
+  const late = { timeout: 1 };
+  const work = [
+    model.evaluate(tokens, late),
+    model.score(tokens, late),
+    model.embed(Array<number[]>(40).fill(tokens), late),
+  ];
+  for (const outcome of await Promise.allSettled(work)) {
+    expect(outcome).toMatchObject({
+      status: "rejected",
+      reason: { code: "ERR_ABORTED", cause: { name: "TimeoutError" } },
+    });
+  }
+  await Promise.all(busy);
 });
 
 test("wrong options and forms begin no work", async () => {

@@ -137,7 +137,7 @@ describe("the loop", () => {
   });
 
   test("abort and leaving end it at once, while a function runs too", async () => {
-    for (const how of ["abort", "leave", "close"] as const) {
+    for (const how of ["abort", "leave", "close", "timeout"] as const) {
       const controller = new AbortController();
       let toolSignal: AbortSignal | undefined;
       let started = (): void => undefined;
@@ -154,15 +154,17 @@ describe("the loop", () => {
           }),
         },
       });
-      const turn = chat.send("Wait", { signal: controller.signal });
+      const limit = how === "timeout" ? { timeout: 2000 } : {};
+      const turn = chat.send("Wait", { signal: controller.signal, ...limit });
       const reading = read(turn);
-      await running;
+      // A timeout counts from the question on.
+      if (how !== "timeout") await running;
       if (how === "abort") controller.abort();
       else if (how === "leave") await turn.return();
-      else chat.close();
+      else if (how === "close") chat.close();
       if (how === "leave") expect((await reading).at(-1)?.finishReason).toBeUndefined();
       else await expect(reading).rejects.toThrow(AbortError);
-      expect(toolSignal?.aborted).toBe(true);
+      if (how !== "timeout") expect(toolSignal?.aborted).toBe(true);
       expect(chat.messages).toEqual([]);
       chat.close();
     }
