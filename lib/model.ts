@@ -12,11 +12,10 @@ import {
 } from "./engine";
 import {
   collectText,
+  collectValue,
   embedTexts,
   generateSamples,
   generationChecks,
-  parseValue,
-  resolveSchema,
   scoreContinuation,
   streamText,
   tracedScore,
@@ -28,7 +27,6 @@ import type {
   GenerationResult,
   Prompt,
   SchemaLike,
-  TextFormat,
   TextStream,
   ValueOf,
 } from "./generation";
@@ -110,10 +108,8 @@ export class Model {
   ): Promise<GenerationResult & { value?: unknown }> {
     const what = "model.generate";
     if (options?.schema === undefined) return collectText(streamText(what, this.engine, prompt, options));
-    const { schema: given, ...rest } = options;
-    const format: TextFormat = { type: "json_schema", schema: await resolveSchema(what, given) };
-    const result = await collectText(streamText(what, this.engine, prompt, { ...rest, format }));
-    return { ...result, value: parseValue(what, given, result) };
+    const { schema, ...rest } = options;
+    return collectValue(what, schema, (format) => streamText(what, this.engine, prompt, { ...rest, format }));
   }
 
   /**

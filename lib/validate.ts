@@ -203,3 +203,14 @@ function editDistance(a: string, b: string): number {
 function at(row: readonly number[], index: number): number {
   return row[index] ?? Infinity;
 }
+
+/** Whether a value can be a list of token ids. */
+export function isTokenList(value: unknown): boolean {
+  return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+}
+
+/** @throws InvalidOptionError for what is no array of objects; `what` and `shape` say what it should be */
+export function checkObjects(what: string, shape: string, value: unknown): void {
+  if (Array.isArray(value) && value.every((each: unknown) => typeof each === "object" && each !== null)) return;
+  throw new InvalidOptionError(`${what} must be an array of ${shape}, not ${describe(value)}.`);
+}

@@ -1,7 +1,6 @@
 import type { Engine } from "../engine";
-import { InvalidOptionError } from "../errors";
 import { streamOnce, type TextStream } from "../generation";
-import { checkOptions, describe, text } from "../validate";
+import { checkObjects, checkOptions, text } from "../validate";
 import { answerChecks, resolveAnswerOptions, type AnswerOptions } from "./chat_options";
 import { chooseTemplate } from "./choose_template";
 import { planTools, prepareAnswer } from "./prepare";
@@ -23,10 +22,7 @@ const replyChecks = { ...answerChecks, template: text() };
 export function streamReply(engine: Engine, messages: readonly Message[], options?: ReplyOptions): TextStream {
   const what = "model.reply";
   engine.checkOpen();
-  const list: unknown = messages;
-  if (!Array.isArray(list) || !list.every((each: unknown) => typeof each === "object" && each !== null)) {
-    throw new InvalidOptionError(`${what}: the messages must be an array of { role, content }, not ${describe(list)}.`);
-  }
+  checkObjects(`${what}: the messages`, "{ role, content }", messages);
   const { template: source, ...checked } = checkOptions(what, options, replyChecks);
   const template = chooseTemplate(engine, source);
   const answer = resolveAnswerOptions(what, checked, template, engine.tokenizer);

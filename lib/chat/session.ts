@@ -1,8 +1,8 @@
 import { Sequence, type Engine } from "../engine";
 import { AbortError, ClosedError, InvalidOptionError, QueueFullError } from "../errors";
-import { collectText, parseValue, resolveSchema, TextStream, type GenerationResult } from "../generation";
-import type { SchemaLike, TextFormat, ToolCall, ValueOf } from "../generation";
-import { checkOptions, choice, describe, integer, text, type CheckedOptions } from "../validate";
+import { collectText, collectValue, TextStream, type GenerationResult } from "../generation";
+import type { SchemaLike, ToolCall, ValueOf } from "../generation";
+import { checkObjects, checkOptions, choice, describe, integer, text, type CheckedOptions } from "../validate";
 import { answerChecks, resolveAnswerOptions, type AnswerOptions, type ResolvedAnswerOptions } from "./chat_options";
 import { chooseTemplate } from "./choose_template";
 import { readSession, writeSession } from "./saved_session";
@@ -125,11 +125,8 @@ export class ChatSession {
     options?: AnswerOptions & { schema?: SchemaLike },
   ): Promise<GenerationResult & { value?: unknown }> {
     if (options?.schema === undefined) return collectText(this.send(question, options));
-    const what = "chat.ask";
-    const { schema: given, ...rest } = options;
-    const format: TextFormat = { type: "json_schema", schema: await resolveSchema(what, given) };
-    const result = await collectText(this.send(question, { ...rest, format }));
-    return { ...result, value: parseValue(what, given, result) };
+    const { schema, ...rest } = options;
+    return collectValue("chat.ask", schema, (format) => this.send(question, { ...rest, format }));
   }
 
   /**
@@ -139,10 +136,7 @@ export class ChatSession {
   sendToolResults(results: readonly GivenToolResult[], options?: AnswerOptions): ChatTurn {
     const what = "chat.sendToolResults";
     this.checkOpen();
-    const list: unknown = results;
-    if (!Array.isArray(list) || !list.every((each: unknown) => typeof each === "object" && each !== null)) {
-      throw new InvalidOptionError(`${what}: results must be an array of { id, content }, not ${describe(list)}.`);
-    }
+    checkObjects(`${what}: results`, "{ id, content }", results);
     const messages = this.openCalls.map(({ id, name }): Message => {
       const given = results.filter((each) => each.id === id);
       if (given.length === 1) return { role: "tool", content: resultText(given[0]?.content), toolCallId: id };

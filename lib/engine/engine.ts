@@ -2,7 +2,7 @@ import type { ModelSpec, NativeContext, NativeModel } from "../../types/addon";
 import { AbortError, ClosedError, ContextLengthError, InvalidOptionError } from "../errors";
 import type { Pooling } from "../files/hf_settings";
 import { tokensBeyond, type EncodeOptions, type Tokenizer } from "../tokenizer";
-import { describe } from "../validate";
+import { describe, isTokenList } from "../validate";
 import { collect } from "./collect";
 import type { KvType } from "./memory";
 import type { CacheWork } from "./packed_cache";
@@ -163,9 +163,8 @@ export class Engine {
    * @throws InvalidOptionError for what is no id of the vocabulary, ContextLengthError for too many
    */
   checkTokens(what: string, tokens: ArrayLike<number>, most: number): void {
-    const given: unknown = tokens;
-    if (!(Array.isArray(given) || (ArrayBuffer.isView(given) && !(given instanceof DataView)))) {
-      throw new InvalidOptionError(`${what}: the tokens must be an array of ids, not ${describe(given)}.`);
+    if (!isTokenList(tokens)) {
+      throw new InvalidOptionError(`${what}: the tokens must be an array of ids, not ${describe(tokens)}.`);
     }
     if (tokens.length > most) throw this.tooLong(what, tokens.length, most);
     const { vocabularySize } = this.info;

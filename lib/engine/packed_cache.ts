@@ -71,16 +71,12 @@ export class PackedCacheKeeper implements CacheWork {
     private readonly native: Pick<NativeModel, "writeCache" | "packedBytes">,
     private readonly path: string,
   ) {
-    this.timer = setTimeout(() => void this.write(), WRITE_AFTER_MS);
+    this.timer = setTimeout(() => void this.end(), WRITE_AFTER_MS);
     this.timer.unref();
   }
 
   /** Resolves when the file is written, or could not be, which is told in a warning. */
   end(): Promise<void> {
-    return this.write();
-  }
-
-  private write(): Promise<void> {
     clearTimeout(this.timer);
     this.writing ??= this.start();
     return this.writing;

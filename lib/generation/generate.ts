@@ -1,6 +1,6 @@
 import { Sequence, type Engine } from "../engine";
 import { InvalidOptionError } from "../errors";
-import { describe } from "../validate";
+import { describe, isTokenList } from "../validate";
 import { resolveGenerationOptions, type GenerationOptions, type ResolvedGenerationOptions } from "./options";
 import { mostPromptTokens } from "./sliding";
 import { TextStream, type PreparedPrompt, type StreamSource } from "./stream";
@@ -26,8 +26,7 @@ export function streamOnce(source: Omit<StreamSource, "sequence" | "ended">): Te
 }
 
 function checkPrompt(what: string, prompt: unknown): void {
-  const isList = Array.isArray(prompt) || (ArrayBuffer.isView(prompt) && !(prompt instanceof DataView));
-  if (typeof prompt === "string" || isList) return;
+  if (typeof prompt === "string" || isTokenList(prompt)) return;
   throw new InvalidOptionError(`${what}: the prompt must be a string or token ids, not ${describe(prompt)}.`);
 }
 

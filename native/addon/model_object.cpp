@@ -116,29 +116,24 @@ Napi::Value ModelObject::from_cache(const Napi::CallbackInfo& info) {
   return guarded(info.Env(), [&] { return Napi::Boolean::New(info.Env(), model().from_cache()); });
 }
 
-Napi::Value ModelObject::write_cache(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
+Napi::Value ModelObject::in_background(Napi::Env env, const char* name, void (Model::*work)(const std::atomic<bool>&) const) {
   return guarded(env, [&]() -> Napi::Value {
     model();
     // The task holds the weights, so that closing the model meanwhile is of no harm.
-    auto write = [kept = model_](BackgroundTask& self) -> BackgroundTask::Result {
-      kept->write_cache(self.cancelled());
+    auto task = [kept = model_, work](BackgroundTask& self) -> BackgroundTask::Result {
+      ((*kept).*work)(self.cancelled());
       return [](Napi::Env result_env) -> Napi::Value { return result_env.Undefined(); };
     };
-    return BackgroundTask::handle(env, BackgroundTask::start(env, "bitnet cache", std::move(write)));
+    return BackgroundTask::handle(env, BackgroundTask::start(env, name, std::move(task)));
   });
 }
 
+Napi::Value ModelObject::write_cache(const Napi::CallbackInfo& info) {
+  return in_background(info.Env(), "bitnet cache", &Model::write_cache);
+}
+
 Napi::Value ModelObject::take_in(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    model();
-    auto copy = [kept = model_](BackgroundTask& self) -> BackgroundTask::Result {
-      kept->take_in(self.cancelled());
-      return [](Napi::Env result_env) -> Napi::Value { return result_env.Undefined(); };
-    };
-    return BackgroundTask::handle(env, BackgroundTask::start(env, "bitnet weights", std::move(copy)));
-  });
+  return in_background(info.Env(), "bitnet weights", &Model::take_in);
 }
 
 Napi::Value ModelObject::create_context(const Napi::CallbackInfo& info) {

@@ -3,6 +3,9 @@
 
 #include <napi.h>
 
+#include <atomic>
+#include <memory>
+
 #include "engine/model.h"
 
 namespace bitnet::addon {
@@ -15,6 +18,8 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
 
  private:
   const Model& model() const;  // throws Error(kClosed)
+  // A task, on a thread of that name, whose promise resolves when the work is done.
+  Napi::Value in_background(Napi::Env env, const char* name, void (Model::*work)(const std::atomic<bool>&) const);
   Napi::Value kernel(const Napi::CallbackInfo& info);
   Napi::Value float_level(const Napi::CallbackInfo& info);
   Napi::Value packed_bytes(const Napi::CallbackInfo& info);

@@ -23,16 +23,15 @@ inline size_t product_chunk_rows(size_t batch_rows, size_t rows, size_t tokens, 
   return std::min({all, most, std::max<size_t>(share, 64)});
 }
 
-// Blocks of a matrix stored by input that a thread takes where only live inputs are read: neighbouring ones, since the longer
-// the pieces of a column, the better memory likes it.
+// Blocks of a matrix stored by input that a thread takes for few tokens, which wait for memory: neighbouring ones, since it
+// likes long pieces of a column.
 inline size_t live_chunk_blocks(size_t blocks, unsigned threads) { return (blocks + threads - 1) / threads; }
 
-// The same as product_chunk_rows for a matrix stored by input. A few tokens wait for memory, which likes long pieces of a
-// column: a thread's share of them. Many want a whole block, which is unpacked once, where each thread then has as much to do
+// The same as product_chunk_rows for a matrix stored by input. A few tokens want a thread's share, many a whole block, which is unpacked once, where each thread then has as much to do
 // as the others, else single fields.
 inline size_t column_chunk_rows(const ColumnKernel& kernel, size_t rows, size_t tokens, unsigned threads) {
   const size_t blocks = kernel.blocks(rows);
-  if (tokens <= 32 && blocks >= threads) return (blocks + threads - 1) / threads * kernel.block_rows();
+  if (tokens <= 32 && blocks >= threads) return live_chunk_blocks(blocks, threads) * kernel.block_rows();
   return blocks % threads == 0 || blocks >= size_t{4} * threads ? kernel.block_rows() : kColumnFieldRows;
 }
 
