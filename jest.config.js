@@ -1,5 +1,7 @@
 "use strict";
 
+const ES_MODULES = ["ai", "@ai-sdk/[^/]+", "@workflow/serde", "zod"];
+
 /** Unit and integration tests: everything a clean clone can run by itself. */
 /** @type {import("jest").Config} */
 module.exports = {
@@ -9,8 +11,10 @@ module.exports = {
   testMatch: ["<rootDir>/test/**/*.test.ts"],
   testPathIgnorePatterns: ["/node_modules/", "<rootDir>/test/shared/", "<rootDir>/test/faults/"],
   modulePathIgnorePatterns: ["<rootDir>/dist/", "<rootDir>/build"],
+  // Version 7 of the AI SDK is published as ES modules only, which jest cannot require; it reads one of zod too.
+  transformIgnorePatterns: [`/node_modules/(?!(?:${ES_MODULES.join("|")})/)`],
   transform: {
-    "^.+\\.ts$": [
+    [`^.+\\.ts$|/node_modules/(?:${ES_MODULES.join("|")})/.+\\.js$`]: [
       "@swc/jest",
       {
         jsc: {

@@ -5,6 +5,9 @@ import type { Model } from "../model";
 /** How an embedding model is set up; a call may give the same as `providerOptions: { bitnet: ... }`. */
 export type EmbeddingModelSettings = Omit<EmbedOptions, "signal">;
 
+/** What the AI SDK asks for; its version 7 has a setting for `dimensions`. */
+type EmbeddingCall = EmbeddingModelV3CallOptions & { dimensions?: number };
+
 /** A model of this package as the AI SDK's embedding model. */
 export class BitnetEmbeddingModel implements EmbeddingModelV3 {
   readonly specificationVersion = "v3";
@@ -21,11 +24,12 @@ export class BitnetEmbeddingModel implements EmbeddingModelV3 {
   ) {}
 
   /** See `model.embed`, whose errors this rejects with. */
-  async doEmbed(options: EmbeddingModelV3CallOptions): Promise<EmbeddingModelV3Result> {
-    const { values, abortSignal, providerOptions } = options;
+  async doEmbed(options: EmbeddingCall): Promise<EmbeddingModelV3Result> {
+    const { values, abortSignal, providerOptions, dimensions } = options;
     const given: EmbedOptions = {
       ...this.settings,
       ...(providerOptions?.bitnet as EmbeddingModelSettings | undefined),
+      ...(dimensions === undefined ? {} : { dimensions }),
     };
     const [vectors, tokens] = await Promise.all([
       this.model.embed(values, abortSignal ? { ...given, signal: abortSignal } : given),

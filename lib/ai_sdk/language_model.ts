@@ -1,16 +1,17 @@
 import {
   UnsupportedFunctionalityError,
   type LanguageModelV3,
-  type LanguageModelV3CallOptions,
   type LanguageModelV3Content,
   type LanguageModelV3GenerateResult,
   type LanguageModelV3StreamResult,
   type SharedV3Warning,
 } from "@ai-sdk/provider";
+import { isWholeCall } from "../generation";
 import type { Backend, BackendChunk } from "../server/backend";
 import { addChunk, emptyText } from "../server/texts";
+import type { LanguageModelCall } from "./call";
 import { messagesOf } from "./prompt";
-import { finishReasonOf, metadataOf, usageOf } from "./result";
+import { finishReasonOf, metadataOf, toolCallPart, usageOf } from "./result";
 import { generationOptions, type BitnetModelOptions } from "./settings";
 import { StreamParts } from "./stream_parts";
 import { toolOptions } from "./tools";
@@ -39,7 +40,7 @@ export class BitnetLanguageModel implements LanguageModelV3 {
   ) {}
 
   /** The whole answer. Rejects as `model.generate` does, and with `UnsupportedFunctionalityError`. */
-  async doGenerate(call: LanguageModelV3CallOptions): Promise<LanguageModelV3GenerateResult> {
+  async doGenerate(call: LanguageModelCall): Promise<LanguageModelV3GenerateResult> {
     const { chunks, warnings } = await this.begin(call);
     const whole = emptyText();
     let timings: BackendChunk["timings"];
@@ -49,9 +50,7 @@ export class BitnetLanguageModel implements LanguageModelV3 {
     }
     const { text, toolCalls, logprobs, finishReason, usage } = whole;
     const content: LanguageModelV3Content[] = text === "" ? [] : [{ type: "text", text }];
-    for (const { id, name, arguments: input } of toolCalls) {
-      content.push({ type: "tool-call", toolCallId: id, toolName: name, input });
-    }
+    content.push(...toolCalls.filter(isWholeCall).map(toolCallPart));
     return {
       content,
       finishReason: finishReasonOf(finishReason),
@@ -63,12 +62,12 @@ export class BitnetLanguageModel implements LanguageModelV3 {
   }
 
   /** The answer piece by piece. Cancelling the stream stops the work. */
-  async doStream(call: LanguageModelV3CallOptions): Promise<LanguageModelV3StreamResult> {
+  async doStream(call: LanguageModelCall): Promise<LanguageModelV3StreamResult> {
     const { chunks, warnings } = await this.begin(call);
     return { stream: new StreamParts(chunks, this.modelId, warnings, call.includeRawChunks ?? false).readable() };
   }
 
-  private async begin(call: LanguageModelV3CallOptions): Promise<Begun> {
+  private async begin(call: LanguageModelCall): Promise<Begun> {
     const { backend } = this;
     const warnings: SharedV3Warning[] = [];
     const options = generationOptions(call, this.defaults, warnings);

@@ -1,6 +1,11 @@
-import type { LanguageModelV3FinishReason, LanguageModelV3Usage, SharedV3ProviderMetadata } from "@ai-sdk/provider";
+import type {
+  LanguageModelV3FinishReason,
+  LanguageModelV3ToolCall,
+  LanguageModelV3Usage,
+  SharedV3ProviderMetadata,
+} from "@ai-sdk/provider";
 import type { Timings, Usage } from "../generation";
-import type { BackendChunk, TokenLogprobs } from "../server/backend";
+import type { BackendChunk, TokenLogprobs, ToolCall } from "../server/backend";
 
 type Reason = NonNullable<BackendChunk["finishReason"]>;
 
@@ -15,6 +20,11 @@ const REASONS: Readonly<Record<Reason, LanguageModelV3FinishReason["unified"]>> 
 /** Why a text ended, in the AI SDK's words and in this package's. */
 export function finishReasonOf(reason: BackendChunk["finishReason"]): LanguageModelV3FinishReason {
   return { unified: reason ? REASONS[reason] : "other", raw: reason };
+}
+
+/** A call of a function, in the AI SDK's form. */
+export function toolCallPart({ id, name, arguments: input }: ToolCall): LanguageModelV3ToolCall {
+  return { type: "tool-call", toolCallId: id, toolName: name, input };
 }
 
 /** Tokens counted, in the AI SDK's form. */

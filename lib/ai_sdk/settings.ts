@@ -1,7 +1,8 @@
-import type { LanguageModelV3CallOptions, SharedV3Warning } from "@ai-sdk/provider";
+import type { SharedV3Warning } from "@ai-sdk/provider";
 import { generationChecks, type GenerationOptions } from "../generation";
 import type { BackendOptions, TextFormat } from "../server/backend";
 import { checkOptions } from "../validate";
+import type { LanguageModelCall } from "./call";
 
 /**
  * What calls may give beyond the AI SDK's own settings, as `providerOptions: { bitnet: { minP: 0.05, logprobs: 3 } }`:
@@ -28,6 +29,9 @@ export function checkModelOptions(where: string, options: unknown): BitnetModelO
 /** Seeds of the engine are 0 to 2^53 - 1; callers of the AI SDK may give negative ones. */
 const SEEDS = 2 ** 53;
 
+/** Efforts of reasoning that ask for nothing. Version 7 of the SDK has this setting. */
+const NO_EFFORT: ReadonlySet<string> = new Set(["provider-default", "none"]);
+
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 /**
@@ -36,7 +40,7 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] };
  * @throws InvalidOptionError
  */
 export function generationOptions(
-  call: LanguageModelV3CallOptions,
+  call: LanguageModelCall,
   defaults: BitnetModelOptions,
   warnings: SharedV3Warning[],
 ): BackendOptions {
@@ -59,13 +63,15 @@ export function generationOptions(
   if (stop && stop.length > 0) options.stop = stop;
   set("format", formatOf(call.responseFormat, warnings));
   set("signal", call.abortSignal);
+  // The SDK gives undefined for what the caller did not set.
+  const { reasoning } = call as { reasoning?: string | undefined };
+  if (reasoning !== undefined && !NO_EFFORT.has(reasoning)) {
+    warnings.push({ type: "unsupported", feature: "reasoning", details: "The model has no setting of its effort." });
+  }
   return options;
 }
 
-function formatOf(
-  asked: LanguageModelV3CallOptions["responseFormat"],
-  warnings: SharedV3Warning[],
-): TextFormat | undefined {
+function formatOf(asked: LanguageModelCall["responseFormat"], warnings: SharedV3Warning[]): TextFormat | undefined {
   if (asked?.type !== "json") return undefined;
   if (asked.schema) return { type: "json_schema", schema: asked.schema as Record<string, unknown> };
   warnings.push({

@@ -1,14 +1,17 @@
 import type { LanguageModelV3StreamPart, SharedV3Warning } from "@ai-sdk/provider";
+import { isWholeCall } from "../generation";
 import type { BackendChunk, TokenLogprobs, ToolCall } from "../server/backend";
-import { finishReasonOf, metadataOf, usageOf } from "./result";
-
-const TEXT_ID = "0";
+import { finishReasonOf, metadataOf, toolCallPart, usageOf } from "./result";
 
 /** Chunks of a text as the parts of the AI SDK's stream. */
 export class StreamParts {
   private readonly logprobs: TokenLogprobs[] = [];
-  private readonly calls: ToolCall[] = [];
-  private textIsOpen = false;
+  /** Of the piece of text that is being written; calls may stand between pieces. */
+  private textId: string | undefined;
+  private texts = 0;
+  /** The call that is being written: each is written to its end before the next. */
+  private call: ToolCall | undefined;
+  private callIndex = -1;
 
   constructor(
     private readonly chunks: AsyncIterableIterator<BackendChunk, undefined>,
@@ -47,6 +50,7 @@ export class StreamParts {
       }
     } catch (error) {
       yield* this.endText();
+      if (this.call) yield { type: "tool-input-end", id: this.call.id };
       yield { type: "error", error };
       yield { type: "finish", usage: usageOf(undefined), finishReason: { unified: "error", raw: undefined } };
     }
@@ -56,25 +60,29 @@ export class StreamParts {
     const { text, logprobs, toolCalls, finishReason, usage, timings } = chunk;
     for (const each of logprobs ?? []) this.logprobs.push(each);
     if (text !== "") {
-      if (!this.textIsOpen) yield { type: "text-start", id: TEXT_ID };
-      this.textIsOpen = true;
-      yield { type: "text-delta", id: TEXT_ID, delta: text };
+      yield* this.endCall();
+      if (this.textId === undefined) {
+        this.textId = String(this.texts++);
+        yield { type: "text-start", id: this.textId };
+      }
+      yield { type: "text-delta", id: this.textId, delta: text };
     }
     for (const { index, id = "", name = "", arguments: delta } of toolCalls ?? []) {
-      if (!this.calls[index]) {
-        this.calls[index] = { id, name, arguments: "" };
+      if (index !== this.callIndex) {
+        yield* this.endText();
+        yield* this.endCall();
+        this.callIndex = index;
+        this.call = { id, name, arguments: "" };
         yield { type: "tool-input-start", id, toolName: name };
       }
-      const call = this.calls[index];
-      call.arguments += delta;
-      if (delta !== "") yield { type: "tool-input-delta", id: call.id, delta };
+      if (!this.call || delta === "") continue;
+      this.call.arguments += delta;
+      yield { type: "tool-input-delta", id: this.call.id, delta };
+      if (delta.includes("}") && isWholeCall(this.call)) yield* this.endCall();
     }
     if (!finishReason) return;
     yield* this.endText();
-    for (const { id, name, arguments: input } of this.calls) {
-      yield { type: "tool-input-end", id };
-      yield { type: "tool-call", toolCallId: id, toolName: name, input };
-    }
+    yield* this.endCall();
     yield {
       type: "finish",
       usage: usageOf(usage),
@@ -83,8 +91,17 @@ export class StreamParts {
     };
   }
 
+  /** A call that was cut off is none. */
+  private *endCall(): Generator<LanguageModelV3StreamPart, void> {
+    const { call } = this;
+    if (!call) return;
+    this.call = undefined;
+    yield { type: "tool-input-end", id: call.id };
+    if (isWholeCall(call)) yield toolCallPart(call);
+  }
+
   private *endText(): Generator<LanguageModelV3StreamPart, void> {
-    if (this.textIsOpen) yield { type: "text-end", id: TEXT_ID };
-    this.textIsOpen = false;
+    if (this.textId !== undefined) yield { type: "text-end", id: this.textId };
+    this.textId = undefined;
   }
 }

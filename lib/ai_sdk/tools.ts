@@ -1,9 +1,10 @@
-import type { LanguageModelV3CallOptions, SharedV3Warning } from "@ai-sdk/provider";
+import type { SharedV3Warning } from "@ai-sdk/provider";
 import type { BackendOptions, ToolDefinition } from "../server/backend";
+import type { LanguageModelCall } from "./call";
 
 /** The functions of a call and how the model shall choose among them; empty where there are none to call. */
 export function toolOptions(
-  { tools, toolChoice }: LanguageModelV3CallOptions,
+  { tools, toolChoice }: LanguageModelCall,
   warnings: SharedV3Warning[],
 ): Pick<BackendOptions, "tools" | "toolChoice"> {
   if (!tools || tools.length === 0 || toolChoice?.type === "none") return {};

@@ -11,7 +11,7 @@ export { scoreContinuation, tracedScore, type ContinuationScore } from "./score"
 export { mostPromptTokens } from "./sliding";
 export { collectText, TextStream, type PreparedPrompt, type StreamSource } from "./stream";
 export { collectValue } from "./value";
-export { ToolCallList } from "./tool_calls";
+export { isWholeCall, ToolCallList } from "./tool_calls";
 export type { Chunk, FinishReason, GenerationResult, SampledScore, Timings } from "./types";
 export type { TokenLogprobs, TokenScore, Usage } from "./types";
 export type { ToolCall, ToolCallDelta, ToolResult } from "./types";

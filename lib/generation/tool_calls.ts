@@ -13,11 +13,12 @@ export class ToolCallList {
 
   /** Those whose arguments came whole: only the last may lack its end. */
   get complete(): ToolCall[] {
-    return this.calls.filter(({ arguments: text }) => isJson(text));
+    return this.calls.filter(isWholeCall);
   }
 }
 
-function isJson(text: string): boolean {
+/** Whether the arguments of a call came to their end. */
+export function isWholeCall({ arguments: text }: Pick<ToolCall, "arguments">): boolean {
   try {
     JSON.parse(text);
     return true;
