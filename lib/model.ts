@@ -8,7 +8,6 @@ import {
   type ModelInfo,
   type ModelOptions,
   type ModelStats,
-  type WorkOptions,
 } from "./engine";
 import {
   collectText,
@@ -16,6 +15,7 @@ import {
   embedTexts,
   generateSamples,
   generationChecks,
+  isPrompt,
   scoreContinuation,
   streamText,
   tracedScore,
@@ -183,7 +183,7 @@ export class Model {
     const given = checkOptions("model.evaluate", options, evaluateChecks);
     if (typeof tokens !== "string") checkTokenList("model.evaluate", tokens, "token ids");
     return tracedScore(this.engine, "model.evaluate", tokens, () =>
-      limited(given, (work) => this.engine.evaluate(tokens, work)),
+      withinTime(given, (work) => this.engine.evaluate(tokens, work)),
     );
   }
 
@@ -207,12 +207,12 @@ export class Model {
     checkTokenList("model.score", first, "a string or token ids");
     if (isPrompt(second)) {
       const given = checkOptions("model.score", third, evaluateChecks);
-      return limited(given, (work) => scoreContinuation(this.engine, first, second, work));
+      return withinTime(given, (work) => scoreContinuation(this.engine, first, second, work));
     }
     const given = checkOptions("model.score", second, evaluateChecks);
     if (typeof first !== "string") {
       return tracedScore(this.engine, "model.score", first, () =>
-        limited(given, (work) => this.engine.score(first, work)),
+        withinTime(given, (work) => this.engine.score(first, work)),
       );
     }
     throw new InvalidOptionError("model.score: a text needs a continuation to be scored; or give token ids.");
@@ -242,13 +242,6 @@ export class Model {
   }
 }
 
-function limited<T>(
-  { signal, timeout, ...rest }: EvaluateOptions,
-  work: (options: WorkOptions) => Promise<T>,
-): Promise<T> {
-  return withinTime(signal, timeout, (both) => work(both ? { ...rest, signal: both } : rest));
-}
-
 function checkPath(what: string, path: unknown): void {
   if (typeof path === "string" && path !== "") return;
   throw new InvalidOptionError(`${what}: the path must be a string that is not empty, not ${describe(path)}.`);
@@ -257,8 +250,4 @@ function checkPath(what: string, path: unknown): void {
 function checkTokenList(what: string, tokens: unknown, expected: string): void {
   if (isPrompt(tokens)) return;
   throw new InvalidOptionError(`${what}: the first argument must be ${expected}, not ${describe(tokens)}.`);
-}
-
-function isPrompt(value: unknown): value is Prompt {
-  return typeof value === "string" || Array.isArray(value) || ArrayBuffer.isView(value);
 }

@@ -1,5 +1,6 @@
 import { getMaxListeners, setMaxListeners } from "node:events";
 import { AbortError } from "../errors";
+import type { EvaluateOptions, WorkOptions } from "./engine";
 
 /** The error of work that a signal stopped; what was given to `abort()` is its cause. */
 export function abortError(what: string, signal: AbortSignal): AbortError {
@@ -28,17 +29,17 @@ export function onAbort(signal: AbortSignal | undefined, action: () => void): ()
 
 /** Does work that is given up when a signal is aborted, or after some milliseconds. Nothing is left behind. */
 export async function withinTime<T>(
-  signal: AbortSignal | undefined,
-  timeout: number | undefined,
-  work: (signal: AbortSignal | undefined) => Promise<T>,
+  { timeout, ...options }: EvaluateOptions,
+  work: (options: WorkOptions) => Promise<T>,
 ): Promise<T> {
-  if (timeout === undefined) return work(signal);
+  if (timeout === undefined) return work(options);
+  const { signal } = options;
   const stop = new AbortController();
   const timer = setTimeout(() => stop.abort(timeoutReason(timeout)), timeout);
   const removeListener = onAbort(signal, () => stop.abort(signal?.reason));
   if (signal?.aborted) stop.abort(signal.reason);
   try {
-    return await work(stop.signal);
+    return await work({ ...options, signal: stop.signal });
   } finally {
     clearTimeout(timer);
     removeListener();

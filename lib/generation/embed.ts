@@ -2,7 +2,7 @@ import { setMaxListeners } from "node:events";
 import { withinTime, type Engine, type Pooling, type WorkOptions } from "../engine";
 import { InvalidOptionError } from "../errors";
 import { abortSignal, boolean, checkOptions, choice, describe, integer } from "../validate";
-import type { Prompt } from "./generate";
+import { isPrompt, type Prompt } from "./generate";
 import { generationChecks } from "./options";
 import { tracedModel } from "./generation_span";
 import { traced, type TraceAttributes } from "./tracing";
@@ -53,7 +53,13 @@ export async function embedTexts(
   const what = "model.embed";
   const given = checkOptions(what, options, checks);
   const { embeddingLength, pooling: own } = engine.info;
-  const { dimensions = embeddingLength, normalize = true, truncate = false, signal, priority, timeout } = given;
+  const {
+    dimensions = embeddingLength,
+    normalize = true,
+    truncate = false,
+    pooling = own ?? "mean",
+    ...limits
+  } = given;
   if (dimensions > embeddingLength) {
     throw new InvalidOptionError(
       `${what}: option "dimensions" is ${dimensions}; the model's vectors have ${embeddingLength} numbers.`,
@@ -68,15 +74,14 @@ export async function embedTexts(
   });
   return traced("embedding", what, attributes, async (add) => {
     let inputTokens = 0;
-    const vector = async (text: Prompt, i: number, both: AbortSignal): Promise<Float32Array> => {
+    const vector = async (text: Prompt, i: number, work: WorkOptions): Promise<Float32Array> => {
       const tokens = await tokensOf(engine, text, i, truncate);
       inputTokens += tokens.length;
-      const work = { signal: both, ...(priority === undefined ? {} : { priority }) };
-      const whole = await pool(engine, tokens, given.pooling ?? own ?? "mean", work);
+      const whole = await pool(engine, tokens, pooling, work);
       const cut = whole.subarray(0, dimensions);
       return Float32Array.from(normalize ? unit(cut) : cut);
     };
-    const vectors = await withinTime(signal, timeout, (stop) => together(list, stop, vector));
+    const vectors = await withinTime(limits, (work) => together(list, work, vector));
     add({ "gen_ai.usage.input_tokens": inputTokens });
     return vectors;
   });
@@ -85,10 +90,11 @@ export async function embedTexts(
 /** What `work` gives for each text, in their order; some texts are worked on at a time, and one that fails ends all. */
 async function together<T>(
   list: readonly Prompt[],
-  signal: AbortSignal | undefined,
-  work: (text: Prompt, index: number, signal: AbortSignal) => Promise<T>,
+  options: WorkOptions,
+  work: (text: Prompt, index: number, options: WorkOptions) => Promise<T>,
 ): Promise<T[]> {
   const stop = new AbortController();
+  const { signal } = options;
   const both = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   // One listener a text is no leak.
   setMaxListeners(0, both);
@@ -96,7 +102,7 @@ async function together<T>(
   const next = list.entries();
   // Each worker takes the next text: a long list neither fills the queue nor keeps others out of it.
   const worker = async (): Promise<void> => {
-    for (const [i, text] of next) results[i] = await work(text, i, both);
+    for (const [i, text] of next) results[i] = await work(text, i, { ...options, signal: both });
   };
   const workers = Array.from({ length: Math.min(list.length, MOST_AT_A_TIME) }, worker);
   try {
@@ -116,8 +122,7 @@ function isList(texts: Prompt | readonly Prompt[]): texts is readonly Prompt[] {
 
 async function tokensOf(engine: Engine, text: Prompt, index: number, truncate: boolean): Promise<ArrayLike<number>> {
   const what = `model.embed: text ${index}`;
-  const given: unknown = text;
-  if (typeof given !== "string" && !Array.isArray(given) && !ArrayBuffer.isView(given)) {
+  if (!isPrompt(text)) {
     throw new InvalidOptionError(`${what} must be a string or a list of token ids, not ${describe(text)}.`);
   }
   const fits = truncate ? Infinity : engine.info.contextLength;

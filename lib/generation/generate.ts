@@ -25,8 +25,13 @@ export function streamOnce(source: Omit<StreamSource, "sequence" | "ended">): Te
   return new TextStream({ ...source, sequence, ended: () => source.engine.release(sequence) });
 }
 
+/** Whether a value can be a prompt. */
+export function isPrompt(value: unknown): value is Prompt {
+  return typeof value === "string" || isTokenList(value);
+}
+
 function checkPrompt(what: string, prompt: unknown): void {
-  if (typeof prompt === "string" || isTokenList(prompt)) return;
+  if (isPrompt(prompt)) return;
   throw new InvalidOptionError(`${what}: the prompt must be a string or token ids, not ${describe(prompt)}.`);
 }
 

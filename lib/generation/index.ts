@@ -3,7 +3,7 @@ export { embedTexts, type EmbedOptions } from "./embed";
 export type { GenerationMessage } from "./diagnostics";
 export { tracedModel } from "./generation_span";
 export { traced, type Trace, type TraceAttributes } from "./tracing";
-export { streamOnce, streamText, type Prompt } from "./generate";
+export { isPrompt, streamOnce, streamText, type Prompt } from "./generate";
 export { generationChecks, resolveGenerationOptions } from "./options";
 export type { GenerationOptions, ResolvedGenerationOptions } from "./options";
 export { generateSamples } from "./samples";

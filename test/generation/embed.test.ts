@@ -81,5 +81,7 @@ test("options and texts are checked", async () => {
   const numbers: unknown = ["a", 5];
   await expect(model.embed(numbers as string[])).rejects.toThrow(InvalidOptionError);
   await expect(model.embed([[9999]])).rejects.toThrow(InvalidOptionError);
+  const view: unknown = new DataView(new ArrayBuffer(8));
+  await expect(model.embed([view as number[]])).rejects.toThrow(/text 0 must be a string or a list of token ids/);
   await expect(model.embed("a", { signal: AbortSignal.abort() })).rejects.toThrow(/abort/);
 });

@@ -153,6 +153,28 @@ describe("limits", () => {
     }
   });
 
+  test("vectors, scores and logits wait for a text under way, unless they matter more", async () => {
+    await using own = await Model.load(undefined, { maxConcurrent: 1 });
+    const works: Record<string, (options: { priority: number }) => Promise<unknown>> = {
+      embed: (options) => own.embed(PROMPT, options),
+      evaluate: (options) => own.evaluate([1, 2, 3], options),
+      "score of tokens": (options) => own.score([1, 2, 3], options),
+      "score of a continuation": (options) => own.score("Once", " upon", options),
+    };
+    for (const [name, work] of Object.entries(works)) {
+      for (const priority of [0, 1]) {
+        const ended: string[] = [];
+        let other: Promise<unknown> | undefined;
+        for await (const { tokens } of own.stream(PROMPT, { maxTokens: 100, ignoreEos: true, seed: 1 })) {
+          if (tokens.length > 0) other ??= work({ priority }).then(() => ended.push(name));
+        }
+        ended.push("text");
+        await other;
+        expect(ended).toEqual(priority > 0 ? [name, "text"] : ["text", name]);
+      }
+    }
+  });
+
   test("10,000 requests at once: what the queue does not hold fails at once, nothing is left behind", async () => {
     const path = join(folder, "tiny.gguf");
     writeTinyModel(path);

@@ -43,6 +43,21 @@ test("a schema that is a constant has the type of its values", () => {
   same<ValueOf<typeof _animal>, { age: number; name?: string | undefined }>();
 });
 
+test("chat.ask gives a value of that type, too", async () => {
+  await using model = await Model.load();
+  using chat = model.chat({ template: "story", seed: 1, maxTokens: 40 });
+  const { value } = await chat.ask("x", {
+    schema: { type: "object", properties: { n: { type: "integer", minimum: 1, maximum: 9 } }, required: ["n"] },
+  });
+  same<typeof value, { n: number }>();
+  expect(value.n).toBeGreaterThanOrEqual(1);
+  const animal = await chat.ask("y", { schema: z.object({ legs: z.int().min(0).max(8) }) });
+  same<typeof animal.value, { legs: number }>();
+  expect(animal.value.legs).toBeLessThanOrEqual(8);
+  const _plain = await chat.ask("z", { maxTokens: 3 });
+  same<"value" extends keyof typeof _plain ? true : false, false>();
+});
+
 test("model.generate gives a value of that type, without `as const`", async () => {
   await using model = await Model.load();
   const { value } = await model.generate("x", {
