@@ -16,8 +16,10 @@ constexpr size_t kListChunk = 32;
 // Rows of the second plane a thread looks at at a time.
 constexpr size_t kRefineChunk = 256;
 
-// Rows scored exactly before the margin is known: several times the candidates asked for.
-constexpr size_t kFirstRows = 256;
+// Rows that the first plane puts first and the second looks at, per candidate asked for and at least; and those of them that
+// are then scored exactly, before the margin is known.
+constexpr size_t kFirstShare = 16, kFirstRows = 256, kFirstMost = 2048;
+constexpr size_t kScoredShare = 2, kScoredRows = 64;
 
 // The margin in standard deviations of the sketch's noise. A row of the true top k is missed only if its own noise is
 // below -kMargin: for normal noise at most k * 1e-9 per output. The deviation itself is checked against the rows that
@@ -47,6 +49,12 @@ void forbid(const uint32_t* mask, size_t begin, size_t n, float* values) {
   throw Error(kModelFormat, "The model's scores are not finite numbers: its weights or scales are damaged.");
 }
 
+// The order of candidates: the greater score, of equal ones the lower id.
+bool better(Candidate a, Candidate b) { return a.score > b.score || (a.score == b.score && a.id < b.id); }
+
+// A score that can be ordered.
+float ordered(float score) { return std::isnan(score) ? -INFINITY : score; }
+
 // The places for an output's candidates in a result.
 size_t places(const Batch& batch, const ModelSpec& spec) { return std::min(batch.candidates, spec.vocabulary_size); }
 
@@ -54,7 +62,7 @@ size_t places(const Batch& batch, const ModelSpec& spec) { return std::min(batch
 
 size_t CandidateFinder::select_largest(const float* values, size_t n, size_t k) {
   // A running threshold: chunks whose maximum is below it are skipped. Ids rise, so of equal values the lower id stays.
-  auto better = [&](int32_t a, int32_t b) { return values[a] > values[b] || (values[a] == values[b] && a < b); };
+  const auto order = [&](int32_t a, int32_t b) { return better({values[a], a}, {values[b], b}); };
   const size_t capacity = k + 4 * kHeadChunk;
   if (selected_.size() < capacity) selected_.resize(capacity);
   size_t found = 0;
@@ -62,7 +70,7 @@ size_t CandidateFinder::select_largest(const float* values, size_t n, size_t k) 
   auto cut = [&] {
     if (found <= k) return;
     const auto begin = selected_.begin();
-    std::nth_element(begin, begin + static_cast<std::ptrdiff_t>(k - 1), begin + static_cast<std::ptrdiff_t>(found), better);
+    std::nth_element(begin, begin + static_cast<std::ptrdiff_t>(k - 1), begin + static_cast<std::ptrdiff_t>(found), order);
     found = k;
     threshold = values[selected_[k - 1]];
   };
@@ -118,7 +126,7 @@ void CandidateFinder::from_logits(const Batch& batch, const float* logits, size_
   }
   if (k > 0 && select_largest(values, v, k) < k) not_finite();
   std::sort(selected_.begin(), selected_.begin() + static_cast<std::ptrdiff_t>(k),
-            [&](int32_t a, int32_t b) { return values[a] > values[b] || (values[a] == values[b] && a < b); });
+            [&](int32_t a, int32_t b) { return better({values[a], a}, {values[b], b}); });
   for (size_t i = 0; i < wanted; i++) {
     result.candidate_ids[index * wanted + i] = i < k ? selected_[i] : -1;
     result.candidate_logits[index * wanted + i] = i < k ? values[selected_[i]] : -INFINITY;
@@ -191,6 +199,35 @@ CandidateFinder::Noise CandidateFinder::noise(const SketchPlane& plane, const fl
   return {margin * by_error, margin * by_scale};
 }
 
+bool CandidateFinder::choose_first(const SketchedOutput& output, size_t k, size_t allowed) {
+  const HeadSketch& s = model_.head_sketch();
+  const bool refines = s.second.bytes() > 0;
+  const size_t share = refines ? std::max(kScoredShare * k, std::min(kFirstShare * k, kFirstMost)) : kScoredShare * k;
+  const size_t first = std::min(allowed, std::max(kFirstRows, share));
+  if (select_largest(output.scores, s.rows, first) < first) return false;
+  ids_.assign(selected_.begin(), selected_.begin() + static_cast<std::ptrdiff_t>(first));
+  if (!refines) return true;
+  refine(output, ids_, refined_);
+  const size_t scored = std::min(first, std::max(kScoredRows, kScoredShare * k));
+  best_.resize(first);
+  for (size_t i = 0; i < first; i++) best_[i] = {ordered(refined_[i]), ids_[i]};
+  std::nth_element(best_.begin(), best_.begin() + static_cast<std::ptrdiff_t>(scored - 1), best_.end(), better);
+  ids_.resize(scored);
+  refined_.resize(scored);
+  for (size_t i = 0; i < scored; i++) {
+    refined_[i] = best_[i].score;
+    ids_[i] = best_[i].id;
+  }
+  return true;
+}
+
+float CandidateFinder::bar_of(size_t k) {
+  bars_.resize(exact_.size());
+  std::transform(exact_.begin(), exact_.end(), bars_.begin(), ordered);
+  std::nth_element(bars_.begin(), bars_.begin() + static_cast<std::ptrdiff_t>(k - 1), bars_.end(), std::greater<float>());
+  return std::nextafter(bars_[k - 1], -INFINITY);
+}
+
 bool CandidateFinder::from_sketch(const Batch& batch, const SketchedOutput& output, size_t index, BatchResult& result) {
   const HeadSketch& s = model_.head_sketch();
   const size_t d = spec_.embedding_length, v = s.rows, chunks = head_chunks(v);
@@ -200,7 +237,7 @@ bool CandidateFinder::from_sketch(const Batch& batch, const SketchedOutput& outp
   const float* x = output.x;
   stats_.outputs++;
 
-  // 1. The rows with the best scores of the first plane, exactly: their k-th best is the bar.
+  // 1. The rows with the best scores, exactly: their k-th best is the bar.
   chunk_maxima_.resize(chunks);
   each(chunks, [&](size_t chunk) {
     const size_t begin = chunk * kHeadChunk, n = std::min(v, begin + kHeadChunk) - begin;
@@ -208,13 +245,10 @@ bool CandidateFinder::from_sketch(const Batch& batch, const SketchedOutput& outp
     if (mask) forbid(mask, begin, n, scores + begin);
     chunk_maxima_[chunk] = ops_.maximum(scores + begin, n);
   });
-  const size_t first = std::min(allowed, std::max(kFirstRows, 2 * k));
-  if (select_largest(scores, v, first) < first) return false;  // NaN: the whole head reports it
-  ids_.assign(selected_.begin(), selected_.begin() + static_cast<std::ptrdiff_t>(first));
+  if (!choose_first(output, k, allowed)) return false;  // NaN: the whole head reports it
   score_rows(x, 0);
-  std::vector<float> best(exact_);
-  std::nth_element(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(k - 1), best.end(), std::greater<float>());
-  const float bar = std::nextafter(best[k - 1], -INFINITY);
+  const size_t first = ids_.size();
+  const float bar = bar_of(k);
 
   // 2. Every other row that the first plane's noise could lift over the bar.
   double lost_squares = 0;
@@ -252,18 +286,24 @@ bool CandidateFinder::from_sketch(const Batch& batch, const SketchedOutput& outp
     return false;
   }
   if (s.second.bytes() && promising_.size() > kListChunk) {
-    refine(output, ids_, refined_);
     const Noise noise2 = noise(s.second, x, lost, refined_);
     refine(output, promising_, refined_);
+    // Those that are over it by their score raise the bar for the others.
     for (size_t i = 0; i < promising_.size(); i++) {
+      if (refined_[i] > bar) ids_.push_back(promising_[i]);
+    }
+    score_rows(x, first);
+    const float raised = bar_of(k);
+    for (size_t i = 0; i < promising_.size(); i++) {
+      if (refined_[i] > bar) continue;
       const auto row = static_cast<size_t>(promising_[i]);
       const float upper = refined_[i] + s.second.errors[row] * noise2.by_error + s.first.scales[row] * noise2.by_scale;
-      if (!(upper <= bar)) ids_.push_back(promising_[i]);
+      if (!(upper <= raised)) ids_.push_back(promising_[i]);
     }
   } else {
     ids_.insert(ids_.end(), promising_.begin(), promising_.end());
   }
-  score_rows(x, first);
+  score_rows(x, exact_.size());
   stats_.rows_refined += promising_.size();
   stats_.rows_scored += ids_.size();
 
@@ -304,15 +344,15 @@ size_t CandidateFinder::allowed_by(const uint32_t* mask) const {
 }
 
 void CandidateFinder::put_best(const Batch& batch, size_t k, size_t index, BatchResult& result) {
-  std::vector<size_t> order(ids_.size());
-  for (size_t i = 0; i < order.size(); i++) order[i] = i;
-  auto better = [&](size_t a, size_t b) { return exact_[a] > exact_[b] || (exact_[a] == exact_[b] && ids_[a] < ids_[b]); };
-  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k), order.end(), better);
+  best_.resize(ids_.size());
+  for (size_t i = 0; i < ids_.size(); i++) best_[i] = {exact_[i], ids_[i]};
+  std::partial_sort(best_.begin(), best_.begin() + static_cast<std::ptrdiff_t>(k), best_.end(), better);
   const size_t wanted = places(batch, spec_);
   for (size_t i = 0; i < wanted; i++) {
-    if (i < k && std::isnan(exact_[order[i]])) not_finite();
-    result.candidate_ids[index * wanted + i] = i < k ? ids_[order[i]] : -1;
-    result.candidate_logits[index * wanted + i] = i < k ? exact_[order[i]] : -INFINITY;
+    const Candidate candidate = i < k ? best_[i] : Candidate{-INFINITY, -1};
+    if (std::isnan(candidate.score)) not_finite();
+    result.candidate_ids[index * wanted + i] = candidate.id;
+    result.candidate_logits[index * wanted + i] = candidate.score;
   }
 }
 

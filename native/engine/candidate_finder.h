@@ -14,6 +14,11 @@ namespace bitnet {
 constexpr size_t kHeadChunk = 1024;
 constexpr size_t head_chunks(size_t n) { return (n + kHeadChunk - 1) / kHeadChunk; }
 
+struct Candidate {
+  float score;
+  int32_t id;
+};
+
 // An output whose scores the sketch gave.
 struct SketchedOutput {
   const float* x;           // [embedding, padded] after the output norm
@@ -66,6 +71,11 @@ class CandidateFinder {
   void log_sum_exp(const float* logits, float temperature, float& sum);
   // Ids of the k largest of n values in selected_ (unsorted); chunk maxima are in chunk_maxima_. Returns how many.
   size_t select_largest(const float* values, size_t n, size_t k);
+  // The first rows to be scored exactly in ids_: those that the sketch puts first, by both planes where there are two; their
+  // scores by both in refined_. False where the first plane's scores are not numbers.
+  bool choose_first(const SketchedOutput& output, size_t k, size_t allowed);
+  // What an exact logit must exceed to be among the k best of exact_ or equal to the last of them.
+  float bar_of(size_t k);
   // The scores of rows `ids` with the second plane added.
   void refine(const SketchedOutput& output, const std::vector<int32_t>& ids, std::vector<float>& refined);
   Noise noise(const SketchPlane& plane, const float* x, float lost, const std::vector<float>& sketched) const;
@@ -83,7 +93,8 @@ class CandidateFinder {
   bool copies_rows_ = false;
   std::vector<float> chunk_maxima_, chunk_sums_, masked_;
   std::vector<int32_t> selected_, ids_;
-  std::vector<float> exact_, sketched_, refined_;
+  std::vector<float> exact_, sketched_, refined_, bars_;
+  std::vector<Candidate> best_;
   std::vector<std::vector<int32_t>> found_;  // per chunk
   std::vector<int32_t> promising_;
   std::vector<char> known_;  // per row
