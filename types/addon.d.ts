@@ -10,8 +10,10 @@
  * ERR_ABORTED, ERR_CLOSED, ERR_KERNEL.
  */
 
+import type { ForwardBatch, ForwardResult } from "./forward";
 import type { DotProductProbe, KernelBenchRequest, KernelBenchResult } from "./kernel_bench";
 
+export type * from "./forward";
 export type * from "./kernel_bench";
 
 /** Weight formats by the name users see in `inspect`. The native registry is native/formats/registry.cpp. */
@@ -326,6 +328,9 @@ export interface NativeContext {
     /** Inputs of their down projections, and how many were not zero. */
     downInputs: number;
     liveDownInputs: number;
+    /** Passes that the engine began by itself (`ForwardBatch.guess`), and those of them that were asked for then. */
+    begunAhead: number;
+    takenAhead: number;
   };
   /** Bytes of the KV pool and the scratch buffers. */
   readonly memoryBytes: number;
@@ -344,59 +349,6 @@ export interface NativeContext {
   lastLogits(index: number): Float32Array;
   /** Aborts work, joins the threads, frees memory. Idempotent. */
   close(): void;
-}
-
-/** What is wanted of a token: 0 nothing, 1 candidates, 2 all logits, 3 the final hidden state (after output norm). */
-export type Want = 0 | 1 | 2 | 3;
-
-export interface ForwardBatch {
-  /** [n] token ids in 0..vocabularySize-1. */
-  tokens: Int32Array;
-  /** [n] sequence of each token; those of one are contiguous and in order, behind what the sequence holds. */
-  sequences: Int32Array;
-  /** [n] `Want` values. */
-  want: Uint8Array;
-  /** Candidates per output with want = 1; 1 to 4096, capped at vocabularySize. */
-  candidates: number;
-  /**
-   * Whether `logSumExp` is wanted (default true). It takes every logit; without it the head may look for the candidates
-   * in a 2-bit sketch first and compute the exact logits of the promising rows only. The candidates are the same.
-   */
-  logSumExp?: boolean;
-  /** Per want = 1 output, in order: temperature T > 0 of `logSumExp` (1 for greedy). Absent: all 1. */
-  temperatures?: Float32Array;
-  /**
-   * Per want = 1 output, ids whose logits are wanted besides the candidates (biased or penalised tokens): `extraIds` of
-   * output i are those at extraOffsets[i] .. extraOffsets[i+1].
-   */
-  extraIds?: Int32Array;
-  extraOffsets?: Int32Array;
-  /**
-   * Masks of tokens that may be candidates, one behind the other, each of ceil(vocabularySize / 32) words: of token i bit
-   * i % 32 of word i / 32. `logSumExp` and extra logits do not depend on them.
-   */
-  masks?: Int32Array;
-  /** Per want = 1 output: the number of its mask; -1: any token may be a candidate. Absent: so for all. */
-  maskOf?: Int32Array;
-}
-
-export interface ForwardResult {
-  /**
-   * [outputs with want = 1, candidates] ids by falling logit; equal logits by rising id. -1 (with a logit of -Infinity) for
-   * what a mask with fewer tokens lacks.
-   */
-  candidateIds: Int32Array;
-  candidateLogits: Float32Array;
-  /** [outputs with want = 1] log(sum(exp(logit / T))) over the whole vocabulary; empty where it was not wanted. */
-  logSumExp: Float32Array;
-  /** [extraIds.length] */
-  extraLogits: Float32Array;
-  /** [outputs with want = 2, vocabularySize] */
-  logits: Float32Array;
-  /** [outputs with want = 3, embeddingLength] */
-  hidden: Float32Array;
-  /** Wall time on the engine thread. */
-  microseconds: number;
 }
 
 export interface ProbeResult {

@@ -9,7 +9,8 @@ import type { CacheWork } from "./packed_cache";
 import type { Output, Query, Request } from "./request";
 import { identityOf } from "./model_identity";
 import { restoreSequence, saveSequence, type StateModel } from "./saved_sequence";
-import { Scheduler, type SchedulerLimits, type SchedulerStats } from "./scheduler";
+import { Scheduler } from "./scheduler";
+import type { SchedulerLimits, SchedulerStats } from "./scheduler_types";
 import type { Sequence } from "./sequence";
 
 /** What a loaded model is and what it takes. */

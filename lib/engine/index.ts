@@ -3,8 +3,8 @@ export { Engine, type EvaluateOptions, type ModelInfo, type WorkOptions } from "
 export { loadEngine } from "./load";
 export { estimateMemory, formatBytes, KV_TYPES, memorySize, type KvType, type MemoryEstimate } from "./memory";
 export type { ModelOptions } from "./options";
-export type { Output, Query, Request } from "./request";
+export type { Guess, Output, Query, Request } from "./request";
 export type { Pooling } from "../files/hf_settings";
 export { Sequence } from "./sequence";
-export type { SchedulerStats as ModelStats } from "./scheduler";
+export type { SchedulerStats as ModelStats } from "./scheduler_types";
 export { storedChoices } from "./tuner";

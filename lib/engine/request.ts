@@ -16,6 +16,14 @@ export interface Query {
   readonly mask?: Int32Array;
 }
 
+/** What tells the engine which token will probably follow, so that it begins its pass before it is asked to. */
+export interface Guess {
+  /** As `ForwardBatch.guess` has it. */
+  readonly samplers: Float64Array;
+  /** Tokens that nothing follows; rising. */
+  readonly ends: Int32Array;
+}
+
 /** What came out at one position. The arrays are views into the step's results: copy what is kept. */
 export interface Output {
   /** Ids by falling logit, as many as were asked for; empty when all logits were wanted. */
@@ -53,7 +61,12 @@ export interface Request {
    * as many positions as turned out right, and one more. Absent: none.
    */
   drafts?(most: number): readonly number[];
-  /** How many of the guesses were right. */
+  /**
+   * Asked behind `query` for a position behind which one token more will be wanted, if the text does not end there. The next
+   * query must be the same then. Absent, or undefined: nothing is to be begun ahead.
+   */
+  ahead?(): Guess | undefined;
+  /** How many of the drafts were right. */
   drafted?(accepted: number, drafts: number): void;
   /**
    * The output of the next position; returns whether the work goes on. It goes on at the positions that are left, so

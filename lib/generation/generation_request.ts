@@ -1,4 +1,4 @@
-import type { Engine, Output, Query, Request, Sequence } from "../engine";
+import type { Engine, Guess, Output, Query, Request, Sequence } from "../engine";
 import { SamplerChain, type Sampled } from "../sampling";
 import type { Detokenizer } from "../tokenizer";
 import { tokenLogprobs } from "./logprobs";
@@ -36,6 +36,8 @@ export class GenerationRequest implements Request {
   private readonly detokenizer: Detokenizer;
   private readonly stops: StopStrings;
   private readonly ends: ReadonlySet<number>;
+  /** The same, for `ahead`. */
+  private endIds: Int32Array | undefined;
   /** Tokens that no chunk has carried yet. */
   private unsent: number[] = [];
   private unsentLogprobs: TokenLogprobs[] = [];
@@ -118,6 +120,18 @@ export class GenerationRequest implements Request {
     const { contextLength } = this.engine.info;
     const left = Math.min(this.options.maxTokens - this.completionTokens, contextLength - this.sequence.tokens.length);
     return this.lookup.drafts(Math.min(most, left - 1));
+  }
+
+  ahead(): Guess | undefined {
+    const { options, sequence } = this;
+    if (this.lookup || this.compiled || options.logprobs !== undefined) return undefined;
+    const last = this.completionTokens + 1 >= options.maxTokens;
+    // Where the context is full the text ends, or goes on with other tokens.
+    if (last || sequence.tokens.length + 1 >= this.engine.info.contextLength) return undefined;
+    const samplers = this.chain.guess();
+    if (!samplers) return undefined;
+    this.endIds ??= Int32Array.from(this.ends).sort();
+    return { samplers, ends: this.endIds };
   }
 
   drafted(accepted: number, drafts: number): void {

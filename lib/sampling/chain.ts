@@ -80,6 +80,8 @@ export class SamplerChain {
   private mask: TokenMask | undefined;
   /** How far down the ranking the last token of `sampleAll` had to look; 0 where candidates would have done. */
   private reached = 0;
+  /** Room for `guess`, with the steps behind top-k. */
+  private readonly guessed: Float64Array | undefined;
 
   /**
    * @param vocabularySize number of logits, at most 2^21
@@ -102,6 +104,7 @@ export class SamplerChain {
     this.stageUnit = from?.stageUnit;
     this.mask = from?.mask;
     this.reached = from?.reached ?? 0;
+    if (this.changes.none) this.guessed = guessOf(this.stages, this.greedy);
   }
 
   /**
@@ -148,6 +151,17 @@ export class SamplerChain {
     const candidates = Math.min(this.frontSize() + spare, MOST_CANDIDATES, mask?.count ?? this.vocabularySize);
     const expectsAllLogits = at === undefined && this.reached > 0;
     return { ...sum, ...masked, candidates, extraIds: changed, needsAllLogits: this.needsAll(), expectsAllLogits };
+  }
+
+  /**
+   * What the next choice depends on besides the candidates, as `ForwardBatch.guess` has it; undefined where it is more than
+   * that says. Valid until `accept`.
+   */
+  guess(): Float64Array | undefined {
+    const { guessed } = this;
+    if (!guessed || this.mask) return undefined;
+    guessed[0] = this.greedy ? 0 : (this.unit ??= this.random.nextUnit());
+    return guessed;
   }
 
   /** Chooses from candidates that meet `requirements`. */
@@ -312,4 +326,13 @@ export class SamplerChain {
     }
     return false;
   }
+}
+
+/** Where the candidates alone decide and the engine knows each step: room for a random number, and the steps. */
+function guessOf(stages: readonly Stage[], greedy: boolean): Float64Array | undefined {
+  if (greedy) return new Float64Array(1);
+  const [first, ...rest] = stages;
+  if (first?.name !== "topK") return undefined;
+  const steps = rest.map(({ guess }) => guess).filter((guess) => guess !== undefined);
+  return steps.length === rest.length ? Float64Array.from([0, ...steps.flat()]) : undefined;
 }

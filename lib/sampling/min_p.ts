@@ -9,6 +9,7 @@ export function minP(p: number): Stage {
     name: "minP",
     needs: "floor",
     closes: true,
+    guess: [2, p],
     apply(pool) {
       for (let i = 1; i < pool.length; i++) {
         if (pool.weight(i) >= p) continue;

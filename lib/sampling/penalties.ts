@@ -33,6 +33,11 @@ export class LogitChanges {
     this.dependsOnHistory = this.penalties.some((penalty) => penalty.accept !== undefined);
   }
 
+  /** Whether nothing is changed, whatever comes. */
+  get none(): boolean {
+    return this.penalties.length === 0;
+  }
+
   /** Notes a token of the prompt or, with `isGenerated`, of the answer. */
   accept(id: number, isGenerated: boolean): void {
     if (!this.dependsOnHistory) return;

@@ -13,6 +13,8 @@ export interface Stage {
   readonly closes: boolean;
   /** What it divides the logits by; absent: 1, or (where `needs` is "ranking") not known beforehand. */
   readonly temperature?: number;
+  /** Its number among the steps of `ForwardBatch.guess`, and its value; absent: the engine cannot guess past it. */
+  readonly guess?: readonly [step: number, value: number];
   /**
    * Narrows the pool. False when the answer depends on tokens that an open pool does not list.
    *

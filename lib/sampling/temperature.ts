@@ -10,6 +10,7 @@ export function temperature(value: number): Stage {
     needs: "nothing",
     closes: false,
     temperature: value,
+    guess: [3, value],
     apply(pool) {
       pool.temperature *= value;
       return true;

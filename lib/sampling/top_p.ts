@@ -9,6 +9,7 @@ export function topP(p: number): Stage {
     name: "topP",
     needs: "mass",
     closes: true,
+    guess: [1, p],
     apply(pool) {
       const mass = pool.mass();
       if (!mass) return false;

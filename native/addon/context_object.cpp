@@ -26,6 +26,21 @@ ContextOptions read_options(const Napi::Object& o, const Model& model) {
   return options;
 }
 
+TokenGuess read_guess(const Napi::Object& o) {
+  TokenGuess guess;
+  const auto values = as_vector<double>(o.Get("guess"), "guess", napi_float64_array, "a Float64Array");
+  if (values.size() % 2 == 0) wrong("guess", "a random number and pairs of a step and its value");
+  guess.unit = values.front();
+  for (size_t i = 1; i < values.size(); i += 2) {
+    if (values[i] != 1 && values[i] != 2 && values[i] != 3) wrong("guess", "a random number and steps from 1 to 3 with values");
+    guess.steps.emplace_back(static_cast<TokenGuess::Step>(values[i]), values[i + 1]);
+  }
+  if (present(o, "guessEnds")) {
+    guess.ends = as_vector<int32_t>(o.Get("guessEnds"), "guessEnds", napi_int32_array, "an Int32Array");
+  }
+  return guess;
+}
+
 Napi::Object to_js(Napi::Env env, const BatchResult& r) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("candidateIds", to_typed_array<Napi::Int32Array>(env, r.candidate_ids));
@@ -212,6 +227,8 @@ Napi::Value ContextObject::statistics(const Napi::CallbackInfo& info) {
     set("liveGates", sparsity.live_rows);
     set("downInputs", sparsity.inputs);
     set("liveDownInputs", sparsity.live_inputs);
+    set("begunAhead", context().begun_ahead());
+    set("takenAhead", context().taken_ahead());
     return out;
   });
 }
@@ -240,6 +257,7 @@ Napi::Value ContextObject::forward(const Napi::CallbackInfo& info) {
     }
     if (present(o, "masks")) r.masks = as_vector<int32_t>(o.Get("masks"), "masks", napi_int32_array, "an Int32Array");
     if (present(o, "maskOf")) r.mask_of = as_vector<int32_t>(o.Get("maskOf"), "maskOf", napi_int32_array, "an Int32Array");
+    if (present(o, "guess")) r.guess = read_guess(o);
     const uintptr_t number = next_job_++;
     context().submit(std::move(r), reinterpret_cast<void*>(number));
     if (pending_.empty()) {

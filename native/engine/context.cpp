@@ -28,6 +28,7 @@ Context::~Context() {
     std::lock_guard<std::mutex> lock(mutex_);
     stop_ = true;
     cancelled_ = true;
+    ahead_cancelled_ = true;
   }
   wake_.notify_all();
   thread_.join();
@@ -90,6 +91,7 @@ void Context::truncate_sequence(int32_t id, size_t length) {
   Sequence& sequence = find(id);
   if (length > sequence.length) invalid("A sequence cannot be truncated to more positions than it has.");
   if (sequence.in_flight) invalid("A sequence cannot be truncated while a forward pass uses it.");
+  drop_ahead_of(id);
   const size_t keep = blocks_for(length);
   // A block that is shared must not be written again: what follows goes to a copy.
   if (length % kKvBlock && cache_.shared(sequence.blocks[keep - 1])) {
@@ -107,6 +109,7 @@ void Context::truncate_sequence(int32_t id, size_t length) {
 
 void Context::release_sequence(int32_t id) {
   release_blocks(find(id), 0);
+  drop_ahead_of(id);
   sequences_.erase(id);
 }
 
@@ -129,6 +132,12 @@ void Context::append_block(int32_t id, const uint8_t* bytes, size_t size) {
   }
   sequence.blocks.reserve(sequence.blocks.size() + 1);
   const BlockId block = cache_.allocate();
+  {
+    // The block may be one that a pass which was dropped has not yet stopped writing to: for a layer's time at most.
+    drop_ahead();
+    std::unique_lock<std::mutex> lock(mutex_);
+    ahead_over_.wait(lock, [this] { return !ahead_ || ahead_state_ == Ahead::kTaken; });
+  }
   std::memcpy(cache_.block(block), bytes, size);
   sequence.blocks.push_back(block);
   sequence.length += kKvBlock;
@@ -176,8 +185,48 @@ void Context::check(const ForwardRequest& r) const {
   }
 }
 
+bool Context::take_ahead(ForwardRequest& request, void* user) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!ahead_ || ahead_state_ != Ahead::kOpen || !pending_copies_.empty()) return false;
+  Batch& batch = ahead_->batch;
+  if (request.tokens != batch.tokens || request.sequences != ahead_->sequences || request.want.front() != 1) return false;
+  if (request.candidates != batch.candidates || request.log_sum_exp != batch.log_sum_exp) return false;
+  if (request.temperatures != batch.temperatures) return false;
+  if (!request.extra_offsets.empty() || !request.masks.empty() || !request.mask_of.empty()) return false;
+  Sequence& sequence = find(ahead_->sequences.front());
+  if (sequence.in_flight || sequence.length != batch.runs.front().start_position) return false;
+  sequence.length++;
+  sequence.in_flight++;
+  for (BlockId block : batch.runs.front().blocks) cache_.hold(block);
+  in_flight_++;
+  ahead_->user = user;
+  ahead_->guess = std::move(request.guess);
+  ahead_state_ = Ahead::kTaken;
+  taken_ahead_++;
+  wake_.notify_one();
+  return true;
+}
+
+void Context::drop_ahead() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!ahead_ || ahead_state_ != Ahead::kOpen) return;
+  ahead_state_ = Ahead::kDropped;
+  ahead_cancelled_ = true;
+  wake_.notify_one();
+}
+
+void Context::drop_ahead_of(int32_t sequence) {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!ahead_ || ahead_->sequences.front() != sequence) return;
+  }
+  drop_ahead();
+}
+
 void Context::submit(ForwardRequest request, void* user) {
   check(request);
+  if (take_ahead(request, user)) return;
+  drop_ahead();
   auto job = std::make_unique<Job>();
   job->user = user;
   const size_t n = request.tokens.size();
@@ -235,6 +284,7 @@ void Context::submit(ForwardRequest request, void* user) {
   made.batch.masks = std::move(request.masks);
   made.batch.mask_of = std::move(request.mask_of);
   made.batch.copies.swap(pending_copies_);
+  made.guess = std::move(request.guess);
   in_flight_++;
   {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -266,10 +316,17 @@ void Context::finish(Job& job) {
 
 void Context::cancel() {
   if (in_flight_) cancelled_ = true;
+  drop_ahead();
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (ahead_) ahead_cancelled_ = true;
 }
 
 std::vector<float> Context::last_logits(size_t index) {
   if (in_flight_) invalid("lastLogits cannot be read while a forward pass runs.");
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (ahead_) invalid("lastLogits cannot be read while a forward pass runs.");
+  }
   if (index >= forward_.output_head().outputs()) {
     invalid("The last forward pass has no output " + std::to_string(index) + ".");
   }
@@ -277,28 +334,85 @@ std::vector<float> Context::last_logits(size_t index) {
 }
 
 void Context::engine_thread() {
-  for (;;) {
-    std::unique_ptr<Job> job;
-    {
-      std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [this] { return stop_ || !queue_.empty(); });
-      if (queue_.empty()) return;
-      job = std::move(queue_.front());
-      queue_.pop_front();
+  while (std::unique_ptr<Job> job = next_job()) {
+    run(*job, cancelled_);
+    while (job) {
+      std::unique_ptr<Job> ahead = begin_ahead(*job);
+      on_done_(std::move(job));
+      if (!ahead) break;
+      run(*ahead, ahead_cancelled_);
+      job = taken(std::move(ahead));
     }
-    const bool with_packed = model_->reads_packed_file();
-    try {
-      job->result = forward_.run(job->batch, cancelled_);
-    } catch (...) {
-      job->error = std::current_exception();
-    }
-    try {
-      model_->require_whole_files(with_packed);
-    } catch (...) {
-      job->error = std::current_exception();  // where a page was lost, that is the reason
-    }
-    on_done_(std::move(job));
   }
+}
+
+std::unique_ptr<Context::Job> Context::next_job() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  wake_.wait(lock, [this] { return stop_ || !queue_.empty(); });
+  if (queue_.empty()) return nullptr;
+  auto job = std::move(queue_.front());
+  queue_.pop_front();
+  return job;
+}
+
+void Context::run(Job& job, const std::atomic<bool>& cancelled) {
+  const bool with_packed = model_->reads_packed_file();
+  try {
+    job.result = forward_.run(job.batch, cancelled);
+  } catch (...) {
+    job.error = std::current_exception();
+  }
+  try {
+    model_->require_whole_files(with_packed);
+  } catch (...) {
+    job.error = std::current_exception();  // where a page was lost, that is the reason
+  }
+}
+
+// The pass of the token that will follow a job's, where it can be told and where the blocks have room for it. From here on
+// it can be taken over or dropped.
+std::unique_ptr<Context::Job> Context::begin_ahead(const Job& job) {
+  const Batch& batch = job.batch;
+  if (!job.guess || job.error || batch.runs.size() != 1 || batch.want.back() != Want::kCandidates) return nullptr;
+  const Run& run = batch.runs.front();
+  const size_t position = run.start_position + run.count;
+  if (position % kKvBlock == 0 || position >= options_.max_sequence_length || !batch.extra_ids.empty()) return nullptr;
+  const size_t outputs = static_cast<size_t>(std::count(batch.want.begin(), batch.want.end(), Want::kCandidates));
+  if (outputs != 1 || !batch.mask_of.empty()) return nullptr;
+  const BatchResult& result = job.result;
+  const int32_t token = (*job.guess)(result.candidate_ids.data(), result.candidate_logits.data(), result.candidate_ids.size());
+  if (token < 0) return nullptr;
+  std::unique_ptr<Job> ahead;
+  try {
+    ahead = std::make_unique<Job>();
+    ahead->batch.tokens = {token};
+    ahead->batch.runs.push_back({0, 1, position, run.blocks});
+    ahead->batch.want = {Want::kCandidates};
+    ahead->batch.candidates = batch.candidates;
+    ahead->batch.log_sum_exp = batch.log_sum_exp;
+    ahead->batch.temperatures = batch.temperatures;
+    ahead->sequences = job.sequences;
+    ahead->lengths_before = {position};
+  } catch (const std::bad_alloc&) {
+    return nullptr;  // it is only begun when it is asked for, then
+  }
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (stop_ || cancelled_ || !queue_.empty()) return nullptr;
+  ahead_ = ahead.get();
+  ahead_state_ = Ahead::kOpen;
+  ahead_cancelled_ = false;
+  begun_ahead_++;
+  return ahead;
+}
+
+// Waits until it is known whether somebody wants a pass that was begun ahead; null: nobody does.
+std::unique_ptr<Context::Job> Context::taken(std::unique_ptr<Job> ahead) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  wake_.wait(lock, [this] { return stop_ || ahead_state_ != Ahead::kOpen; });
+  ahead_ = nullptr;
+  if (ahead_state_ != Ahead::kTaken) ahead = nullptr;
+  ahead_over_.notify_all();
+  return ahead;
 }
 
 }  // namespace bitnet

@@ -8,9 +8,11 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "engine/forward.h"
+#include "engine/token_guess.h"
 
 namespace bitnet {
 
@@ -31,6 +33,9 @@ struct ForwardRequest {
   std::vector<float> temperatures;
   std::vector<int32_t> extra_ids, extra_offsets;
   std::vector<int32_t> masks, mask_of;
+  // Tokens of one sequence of which the last one's candidates are wanted: the engine thread begins the next token's pass by
+  // itself, with the token guessed. A request for that very pass takes it over; what else uses the sequence drops it.
+  std::optional<TokenGuess> guess;
 };
 
 class Context {
@@ -42,6 +47,7 @@ class Context {
     BatchResult result;
     std::exception_ptr error;
     void* user = nullptr;  // the caller's handle
+    std::optional<TokenGuess> guess;
   };
   // Called on the engine thread when a job has run; the job must come back through finish() on the caller's thread.
   using Done = std::function<void(std::unique_ptr<Job>)>;
@@ -68,7 +74,8 @@ class Context {
   void finish(Job& job);
   // Running and queued jobs fail with kAborted.
   void cancel();
-  // Copies the logits of an output of the last finished job. Throws where there is none or a job is running.
+  // Copies the logits of an output of the last finished job. Throws where there is none or a pass is running, one that the
+  // engine thread began by itself included.
   std::vector<float> last_logits(size_t index);
 
   size_t free_blocks() const { return cache_.free_blocks(); }
@@ -77,13 +84,25 @@ class Context {
   const Model& model() const { return *model_; }
   const Forward& forward_pass() const { return forward_; }
   size_t jobs_in_flight() const { return in_flight_; }
+  // Passes that were begun ahead, and those of them that somebody asked for.
+  uint64_t begun_ahead() const { return begun_ahead_; }
+  uint64_t taken_ahead() const { return taken_ahead_; }
 
  private:
   Sequence& find(int32_t id);
   const Sequence& find(int32_t id) const;
   void check(const ForwardRequest& request) const;
   void release_blocks(Sequence& sequence, size_t keep);
+  // Makes a request the user of the pass that was begun ahead, where it is for the same.
+  bool take_ahead(ForwardRequest& request, void* user);
+  // Nobody will ask for the pass that was begun ahead, or for one of this sequence.
+  void drop_ahead();
+  void drop_ahead_of(int32_t sequence);
   void engine_thread();
+  std::unique_ptr<Job> next_job();
+  void run(Job& job, const std::atomic<bool>& cancelled);
+  std::unique_ptr<Job> begin_ahead(const Job& job);
+  std::unique_ptr<Job> taken(std::unique_ptr<Job> ahead);
 
   const std::shared_ptr<const Model> model_;
   const ContextOptions options_;
@@ -102,6 +121,13 @@ class Context {
   std::list<std::unique_ptr<Job>> queue_;
   bool stop_ = false;
   std::atomic<bool> cancelled_{false};
+  // The pass that the engine thread began by itself and still has. It holds no blocks: until somebody takes it over it
+  // writes only behind its sequence's last position, before whatever a later pass writes there.
+  Job* ahead_ = nullptr;  // under mutex_, as its state
+  enum class Ahead : uint8_t { kOpen, kTaken, kDropped } ahead_state_ = Ahead::kOpen;
+  std::condition_variable ahead_over_;
+  std::atomic<bool> ahead_cancelled_{false};
+  std::atomic<uint64_t> begun_ahead_{0}, taken_ahead_{0};
   std::thread thread_;
 };
 

@@ -2,6 +2,7 @@
 // contexts of one model, loads that are given up.
 #include <cstring>
 #include <fstream>
+#include <random>
 #include <thread>
 
 #include "error.h"
@@ -130,6 +131,129 @@ void failing(TestResult& result) {
                "a pass behind one that failed keeps what it wrote into a fork's copy");
 }
 
+// One text by two contexts, of which one begins passes ahead: the same candidates and lengths, whatever is done between two
+// tokens.
+class Twins {
+ public:
+  Twins(const TinyModel& tiny, unsigned seed) : random_(seed), ahead_(tiny.load(), 2, kBlocks), plain_(tiny.load(), 1, kBlocks) {
+    for (int32_t i = 0; i < 33; i++) next_.push_back(i * 7 % 100);
+    begin();
+  }
+
+  // False where the contexts differ.
+  bool step() {
+    interfere();
+    if (length() + next_.size() > 200) start_anew();
+    const bool guess = random_() % 8 != 0;
+    for (Session* session : {&ahead_, &plain_}) {
+      ForwardRequest r;
+      r.tokens = next_;
+      r.sequences.assign(next_.size(), id_);
+      r.want.assign(next_.size(), 0);
+      r.want.back() = 1;
+      r.candidates = 5;
+      r.log_sum_exp = false;
+      if (guess && session == &ahead_) r.guess = TokenGuess{unit_, {{TokenGuess::Step::kTemperature, 0.7}}, {3, 50}};
+      session->context().submit(std::move(r), nullptr);
+    }
+    const bool cancels = random_() % 16 == 0;
+    if (cancels) ahead_.context().cancel();
+    auto got = ahead_.wait();
+    const auto expected = plain_.wait();
+    if (got->error) {
+      if (!cancels) return false;
+      next_ = {1};
+      start_anew();
+      return true;
+    }
+    text_.insert(text_.end(), next_.begin(), next_.end());
+    const BatchResult& r = expected->result;
+    // Mostly what was guessed; sometimes another candidate.
+    const TokenGuess same{unit_, {{TokenGuess::Step::kTemperature, 0.7}}, {}};
+    next_ = {random_() % 8 ? same(r.candidate_ids.data(), r.candidate_logits.data(), 5) : r.candidate_ids[random_() % 5]};
+    unit_ = static_cast<double>(random_() % 1000) / 1000;
+    return got->result.candidate_ids == r.candidate_ids && got->result.candidate_logits == r.candidate_logits &&
+           length() == text_.size() && plain_.context().sequence_length(id_) == text_.size() &&
+           ahead_.context().free_blocks() == plain_.context().free_blocks();
+  }
+
+  Context& context() { return ahead_.context(); }
+
+ private:
+  static constexpr size_t kBlocks = 8;
+
+  size_t length() { return ahead_.context().sequence_length(id_); }
+
+  void begin() {
+    id_ = ahead_.context().create_sequence();
+    plain_.context().create_sequence();
+  }
+
+  // A new sequence from the text's first blocks, as a saved state gives it.
+  void start_anew() {
+    const size_t blocks = text_.size() / kKvBlock;
+    std::vector<std::vector<uint8_t>> saved;
+    const size_t bytes = plain_.context().block_bytes();
+    for (size_t i = 0; i < blocks && plain_.context().sequence_length(id_) >= kKvBlock * (i + 1); i++) {
+      const uint8_t* block = plain_.context().full_block(id_, i);
+      saved.emplace_back(block, block + bytes);
+    }
+    saved.resize(std::min<size_t>(saved.size(), 2));
+    const int32_t old = id_;
+    for (Session* session : {&ahead_, &plain_}) session->context().release_sequence(old);
+    begin();
+    for (Session* session : {&ahead_, &plain_}) {
+      for (const auto& block : saved) session->context().append_block(id_, block.data(), bytes);
+    }
+    text_.resize(saved.size() * kKvBlock);
+  }
+
+  void interfere() {
+    const size_t kept = text_.empty() ? 0 : random_() % text_.size();
+    switch (random_() % 24) {
+      case 0:
+        for (Session* session : {&ahead_, &plain_}) session->context().truncate_sequence(id_, kept);
+        text_.resize(kept);
+        break;
+      case 1:
+        start_anew();
+        break;
+      case 2: {
+        const int32_t old = id_;
+        for (Session* session : {&ahead_, &plain_}) {
+          id_ = session->context().fork_sequence(old, kept);
+          session->context().release_sequence(old);
+        }
+        text_.resize(kept);
+        break;
+      }
+      case 3:
+        std::this_thread::sleep_for(std::chrono::microseconds(random_() % 300));
+        break;
+    }
+  }
+
+  std::mt19937 random_;
+  Session ahead_, plain_;
+  std::vector<int32_t> text_, next_;
+  int32_t id_ = 0;
+  double unit_ = 0;
+};
+
+void ahead(const TinyModel& tiny, int rounds, TestResult& result) {
+  bool same = true;
+  uint64_t begun = 0, taken = 0;
+  for (int i = 0; i < rounds; i++) {
+    Twins twins(tiny, static_cast<unsigned>(i));
+    for (int k = 0; k < 60 && same; k++) same = twins.step();
+    begun += twins.context().begun_ahead();
+    taken += twins.context().taken_ahead();
+  }
+  result.check(same, "a pass that was begun ahead changes what comes out");
+  result.check(taken > begun / 2 && taken < begun, "of " + std::to_string(begun) + " passes that were begun ahead " +
+                                                      std::to_string(taken) + " were taken over");
+}
+
 }  // namespace
 
 void test_contexts(Scope scope, TestResult& result) {
@@ -140,4 +264,5 @@ void test_contexts(Scope scope, TestResult& result) {
   sharing(tiny, rounds, result);
   giving_up(tiny, rounds, result);
   failing(result);
+  ahead(tiny, rounds, result);
 }

@@ -1,7 +1,8 @@
 import { AbortError, BitnetError, KvCacheFullError } from "../../lib/errors";
 import { collect } from "../../lib/engine/collect";
 import type { Output, Query, Request } from "../../lib/engine/request";
-import { Scheduler, type SchedulerLimits } from "../../lib/engine/scheduler";
+import { Scheduler } from "../../lib/engine/scheduler";
+import type { SchedulerLimits } from "../../lib/engine/scheduler_types";
 import { Sequence } from "../../lib/engine/sequence";
 import { FakeContext, toyContinuation, toyLogits } from "./fake-addon";
 

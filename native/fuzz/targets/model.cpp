@@ -101,6 +101,16 @@ class Driver {
                                                     : in_.ConsumeIntegralInRange<int32_t>(-1, 9));
       }
     }
+    if (in_.remaining_bytes() && in_.ConsumeBool()) {
+      TokenGuess guess;
+      guess.unit = in_.ConsumeFloatingPoint<double>();
+      using Step = TokenGuess::Step;
+      while (in_.ConsumeBool()) {
+        guess.steps.emplace_back(in_.PickValueInArray({Step::kTopP, Step::kMinP, Step::kTemperature}),
+                                 in_.ConsumeFloatingPoint<double>());
+      }
+      r.guess = std::move(guess);
+    }
     return r;
   }
 
