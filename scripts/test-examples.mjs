@@ -1,13 +1,16 @@
 // Runs all of examples/ as a user would: copied into an empty folder outside the repository, with the packed tarball and
 // the packages that they name installed from npm.
 //
-// Usage: npm run test:examples    after `npm run build`. The last line reads "<n> passed, <n> failed".
+// Usage: npm run test:examples [-- --runtimes A,B]    after `npm run build`. --runtimes: also in those of
+// test/install/runtimes.mjs whose names contain one of the words. The last line reads "<n> passed, <n> failed".
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
+import { findRuntimes } from "../test/install/runtimes.mjs";
 import { npm, pack, root } from "./packing.mjs";
 
 /** What the examples import besides the package, in the versions that the repository tests with where it has them. */
@@ -20,7 +23,7 @@ const EXAMPLES = {
   "batch_file.mjs": { args: ["prompts.jsonl", "answers.jsonl"], prints: /^\d+ tokens in \d+ steps\n$/, after: answers },
   "chat_tools.mjs": {
     prints:
-      /^stock\{"thing": ?"\w+"\} -> \{"pieces":\d\}\n.+\nto be agreed: order \{ thing: '\w+', pieces: [1-9] \}\n.+\n$/s,
+      /^stock\{"thing": ?"\w+"\} -> \{"pieces":\d\}\n.+\nto be agreed: order \{\s+thing: ['"]\w+['"],\s+pieces: [1-9],?\s+\}\n.+\n$/s,
   },
   "embeddings_search.mjs": { prints: /^(-?[01]\.\d{3} [A-Z].*\.\n){3}$/ },
   "express_server.mjs": {
@@ -31,13 +34,18 @@ const EXAMPLES = {
   "openai_client.mjs": { beside: ["node_modules/node-bitnet/dist/cli/main.js", "serve", "--port", "0"], prints: /\w/ },
 };
 
+const { values } = parseArgs({ options: { runtimes: { type: "string" } } });
 let passed = 0;
 let failed = 0;
 const work = mkdtempSync(join(tmpdir(), "node-bitnet-examples-"));
 try {
   install();
   const files = readdirSync(join(root, "examples")).filter((name) => /\.[cm]?js$/.test(name));
-  for (const name of new Set([...files, ...Object.keys(EXAMPLES)])) await check(name);
+  const words = values.runtimes?.split(",");
+  for (const runtime of findRuntimes(join(root, "build-install"), words === undefined, words)) {
+    if (runtime.missing !== undefined) console.log(`skip ${runtime.name}: ${runtime.missing}`);
+    else for (const name of new Set([...files, ...Object.keys(EXAMPLES)])) await check(runtime, name);
+  }
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
@@ -60,26 +68,27 @@ function install() {
   writeFileSync(join(work, "prompts.jsonl"), prompts.map((each) => `${JSON.stringify(each)}\n`).join(""));
 }
 
-async function check(name) {
+async function check({ name: runtime, command }, name) {
   try {
     const example = EXAMPLES[name];
     if (!example) throw new Error("it is not listed in scripts/test-examples.mjs");
-    if (example.server) await checkServer(name, example.server);
-    else await checkOutput(name, example);
+    if (example.server) await checkServer(command, name, example.server);
+    else await checkOutput(command, name, example);
     passed++;
-    console.log(`ok   ${name}`);
+    console.log(`ok   ${runtime}: ${name}`);
   } catch (error) {
     failed++;
-    console.log(`FAIL ${name}: ${error.message}\n${error.stderr ?? ""}`);
+    console.log(`FAIL ${runtime}: ${name}: ${error.message}\n${error.stderr ?? ""}`);
   }
 }
 
-async function checkOutput(name, { args = [], prints, after, beside }) {
-  const server = beside && (await start(beside, {}));
+async function checkOutput(command, name, { args = [], prints, after, beside }) {
+  const server = beside && (await start([...command, ...beside], {}));
   try {
     const env = server ? { ...process.env, BITNET_URL: `${server.url}/v1` } : process.env;
     const options = { cwd: work, encoding: "utf8", env, timeout: LONGEST_MS, stdio: ["ignore", "pipe", "pipe"] };
-    const output = execFileSync(process.execPath, [name, ...args], options);
+    const [program, ...before] = command;
+    const output = execFileSync(program, [...before, name, ...args], options);
     if (!prints.test(output)) throw new Error(`unexpected output ${JSON.stringify(output)}`);
     after?.();
   } finally {
@@ -97,8 +106,8 @@ function answers() {
   if (!fine) throw new Error(`unexpected answers ${JSON.stringify(lines)}`);
 }
 
-async function checkServer(name, routes) {
-  const server = await start([name], { PORT: "0" });
+async function checkServer(command, name, routes) {
+  const server = await start([...command, name], { PORT: "0" });
   try {
     for (const [path, expected] of Object.entries(routes)) {
       const response = await fetch(server.url + path, { signal: AbortSignal.timeout(LONGEST_MS) });
@@ -111,8 +120,8 @@ async function checkServer(name, routes) {
 }
 
 /** Starts a server, and waits for the line that names its address. */
-async function start(args, env) {
-  const child = spawn(process.execPath, args, {
+async function start([program, ...args], env) {
+  const child = spawn(program, args, {
     cwd: work,
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "inherit"],
