@@ -1,5 +1,5 @@
 import { loadAddon } from "../addon";
-import type { ModelOptions } from "../engine";
+import { DEFAULT_BATCH_TOKENS, type ModelOptions } from "../engine";
 import { InvalidOptionError } from "../errors";
 import { Model } from "../model";
 import { Random } from "../sampling";
@@ -93,7 +93,7 @@ async function measurePrefill(model: Model, options: BenchOptions): Promise<Benc
   // One position must be left for the token behind the prompt.
   const tokens = Math.min(options.prompt, model.info.contextLength - 1);
   const { bytesPerToken } = model.info;
-  const steps = Math.ceil(tokens / PREFILL_STEP);
+  const steps = Math.ceil(tokens / DEFAULT_BATCH_TOKENS);
   const tokensPerSecond = await median(options, `prefill of ${tokens} tokens`, async (round) => {
     const { timings } = await model.generate(randomTokens(model, tokens, round), {
       ...signalOf(options),
@@ -104,9 +104,6 @@ async function measurePrefill(model: Model, options: BenchOptions): Promise<Benc
   });
   return result(model, "prefill", tokens, 0, tokensPerSecond, (bytesPerToken * steps) / tokens);
 }
-
-/** The default of `maxBatchTokens`. */
-const PREFILL_STEP = 512;
 
 async function measureDecode(model: Model, options: BenchOptions): Promise<BenchResult> {
   const { generate, decodePrompt } = options;

@@ -2,7 +2,7 @@ export { abortError, onAbort, throwIfAborted, timeoutError, withinTime } from ".
 export { Engine, type EvaluateOptions, type ModelInfo, type WorkOptions } from "./engine";
 export { loadEngine } from "./load";
 export { estimateMemory, formatBytes, KV_TYPES, memorySize, type KvType, type MemoryEstimate } from "./memory";
-export type { ModelOptions } from "./options";
+export { DEFAULT_BATCH_TOKENS, type ModelOptions } from "./options";
 export type { Guess, Output, Query, Request } from "./request";
 export type { Pooling } from "../files/hf_settings";
 export { Sequence } from "./sequence";

@@ -1,6 +1,13 @@
 import { Option, type Command } from "commander";
 import { describeModel } from "../../architectures";
-import { estimateMemory, formatBytes, KV_TYPES, type KvType, type MemoryEstimate } from "../../engine";
+import {
+  DEFAULT_BATCH_TOKENS,
+  estimateMemory,
+  formatBytes,
+  KV_TYPES,
+  type KvType,
+  type MemoryEstimate,
+} from "../../engine";
 import { BitnetError } from "../../errors";
 import { BUNDLED_MODEL_PATH } from "../../files/bundled";
 import { readGguf, type GgufFile, type GgufValue } from "../../files/gguf";
@@ -72,7 +79,12 @@ function memoryOf(file: GgufFile, flags: Flags): { memory?: MemoryEstimate; reas
     const spec = describeModel(file);
     const contextLength = flags.context ?? Math.min(spec.contextLength, 4096);
     return {
-      memory: estimateMemory(spec, { contextLength, kvType: flags.kvType, maxBatchTokens: 512, shortcuts: true }),
+      memory: estimateMemory(spec, {
+        contextLength,
+        kvType: flags.kvType,
+        maxBatchTokens: DEFAULT_BATCH_TOKENS,
+        shortcuts: true,
+      }),
     };
   } catch (error) {
     if (error instanceof BitnetError) return { reason: error.message };
