@@ -1,11 +1,15 @@
 /**
- * Decode speed of texts that are held to a JSON schema beside that of free ones, in turns (medians), and how long the event
- * loop is held meanwhile:
+ * Decode speed of texts that are held to a JSON schema beside that of free ones, in turns (medians), how long the event loop is
+ * held meanwhile, and how much of the time masks take:
  *
  *   node -r @swc-node/register bench/structured-speed.ts [model.gguf] [streams] [tokens] [rounds]
+ *
+ * Texts that are held say other things than free ones, and with a mask the output head looks for candidates among fewer
+ * tokens, so the times themselves don't tell what masks cost. The time in them does: making them, and following the text.
  */
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { type GenerationOptions, Model } from "../lib";
+import { Constraint } from "../lib/generation/structured";
 
 const [path, streams = "1", tokens = "48", rounds = "3"] = process.argv.slice(2);
 
@@ -25,6 +29,22 @@ const SCHEMA = {
     required: ["name", "age", "kind", "note", "tags"],
   },
 };
+
+/** What was spent in masks so far. */
+const masks = { milliseconds: 0, count: 0 };
+
+/** Counts the time of a method of all constraints from here on. */
+function watch(name: "mask" | "accept"): void {
+  const prototype = Constraint.prototype as unknown as Record<string, (token: number) => unknown>;
+  const method = prototype[name]!;
+  prototype[name] = function (token) {
+    const started = performance.now();
+    const result = method.call(this, token);
+    masks.milliseconds += performance.now() - started;
+    if (name === "accept") masks.count++;
+    return result;
+  };
+}
 
 function median(list: readonly number[]): number {
   return [...list].sort((a, b) => a - b)[list.length >> 1] ?? NaN;
@@ -46,6 +66,8 @@ async function perToken(model: Model, options: GenerationOptions): Promise<numbe
 }
 
 async function main(): Promise<void> {
+  watch("mask");
+  watch("accept");
   await using model = await Model.load(path);
   const format = { type: "json_schema", schema: SCHEMA } as const;
   const kinds: Record<string, GenerationOptions> = { free: {}, "held to a schema": { format } };
@@ -64,6 +86,12 @@ async function main(): Promise<void> {
   }
   const [free = NaN, constrained = NaN] = Object.values(found).map(median);
   console.log(`${streams} streams: ${(100 * (constrained / free - 1)).toFixed(1)} % more time with a schema`);
+  const { milliseconds, count } = masks;
+  // A step makes the masks of all its texts.
+  const share = ((milliseconds / count) * Number(streams)) / free;
+  console.log(
+    `masks: ${(milliseconds / count).toFixed(3)} ms a token, ${(100 * share).toFixed(1)} % of a step's time without a schema`,
+  );
 }
 
 void main();
