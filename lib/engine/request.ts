@@ -59,8 +59,9 @@ export interface Request {
   /**
    * Guesses of up to `most` tokens that will follow; they are computed along with the last one. `receive` is called for
    * as many positions as turned out right, and one more. Absent: none.
+   * @param cost what a step with so many guesses costs beside one without
    */
-  drafts?(most: number): readonly number[];
+  drafts?(most: number, cost: (drafts: number) => number): readonly number[];
   /**
    * Asked behind `query` for a position behind which one token more will be wanted, if the text does not end there. The next
    * query must be the same then. Absent, or undefined: nothing is to be begun ahead.

@@ -3,6 +3,7 @@ import { AbortError, fromNative, KvCacheFullError, QueueFullError } from "../err
 import { BatchBuilder, ResultReader } from "./batch";
 import { BLOCK_POSITIONS, blocksFor } from "./blocks";
 import { KvPool } from "./kv_pool";
+import { PassCosts } from "./pass_costs";
 import type { Query, Request } from "./request";
 import type { SchedulerLimits, SchedulerStats } from "./scheduler_types";
 import type { Sequence } from "./sequence";
@@ -20,6 +21,8 @@ interface Share {
 interface Step {
   readonly batch: ForwardBatch;
   readonly shares: Share[];
+  /** No prompt is read in it. */
+  readonly decodesOnly: boolean;
   cancelled: boolean;
 }
 
@@ -58,6 +61,7 @@ export class Scheduler {
   private stopped: Error | undefined;
   private uses = 0;
   private strayAborts = 0;
+  private readonly costs = new PassCosts(MOST_DECODED);
   private readonly counts = {
     ...{ steps: 0, computedTokens: 0, cachedTokens: 0, promptTokens: 0, cacheHits: 0, requests: 0 },
     ...{ preemptions: 0, draftTokens: 0, acceptedDrafts: 0 },
@@ -299,9 +303,12 @@ export class Scheduler {
     // Guesses need room that is certainly there.
     const roomy = this.pool.freeBlocks > 2 * this.running.length;
     const spare = Math.min(MOST_DECODED, maxBatchTokens - prefilling.length) - decoding.length;
+    // As if all texts guessed as many.
+    const texts = decoding.length;
+    const cost = (drafts: number): number => this.costs.ratio(texts, texts * (1 + drafts));
     const shares = decoding.map((task) => {
       const most = roomy ? Math.floor(spare / decoding.length) : 0;
-      const drafts = most > 0 ? (task.request.drafts?.(most) ?? []) : [];
+      const drafts = most > 0 ? (task.request.drafts?.(most, cost) ?? []) : [];
       return this.share(task, 1, builder, drafts);
     });
     let budget = maxBatchTokens - builder.size;
@@ -318,7 +325,7 @@ export class Scheduler {
     if (!share) return undefined;
     const batch = builder.build();
     if (shares.length === 1) this.guessNext(share, batch);
-    return { batch, shares, cancelled: false };
+    return { batch, shares, decodesOnly: shares.length === decoding.length, cancelled: false };
   }
 
   /**
@@ -374,6 +381,7 @@ export class Scheduler {
   private deliver(step: Step, result: ForwardResult): void {
     const reader = new ResultReader(this.context, result, this.limits.vocabularySize, step.batch);
     this.counts.steps++;
+    if (step.decodesOnly) this.costs.note(step.batch.tokens.length, result.microseconds);
     this.counts.computedTokens += step.batch.tokens.length;
     for (const share of step.shares) this.deliverShare(share, reader);
     this.forgetDropped();

@@ -114,17 +114,18 @@ export class GenerationRequest implements Request {
     return { want: 1, candidates: most, logSumExp: true, temperature: logSumExp ? temperature : 1, extraIds };
   }
 
-  drafts(most: number): readonly number[] {
+  drafts(most: number, cost: (drafts: number) => number): readonly number[] {
     if (!this.lookup || this.chain.dependsOnHistory || this.triggers) return [];
     // As many as may still come: of the last token nothing is to be guessed any more.
     const { contextLength } = this.engine.info;
     const left = Math.min(this.options.maxTokens - this.completionTokens, contextLength - this.sequence.tokens.length);
-    return this.lookup.drafts(Math.min(most, left - 1));
+    return this.lookup.drafts(Math.min(most, left - 1), cost);
   }
 
   ahead(): Guess | undefined {
     const { options, sequence } = this;
-    if (this.lookup || this.compiled || options.logprobs !== undefined) return undefined;
+    // What was begun would be in vain where several tokens are then computed at a time.
+    if (this.lookup?.pausing === false || this.compiled || options.logprobs !== undefined) return undefined;
     const last = this.completionTokens + 1 >= options.maxTokens;
     // Where the context is full the text ends, or goes on with other tokens.
     if (last || sequence.tokens.length + 1 >= this.engine.info.contextLength) return undefined;

@@ -10,15 +10,43 @@ beforeAll(async () => {
 });
 afterAll(() => model.close());
 
+/** Guesses that cost nothing. */
+const free = (): number => 1;
+
 describe("prompt lookup", () => {
   test("guesses what followed the same tokens last time", () => {
     const lookup = new PromptLookup();
     for (const token of [1, 2, 3, 4, 5, 6, 9, 3, 4]) lookup.push(token);
-    expect(lookup.drafts(3)).toEqual([5, 6, 9]);
-    expect(lookup.drafts(1)).toEqual([5]);
-    expect(lookup.drafts(0)).toEqual([]);
+    expect(lookup.drafts(3, free)).toEqual([5, 6, 9]);
+    expect(lookup.drafts(1, free)).toEqual([5]);
+    expect(lookup.drafts(0, free)).toEqual([]);
     lookup.push(8);
-    expect(lookup.drafts(4)).toEqual([]);
+    expect(lookup.drafts(4, free)).toEqual([]);
+  });
+
+  test("goes on with its own guesses where a text repeats itself shortly", () => {
+    const lookup = new PromptLookup();
+    for (const token of [9, 1, 2, 3, 1, 2, 3, 1]) lookup.push(token);
+    expect(lookup.drafts(7, free)).toEqual([2, 3, 1, 2, 3, 1, 2]);
+    for (const token of [5, 5, 5]) lookup.push(token);
+    expect(lookup.drafts(6, free)).toEqual([5, 5, 5, 5, 5, 5]);
+  });
+
+  test("guesses as many as pay by their cost and their chance", () => {
+    const lookup = new PromptLookup();
+    for (let i = 0; i < 40; i++) lookup.push(i % 5);
+    const line = (slope: number) => (drafts: number) => 1 + slope * drafts;
+    const count = (slope: number): number => lookup.drafts(15, line(slope)).length;
+    const untried = count(0.3);
+    expect(untried).toBeGreaterThan(0);
+    expect(untried).toBeLessThan(8);
+    for (let i = 0; i < 4; i++) lookup.judge(4, 4);
+    // Now they are trusted.
+    expect(count(0.3)).toBeGreaterThan(untried);
+    expect(count(0.1)).toBeGreaterThanOrEqual(count(0.3));
+    // The engine computes twelve at little more than one, but a further one is dear.
+    expect(lookup.drafts(15, (drafts) => (drafts <= 12 ? 1 + drafts / 20 : 10))).toHaveLength(12);
+    expect(count(1.1)).toBe(0);
   });
 
   test("guesses nothing that a plain search does not find", () => {
@@ -27,10 +55,11 @@ describe("prompt lookup", () => {
       const lookup = new PromptLookup();
       const tokens = Array.from({ length: 2 + (random.nextUint32() % 60) }, () => random.nextUint32() % 4);
       for (const token of tokens) lookup.push(token);
-      const drafts = lookup.drafts(4);
+      const drafts = lookup.drafts(4, free);
+      // Of what it guesses behind the text's end it has no example but itself.
       const followers = tokens.flatMap((_, end) => {
         const same = end >= 2 && end < tokens.length && tokens.slice(end - 2, end).join() === tokens.slice(-2).join();
-        return same ? [tokens.slice(end, end + drafts.length).join()] : [];
+        return same ? [[...tokens.slice(end), ...drafts].slice(0, drafts.length).join()] : [];
       });
       if (drafts.length === 0) expect(followers).toEqual([]);
       else expect(followers).toContain(drafts.join());
@@ -42,7 +71,7 @@ describe("prompt lookup", () => {
     let guessed = 0;
     for (let i = 0; i < 400; i++) {
       lookup.push(i % 2);
-      const { length } = lookup.drafts(4);
+      const { length } = lookup.drafts(4, (drafts) => 1 + 0.4 * drafts);
       guessed += length;
       if (length > 0) lookup.judge(0, length);
     }
