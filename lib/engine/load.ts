@@ -10,8 +10,9 @@ import { Engine, type EngineParts, type ModelInfo } from "./engine";
 import { openModel, type OpenedModel } from "./open";
 import { resolveModelOptions, type ModelOptions, type ResolvedModelOptions } from "./options";
 import { planContext, type ContextPlan } from "./plan";
-import { keepPacked, packedCache, packedCacheFolder } from "./packed_cache";
+import { allOf, keepPacked, packedCache, packedCacheFolder } from "./packed_cache";
 import { chooseKernel } from "./tuner";
+import { cachedTokenizer } from "./vocabulary_cache";
 
 /**
  * Loads a GGUF file, a Hugging Face folder, or a model of the Hub ("hf:owner/name"); without a path, the model that ships
@@ -69,9 +70,10 @@ async function load(path: string, options: ResolvedModelOptions): Promise<Engine
   const plan = planContext(spec, options);
   throwIfAborted("Model.load", signal);
 
-  const tokenizer = opened.makeTokenizer();
+  const folder = packedCacheFolder(options.packedCache, plan.mapped);
+  const made = cachedTokenizer(opened, folder, addon.version);
   // A failure is dealt with below; until then it must not count as unhandled.
-  tokenizer.catch(() => undefined);
+  made.catch(() => undefined);
   const held: { close(): void }[] = [];
   try {
     const progress = splitProgress(options.onProgress);
@@ -84,7 +86,7 @@ async function load(path: string, options: ResolvedModelOptions): Promise<Engine
       spec,
       { kernel: choice.kernel, ...shortcuts },
       {
-        folder: packedCacheFolder(options.packedCache, plan.mapped),
+        folder,
         version: addon.version,
         bytes: plan.packedBytes,
         mapped: plan.mapped,
@@ -97,14 +99,15 @@ async function load(path: string, options: ResolvedModelOptions): Promise<Engine
       return addon.loadModel(spec, { ...choice, threads, ...shortcuts, ...cached, onProgress: progress.packing });
     }, signal);
     held.push(native);
-    const cacheWork = keepPacked(native, cache);
+    const weightsWork = keepPacked(native, cache);
     const context = createContext(native, plan, options);
     held.push(context);
-    const parts = { native, context, tokenizer: await tokenizer, cacheWork };
+    const { tokenizer, cacheWork } = await made;
+    const parts = { native, context, tokenizer, cacheWork: allOf([weightsWork, cacheWork]) };
     return makeEngine(parts, { opened, plan, options });
   } catch (error) {
     for (const each of held) each.close();
-    tokenizer.then((late) => late.close()).catch(() => undefined);
+    made.then(({ tokenizer }) => tokenizer.close()).catch(() => undefined);
     throw fromNative(error);
   }
 }

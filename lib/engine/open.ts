@@ -1,11 +1,13 @@
 import { stat } from "node:fs/promises";
+import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import type { ModelSpec } from "../../types/addon";
 import { describeFolder, describeModel, specTensors } from "../architectures";
-import { MetadataView, readGguf, readTokenizerInfo, type GgufFile } from "../files/gguf";
+import { MetadataView, readGguf, readTokenizerInfo, type GgufFile, type GgufVocabulary } from "../files/gguf";
+import { StringTable } from "../files/gguf/string_table";
 import { readHfFolder } from "../files/hf_folder";
 import { readHfSettings, type Pooling } from "../files/hf_settings";
-import { tokenizerFromFolder, tokenizerFromGguf, type Tokenizer } from "../tokenizer";
+import { Slicer, tokenizerFromFolder, tokenizerFromGguf, type KeptTables, type Tokenizer } from "../tokenizer";
 
 /** What the files of a model say, before any weight is read. */
 export interface OpenedModel {
@@ -19,8 +21,10 @@ export interface OpenedModel {
   readonly chatTemplate: string | undefined;
   /** How the model makes a text's vector of its tokens'; absent: it does not say. */
   readonly pooling: Pooling | undefined;
-  /** Makes the tokenizer, on a thread. */
-  makeTokenizer(): Promise<Tokenizer>;
+  /** Makes the tokenizer, on a thread. @throws RangeError for tables that another vocabulary was made into */
+  makeTokenizer(kept?: KeptTables): Promise<Tokenizer>;
+  /** What tells the vocabulary from all others, where it is large enough for its tables to be kept. */
+  vocabularyKey?: (() => Promise<string>) | undefined;
 }
 
 /** Values of `<architecture>.pooling_type` in GGUF files; 0 is none. */
@@ -46,7 +50,30 @@ async function openGguf(path: string, signal: AbortSignal | undefined): Promise<
     parameters: countParameters(spec),
     chatTemplate: vocabulary.chatTemplate,
     pooling: ggufPooling(file),
-    makeTokenizer: () => tokenizerFromGguf(vocabulary),
+    makeTokenizer: (kept) => tokenizerFromGguf(vocabulary, kept),
+    vocabularyKey: vocabularyKey(vocabulary),
+  };
+}
+
+/** Merges from which on making the tables takes long enough. */
+const MANY_MERGES = 16_384;
+/** Bytes hashed at a time: about a millisecond. */
+const PORTION = 2 ** 21;
+
+function vocabularyKey({ pre, tokens, tokenTypes, merges }: GgufVocabulary): (() => Promise<string>) | undefined {
+  if (!(tokens instanceof StringTable && merges instanceof StringTable) || merges.length < MANY_MERGES)
+    return undefined;
+  return async () => {
+    const slicer = new Slicer();
+    const hash = createHash("sha256").update(JSON.stringify([pre, tokens.length, merges.length]));
+    // The bytes have each string's length in them.
+    for (const { buffer, byteOffset, byteLength } of [tokenTypes, tokens.bytes, merges.bytes]) {
+      for (let at = 0; at < byteLength; at += PORTION) {
+        hash.update(new Uint8Array(buffer, byteOffset + at, Math.min(PORTION, byteLength - at)));
+        await slicer.pause();
+      }
+    }
+    return hash.digest("hex");
   };
 }
 

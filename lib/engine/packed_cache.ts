@@ -12,7 +12,7 @@ export type PackedCacheOption = boolean | string;
 const DEFAULT_LIMIT = 20 * 2 ** 30;
 
 /** After loading, writing waits this long, so that it does not slow down the first text. */
-const WRITE_AFTER_MS = 3000;
+export const WRITE_AFTER_MS = 3000;
 
 /** The same for copying mapped weights into memory, after which decoding is faster. */
 const TAKE_IN_AFTER_MS = 500;
@@ -47,10 +47,10 @@ export async function packedCache(
     const path = packedPath(folder, hash([files, packing]).slice(0, 32));
     const key = `node-bitnet ${version} model ${hash([shape, sizes, packing])}`;
     const problem = mapped ? await makeRoom(folder, path, bytes, packedLimit()) : undefined;
-    if (problem !== undefined) warn(`Packed weights are not kept: ${problem}.`);
+    if (problem !== undefined) warnNotKept(`${problem}.`);
     return { path, key, mapped, residentBytes };
   } catch (error) {
-    warn(`Packed weights are not kept: ${error instanceof Error ? error.message : String(error)}`);
+    warnNotKept(error instanceof Error ? error.message : String(error));
     return undefined;
   }
 }
@@ -86,13 +86,13 @@ export class PackedCacheKeeper implements CacheWork {
     try {
       const problem = await makeRoom(dirname(this.path), this.path, this.native.packedBytes, packedLimit());
       if (problem !== undefined) {
-        warn(`Packed weights are not kept: ${problem}.`);
+        warnNotKept(`${problem}.`);
         return;
       }
       this.task = this.native.writeCache();
       await this.task.promise;
     } catch (error) {
-      warn(`Packed weights are not kept: ${error instanceof Error ? error.message : String(error)}`);
+      warnNotKept(error instanceof Error ? error.message : String(error));
     }
   }
 }
@@ -125,6 +125,15 @@ export class PackedWeightsMover implements CacheWork {
   }
 }
 
+/** Several as one. */
+export function allOf(works: readonly (CacheWork | undefined)[]): CacheWork {
+  return {
+    async end() {
+      for (const work of works) await work?.end();
+    },
+  };
+}
+
 /** Keeps a file that was used from being the first to go and has its weights moved, or has it written. */
 export function keepPacked(native: NativeModel, cache: LoadOptions["cache"]): CacheWork | undefined {
   if (!cache) return undefined;
@@ -133,7 +142,8 @@ export function keepPacked(native: NativeModel, cache: LoadOptions["cache"]): Ca
   return cache.mapped ? undefined : new PackedWeightsMover(native);
 }
 
-function packedLimit(): number {
+/** Most bytes in a folder. */
+export function packedLimit(): number {
   const { BITNET_PACKED_CACHE_SIZE: size = "" } = process.env;
   return size === "" ? DEFAULT_LIMIT : memorySize("BITNET_PACKED_CACHE_SIZE", size);
 }
@@ -142,6 +152,7 @@ function hash(value: unknown): string {
   return createHash("sha256").update(JSON.stringify(value)).digest("hex");
 }
 
-function warn(message: string): void {
-  process.emitWarning(message, { code: "BITNET_PACKED_CACHE" });
+/** Tells why the next load will take as long. */
+export function warnNotKept(reason: string, what = "Packed weights"): void {
+  process.emitWarning(`${what} are not kept: ${reason}`, { code: "BITNET_PACKED_CACHE" });
 }

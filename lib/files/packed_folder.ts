@@ -12,6 +12,7 @@ export interface PackedWeightsFile {
 
 /** How the names of finished files end, and of those being written. */
 const SUFFIX = ".packed";
+const VOCABULARY = ".packed.vocabulary";
 const TEMPORARY = ".tmp";
 
 /** Files being written that are older than this were left behind by a process that was killed. */
@@ -27,10 +28,16 @@ export function packedPath(folder: string, name: string): string {
   return join(folder, `${name}${SUFFIX}`);
 }
 
+/** The path of the tables of the vocabulary called `name`, which are kept beside the weights. */
+export function vocabularyPath(folder: string, name: string): string {
+  return join(folder, `${name}${VOCABULARY}`);
+}
+
 /** The files in a folder, the least recently used first; none where there is no folder. */
 export async function listPacked(folder: string): Promise<PackedWeightsFile[]> {
   const files = await filesOf(folder);
-  return files.filter(({ path }) => path.endsWith(SUFFIX)).sort((a, b) => a.usedMs - b.usedMs);
+  const kept = files.filter(({ path }) => path.endsWith(SUFFIX) || path.endsWith(VOCABULARY));
+  return kept.sort((a, b) => a.usedMs - b.usedMs);
 }
 
 /** Notes that a file was used, so that it is among the last to go. */

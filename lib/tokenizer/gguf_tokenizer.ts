@@ -1,9 +1,11 @@
 import { ModelFormatError, UnsupportedModelError } from "../errors";
 import { StringTable } from "../files/gguf/string_table";
 import { type GgufVocabulary, TokenType } from "../files/gguf/vocabulary";
+import type { Tables } from "../files/table_file";
 import { writePiece } from "./byte_alphabet";
 import { ByteLevelEncoder } from "./byte_level/byte_level_encoder";
 import { Encoder, libraryWanted } from "./encoder";
+import type { KeptTables } from "./kept_tables";
 import { JsonWriter } from "./json_writer";
 import { type PreTokenizer, preTokenizer } from "./pre_tokenizers";
 import { mergesFromScores } from "./sentencepiece_merges";
@@ -24,15 +26,17 @@ const BYTE_PIECE = /^<0x([0-9A-Fa-f]{2})>$/;
  * Throws `UnsupportedModelError` for an unknown `model` or `pre`, `ModelFormatError` where the vocabulary contradicts
  * itself.
  */
-export async function tokenizerFromGguf(vocabulary: GgufVocabulary): Promise<Tokenizer> {
+export async function tokenizerFromGguf(vocabulary: GgufVocabulary, kept: KeptTables = {}): Promise<Tokenizer> {
   checkShape(vocabulary);
   const split = vocabulary.model === "gpt2" ? preTokenizer(vocabulary.pre ?? "(none)") : undefined;
   const slicer = new Slicer();
-  const { table, addedTokens } = await readTokens(vocabulary, slicer);
-  const encoder =
-    split && !libraryWanted()
-      ? await ownEncoder(vocabulary, split, slicer)
-      : await libraryEncoder(vocabulary, split, slicer);
+  const own = split && !libraryWanted() ? split : undefined;
+  const tables = own && kept.tables;
+  const { table, addedTokens } = tables ? keptTokens(vocabulary, tables) : await readTokens(vocabulary, slicer);
+  const encoder = own
+    ? await ownEncoder(vocabulary, own, slicer, tables)
+    : await libraryEncoder(vocabulary, split, slicer);
+  if (encoder instanceof ByteLevelEncoder && !tables) kept.keep?.(new Map([...table.tables, ...encoder.tables]));
   const { bosId, eosId } = vocabulary;
   return new TableTokenizer({
     table,
@@ -52,10 +56,16 @@ function isText(type: number | undefined): boolean {
   return type !== TokenType.Control && type !== TokenType.Unknown;
 }
 
-function ownEncoder(vocabulary: GgufVocabulary, split: PreTokenizer, slicer: Slicer): Promise<PlainEncoder> {
+async function ownEncoder(
+  vocabulary: GgufVocabulary,
+  split: PreTokenizer,
+  slicer: Slicer,
+  kept: Tables | undefined,
+): Promise<PlainEncoder> {
   const { tokens, tokenTypes, merges } = vocabulary;
-  const tables = { tokens: StringTable.from(tokens), merges: StringTable.from(merges ?? []) };
-  return ByteLevelEncoder.make({ ...tables, split, isText: (id) => isText(tokenTypes[id]) }, slicer);
+  const strings = { tokens: StringTable.from(tokens), merges: StringTable.from(merges ?? []) };
+  const from = { ...strings, split, isText: (id: number) => isText(tokenTypes[id]) };
+  return kept ? ByteLevelEncoder.keptAs(kept, from) : ByteLevelEncoder.make(from, slicer);
 }
 
 async function libraryEncoder(
@@ -135,6 +145,19 @@ async function readTokens(
   return { table, addedTokens };
 }
 
+/** What `readTokens` gives, from the table that it made before. @throws RangeError where that is of another size */
+function keptTokens(
+  { tokens, tokenTypes }: GgufVocabulary,
+  kept: Tables,
+): { table: TokenTable; addedTokens: AddedToken[] } {
+  const addedTokens: AddedToken[] = [];
+  for (const [id, type] of tokenTypes.entries()) {
+    const special = type === TokenType.Control || type === TokenType.Unknown;
+    if (special || type === TokenType.UserDefined) addedTokens.push({ id, content: tokens.at(id) ?? "", special });
+  }
+  return { table: new TokenTable(tokens.length, kept), addedTokens };
+}
+
 function byteOf(content: string, id: number): number {
   const digits = BYTE_PIECE.exec(content)?.[1];
   if (digits === undefined) {
@@ -168,8 +191,8 @@ async function writeSentencePiece(vocabulary: GgufVocabulary, json: JsonWriter, 
   const unknown = unknownId === undefined ? undefined : tokens.at(unknownId);
   json.write(head({ type: "Sequence", normalizers: steps }, null));
   json.write(`"byte_fallback":true,"fuse_unk":true,"unk_token":${JSON.stringify(unknown ?? null)},"vocab":{`);
-  const normal = await keptTokens(vocabulary, isNormal, slicer);
-  const bytes = await keptTokens(vocabulary, (type) => type === TokenType.Byte, slicer);
+  const normal = await wantedTokens(vocabulary, isNormal, slicer);
+  const bytes = await wantedTokens(vocabulary, (type) => type === TokenType.Byte, slicer);
   const written = [...normal.list, ...bytes.list.filter(([text]) => !normal.ids.has(text))];
   if (unknown !== undefined && unknownId !== undefined && !normal.ids.has(unknown)) written.push([unknown, unknownId]);
   await json.writeAll(written, ([text, id]) => `${JSON.stringify(text)}:${id}`);
@@ -212,7 +235,7 @@ async function writeEntries(
 }
 
 /** Text and id of the tokens of the wanted types; of tokens that read the same, the first. */
-async function keptTokens(
+async function wantedTokens(
   { tokens, tokenTypes }: GgufVocabulary,
   wanted: (type: number) => boolean,
   slicer: Slicer,

@@ -1,3 +1,6 @@
+import type { Tables } from "../files/table_file";
+import { tableOf } from "./kept_tables";
+
 /** What a token is, apart from its bytes. */
 export const TokenClass = {
   /** Ordinary text. */
@@ -21,12 +24,30 @@ export class TokenTable {
   private readonly lengths: Uint32Array;
   private readonly classes: Uint8Array;
 
-  /** @param size number of ids; an id that is never set reads as an empty text */
-  constructor(readonly size: number) {
-    this.data = new Uint8Array(Math.max(64, size * 8));
-    this.starts = new Uint32Array(size);
-    this.lengths = new Uint32Array(size);
-    this.classes = new Uint8Array(size);
+  /**
+   * @param size number of ids; an id that is never set reads as an empty text
+   * @param kept what `tables` gave of a table that is complete
+   * @throws RangeError where that is of another size
+   */
+  constructor(
+    readonly size: number,
+    kept?: Tables,
+  ) {
+    this.data = kept ? tableOf(kept, "tokens.data", Uint8Array) : new Uint8Array(Math.max(64, size * 8));
+    this.starts = kept ? tableOf(kept, "tokens.starts", Uint32Array, size) : new Uint32Array(size);
+    this.lengths = kept ? tableOf(kept, "tokens.lengths", Uint32Array, size) : new Uint32Array(size);
+    this.classes = kept ? tableOf(kept, "tokens.classes", Uint8Array, size) : new Uint8Array(size);
+    if (kept) this.used = this.data.length;
+  }
+
+  /** All that it consists of. */
+  get tables(): Tables {
+    return new Map<string, Uint8Array | Uint32Array>([
+      ["tokens.data", this.data.subarray(0, this.used)],
+      ["tokens.starts", this.starts],
+      ["tokens.lengths", this.lengths],
+      ["tokens.classes", this.classes],
+    ]);
   }
 
   /** Sets the bytes of an id; a string stands for its UTF-8. */

@@ -1,5 +1,6 @@
 import { ClosedError, InvalidOptionError } from "../../errors";
 import { type StringTable } from "../../files/gguf/string_table";
+import type { Tables } from "../../files/table_file";
 import { byteCharacters } from "../byte_alphabet";
 import { hasMarksBeyond, MOST_MARKS } from "../marks";
 import type { PreTokenizer } from "../pre_tokenizers";
@@ -50,7 +51,7 @@ export class ByteLevelEncoder implements PlainEncoder {
   private constructor(
     private readonly split: PreTokenizer,
     private readonly index: PieceIndex,
-    merges: MergeTable,
+    private readonly merges: MergeTable,
   ) {
     this.longest = index.longest;
     this.written = new Uint8Array(2 * index.longest);
@@ -68,6 +69,17 @@ export class ByteLevelEncoder implements PlainEncoder {
       if (isText(id)) index.add(id);
     }
     return new ByteLevelEncoder(split, index, await MergeTable.read(merges, index, slicer));
+  }
+
+  /** From what `tables` gave for the same vocabulary. @throws RangeError where that is of another size */
+  static keptAs(kept: Tables, { tokens, merges, split }: ByteLevelVocabulary): ByteLevelEncoder {
+    const index = new PieceIndex(tokens, tokens.length, kept);
+    return new ByteLevelEncoder(split, index, MergeTable.keptAs(kept, merges.length));
+  }
+
+  /** All that was made of the vocabulary. */
+  get tables(): Tables {
+    return new Map([...this.index.tables, ...this.merges.tables]);
   }
 
   async encode(texts: string[]): Promise<Int32Array[]> {

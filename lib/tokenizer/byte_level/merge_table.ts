@@ -1,5 +1,7 @@
 import { ModelFormatError } from "../../errors";
 import type { StringTable } from "../../files/gguf/string_table";
+import type { Tables } from "../../files/table_file";
+import { tableOf } from "../kept_tables";
 import type { Slicer } from "../slices";
 import { HASH_START, hashByte, type PieceIndex } from "./piece_index";
 
@@ -92,14 +94,27 @@ export class MergeTable {
   private readonly slots: Int32Array;
   private readonly shift: number;
 
-  private constructor(count: number) {
-    this.left = new Int32Array(count);
-    this.right = new Int32Array(count);
-    this.merged = new Int32Array(count);
+  private constructor(count: number, kept?: Tables) {
+    const array = (name: string, length: number): Int32Array =>
+      kept ? tableOf(kept, `merges.${name}`, Int32Array, length) : new Int32Array(length);
+    this.left = array("left", count);
+    this.right = array("right", count);
+    this.merged = array("merged", count);
     let bits = 4;
     while (2 ** bits < 1.4 * count) bits++;
-    this.slots = new Int32Array(2 ** bits);
+    this.slots = array("slots", 2 ** bits);
     this.shift = 32 - bits;
+  }
+
+  /** What `tables` gave of the table of `count` merges. @throws RangeError where it is of another size */
+  static keptAs(kept: Tables, count: number): MergeTable {
+    return new MergeTable(count, kept);
+  }
+
+  /** All that it consists of. */
+  get tables(): Tables {
+    const { left, right, merged, slots } = this;
+    return new Map(Object.entries({ left, right, merged, slots }).map(([name, table]) => [`merges.${name}`, table]));
   }
 
   /**

@@ -1,5 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { StringTable } from "../../files/gguf/string_table";
+import type { Tables } from "../../files/table_file";
+import { tableOf } from "../kept_tables";
 
 /** Start of an FNV-1a hash; `hashByte` adds a byte. */
 export const HASH_START = 0x811c9dc5 | 0;
@@ -22,16 +24,34 @@ export class PieceIndex {
   private most = 0;
   private unique = true;
 
-  /** @param count how many pieces will be added at most */
+  /**
+   * @param count how many pieces will be added at most
+   * @param kept what `tables` gave once they were
+   * @throws RangeError where that is of another size
+   */
   constructor(
     private readonly pieces: StringTable,
     count: number,
+    kept?: Tables,
   ) {
     let size = 16;
     while (size < 2 * count) size *= 2;
-    this.slots = new Int32Array(2 * size);
+    this.slots = kept ? tableOf(kept, "pieces.slots", Int32Array, 2 * size) : new Int32Array(2 * size);
     this.mask = size - 1;
-    this.added = new Uint8Array(pieces.length);
+    this.added = kept ? tableOf(kept, "pieces.added", Uint8Array, pieces.length) : new Uint8Array(pieces.length);
+    if (!kept) return;
+    const [most = 0, unique] = tableOf(kept, "pieces.rest", Int32Array, 2);
+    this.most = most;
+    this.unique = unique === 1;
+  }
+
+  /** All that it consists of, but for the pieces. */
+  get tables(): Tables {
+    return new Map<string, Uint8Array | Int32Array>([
+      ["pieces.slots", this.slots],
+      ["pieces.added", this.added],
+      ["pieces.rest", Int32Array.of(this.most, this.unique ? 1 : 0)],
+    ]);
   }
 
   /** Bytes of the longest piece that was added. */
