@@ -1,4 +1,5 @@
-import { Readable } from "node:stream";
+import { Readable, Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { Model, toReadableStream, toResponse, type Chunk } from "../../lib";
 
 let model: Model;
@@ -6,6 +7,15 @@ beforeAll(async () => {
   model = await Model.load();
 });
 afterAll(() => model.close());
+
+/** Nothing is computed any more, and no block of the KV cache is held. */
+async function expectAllFree(): Promise<void> {
+  // The step under way ends before another's.
+  await model.generate(PROMPT, { maxTokens: 1 });
+  model.clearPrefixCache();
+  const { running, waiting, kvBlocks } = model.stats();
+  expect([running, waiting, kvBlocks.free]).toEqual([0, 0, kvBlocks.total]);
+}
 
 const PROMPT = "Once upon a time";
 const OPTIONS = { temperature: 0, maxTokens: 12 } as const;
@@ -44,9 +54,27 @@ test("cancelling ends the work and frees its blocks", async () => {
     const reader = body!.getReader();
     await reader.read();
     await reader.cancel();
-    await model.generate(PROMPT, { maxTokens: 1 });
-    model.clearPrefixCache();
-    const { running, waiting } = model.stats();
-    expect([running, waiting]).toEqual([0, 0]);
+    await expectAllFree();
   }
+});
+
+test("Node's streams read a text, wait for a slow writer, and end the work when they are destroyed", async () => {
+  const { text } = await model.generate(PROMPT, OPTIONS);
+  let written = "";
+  const slow = new Writable({
+    objectMode: true,
+    highWaterMark: 1,
+    write(chunk: Chunk, _encoding, done) {
+      written += chunk.text;
+      setImmediate(done);
+    },
+  });
+  await pipeline(Readable.from(model.stream(PROMPT, OPTIONS)), slow);
+  expect(written).toBe(text);
+
+  const failing = new Writable({ objectMode: true, write: (_chunk, _encoding, done) => done(new Error("disk full")) });
+  await expect(pipeline(Readable.from(model.stream(PROMPT, { ignoreEos: true })), failing)).rejects.toThrow(
+    "disk full",
+  );
+  await expectAllFree();
 });
