@@ -81,11 +81,8 @@ export const BLOCK_WRITERS = {
     write: (codes, at, scale) => [
       ...half(scale),
       ...inOrder(
-        codes.map((c) => (c + 1) / 2),
-        at,
-        128,
-        1,
-        0,
+        codes.subarray(at, at + 128).map((c) => (c + 1) / 2),
+        ...([0, 128, 1, 0] as const),
       ),
     ],
   },
