@@ -186,6 +186,7 @@ export class Scheduler {
   /** Moves waiting requests into the running ones while there is room for them. */
   private admit(): void {
     this.forgetDropped();
+    if (this.waiting.length === 0) return;
     let slots = this.limits.maxConcurrent - this.running.filter(({ request }) => request.ready).length;
     for (const task of [...this.waiting]) {
       if (!task.request.ready) continue;

@@ -1,5 +1,5 @@
 import type { Engine, Guess, Output, Query, Request, Sequence } from "../engine";
-import { SamplerChain, type Sampled } from "../sampling";
+import { SamplerChain, type Requirements, type Sampled } from "../sampling";
 import type { Detokenizer } from "../tokenizer";
 import { tokenLogprobs } from "./logprobs";
 import type { ResolvedGenerationOptions } from "./options";
@@ -45,6 +45,8 @@ export class GenerationRequest implements Request {
   private readonly triggers: TriggerSearch | undefined;
   private readonly controls: Form["controls"];
   private readonly lookup: PromptLookup | undefined;
+  /** Mostly the next one is the same. */
+  private lastQuery: { requirements: Requirements; query: Query } | undefined;
   private completionTokens = 0;
   private cachedTokens = 0;
   private begunAt = 0;
@@ -100,8 +102,14 @@ export class GenerationRequest implements Request {
   }
 
   query(): Query {
+    const requirements = this.chain.requirements();
+    if (this.lastQuery?.requirements !== requirements)
+      this.lastQuery = { requirements, query: this.queryFor(requirements) };
+    return this.lastQuery.query;
+  }
+
+  private queryFor({ candidates, logSumExp, temperature, extraIds, mask, ...needs }: Requirements): Query {
     const { logprobs } = this.options;
-    const { candidates, logSumExp, temperature, extraIds, mask, ...needs } = this.chain.requirements();
     if (needs.needsAllLogits || (needs.expectsAllLogits && logprobs === undefined)) {
       return { want: 2, candidates: 1, temperature: 1 };
     }

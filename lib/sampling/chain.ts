@@ -80,6 +80,8 @@ export class SamplerChain {
   private mask: TokenMask | undefined;
   /** How far down the ranking the last token of `sampleAll` had to look; 0 where candidates would have done. */
   private reached = 0;
+  /** What `requirements` gives where neither penalties nor a mask nor the last token have a say. */
+  private constant: Requirements | undefined;
   /** Room for `guess`, with the steps behind top-k. */
   private readonly guessed: Float64Array | undefined;
 
@@ -136,6 +138,14 @@ export class SamplerChain {
   }
 
   requirements(): Requirements {
+    const { constant } = this;
+    if (constant && !this.mask && this.reached === 0) return constant;
+    const needs = this.currentRequirements();
+    if (this.changes.none && !this.mask && this.reached === 0) this.constant = needs;
+    return needs;
+  }
+
+  private currentRequirements(): Requirements {
     const changed = this.changes.ids();
     const at = this.massTemperature();
     const sum = { logSumExp: at !== undefined, temperature: at ?? 1 };
@@ -171,7 +181,8 @@ export class SamplerChain {
     if (mask && this.isListed(mask)) return this.sampleListed(allowedIds(mask), extraLogits) ?? { needAll: true };
     const at = this.massTemperature();
     const changedIds = this.changes.ids();
-    const changed = Float32Array.from(changedIds, (id, i) => this.changes.apply(id, extraLogits[i]!));
+    const changed = new Float32Array(changedIds.length);
+    for (let i = 0; i < changed.length; i++) changed[i] = this.changes.apply(changedIds[i]!, extraLogits[i]!);
     const known = mask ? filterRanked(candidates, mask).ids : ids;
     const complete = known.length >= (mask?.count ?? this.vocabularySize);
     let ranked = mergeRanked(candidates, changedIds, changed, complete);
