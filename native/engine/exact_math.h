@@ -6,6 +6,7 @@ namespace bitnet {
 
 double exact_exp(double x);                                 // |x| <= 700
 double exact_log(double x);                                 // x > 0
-void exact_sin_cos(double x, double* sine, double* cosine);  // |x| < 2^30
+constexpr double kMostAngle = 1 << 30;
+void exact_sin_cos(double x, double* sine, double* cosine);  // |x| < kMostAngle
 
 }  // namespace bitnet

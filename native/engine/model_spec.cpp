@@ -1,7 +1,9 @@
 #include "engine/model_spec.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "engine/exact_math.h"
 #include "error.h"
 #include "formats/format.h"
 
@@ -98,9 +100,14 @@ void check_rope(const RopeSpec& rope, const ModelSpec& spec) {
               std::to_string(rope.dimensions / 2) + " frequencies.");
   require(std::isfinite(rope.magnitude) && rope.magnitude > 0, kUnsupportedModel,
           "RoPE's magnitude must be positive.");
+  double least = 1;
   for (const double factor : rope.factors) {
     require(std::isfinite(factor) && factor > 0, kModelFormat, "A RoPE factor is not a positive number.");
+    least = std::min(least, factor);
   }
+  require(static_cast<double>(spec.context_length) * rope.position_scale / least < kMostAngle, kUnsupportedModel,
+          "RoPE's position scale or factors turn the last of " + std::to_string(spec.context_length) +
+              " positions by more than 2^30.");
 }
 
 // Input norms and biases come for all projections of a block or for none.

@@ -254,6 +254,27 @@ void ahead(const TinyModel& tiny, int rounds, TestResult& result) {
                                                       std::to_string(taken) + " were taken over");
 }
 
+// A model whose positions turn by angles that nothing can be told of is refused.
+void damaged_rope(const TinyModel& tiny, TestResult& result) {
+  const auto refused = [&](double scale, double factor) {
+    ModelSpec spec = tiny.spec();
+    spec.rope.position_scale = scale;
+    spec.rope.factors.assign(spec.rope.dimensions / 2, 1.0);
+    spec.rope.factors.back() = factor;
+    const std::atomic<bool> cancelled{false};
+    LoadControl control(cancelled);
+    try {
+      Model::load(std::move(spec), "", control);
+      return false;
+    } catch (const Error& error) {
+      return std::strcmp(error.code, kUnsupportedModel) == 0;
+    }
+  };
+  result.check(refused(1e300, 1), "a huge position scale was not refused");
+  result.check(refused(1, 1e-300), "a tiny RoPE factor was not refused");
+  result.check(!refused(2, 0.5), "an ordinary scale was refused");
+}
+
 }  // namespace
 
 void test_contexts(Scope scope, TestResult& result) {
@@ -265,4 +286,5 @@ void test_contexts(Scope scope, TestResult& result) {
   giving_up(tiny, rounds, result);
   failing(result);
   ahead(tiny, rounds, result);
+  damaged_rope(tiny, result);
 }
