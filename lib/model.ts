@@ -10,8 +10,7 @@ import {
   type ModelStats,
 } from "./engine";
 import {
-  collectText,
-  collectValue,
+  collectResult,
   embedTexts,
   generateSamples,
   generationChecks,
@@ -107,9 +106,7 @@ export class Model {
     options?: GenerationOptions & { schema?: SchemaLike },
   ): Promise<GenerationResult & { value?: unknown }> {
     const what = "model.generate";
-    if (options?.schema === undefined) return collectText(streamText(what, this.engine, prompt, options));
-    const { schema, ...rest } = options;
-    return collectValue(what, schema, (format) => streamText(what, this.engine, prompt, { ...rest, format }));
+    return collectResult(what, options, (given) => streamText(what, this.engine, prompt, given));
   }
 
   /**

@@ -1,6 +1,6 @@
 import { Sequence, type Engine } from "../engine";
 import { AbortError, ClosedError, InvalidOptionError, QueueFullError } from "../errors";
-import { collectText, collectValue, TextStream, type GenerationResult } from "../generation";
+import { collectResult, TextStream, type GenerationResult } from "../generation";
 import type { SchemaLike, ToolCall, ValueOf } from "../generation";
 import { checkObjects, checkOptions, choice, describe, integer, text, type CheckedOptions } from "../validate";
 import { answerChecks, resolveAnswerOptions, type AnswerOptions, type ResolvedAnswerOptions } from "./chat_options";
@@ -124,9 +124,7 @@ export class ChatSession {
     question: string,
     options?: AnswerOptions & { schema?: SchemaLike },
   ): Promise<GenerationResult & { value?: unknown }> {
-    if (options?.schema === undefined) return collectText(this.send(question, options));
-    const { schema, ...rest } = options;
-    return collectValue("chat.ask", schema, (format) => this.send(question, { ...rest, format }));
+    return collectResult("chat.ask", options, (given) => this.send(question, given));
   }
 
   /**

@@ -5,6 +5,7 @@ import type { ModelSpec } from "../../types/addon";
 import { describeFolder, describeModel, specTensors } from "../architectures";
 import { MetadataView, readGguf, readTokenizerInfo, type GgufFile, type GgufVocabulary } from "../files/gguf";
 import { StringTable } from "../files/gguf/string_table";
+import { hashInPortions } from "../files/table_file";
 import { readHfFolder } from "../files/hf_folder";
 import { readHfSettings, type Pooling } from "../files/hf_settings";
 import { Slicer, tokenizerFromFolder, tokenizerFromGguf, type KeptTables, type Tokenizer } from "../tokenizer";
@@ -57,8 +58,6 @@ async function openGguf(path: string, signal: AbortSignal | undefined): Promise<
 
 /** Merges from which on making the tables takes long enough. */
 const MANY_MERGES = 16_384;
-/** Bytes hashed at a time: about a millisecond. */
-const PORTION = 2 ** 21;
 
 function vocabularyKey({ pre, tokens, tokenTypes, merges }: GgufVocabulary): (() => Promise<string>) | undefined {
   if (!(tokens instanceof StringTable && merges instanceof StringTable) || merges.length < MANY_MERGES)
@@ -68,10 +67,7 @@ function vocabularyKey({ pre, tokens, tokenTypes, merges }: GgufVocabulary): (()
     const hash = createHash("sha256").update(JSON.stringify([pre, tokens.length, merges.length]));
     // The bytes have each string's length in them.
     for (const { buffer, byteOffset, byteLength } of [tokenTypes, tokens.bytes, merges.bytes]) {
-      for (let at = 0; at < byteLength; at += PORTION) {
-        hash.update(new Uint8Array(buffer, byteOffset + at, Math.min(PORTION, byteLength - at)));
-        await slicer.pause();
-      }
+      await hashInPortions(hash, new Uint8Array(buffer, byteOffset, byteLength), () => slicer.pause());
     }
     return hash.digest("hex");
   };

@@ -11,8 +11,11 @@ export type PackedCacheOption = boolean | string;
 /** Most bytes of all packed weights in a folder, unless BITNET_PACKED_CACHE_SIZE says otherwise. */
 const DEFAULT_LIMIT = 20 * 2 ** 30;
 
+/** What packed files keep, for warnings. */
+const WEIGHTS = "Packed weights";
+
 /** After loading, writing waits this long, so that it does not slow down the first text. */
-export const WRITE_AFTER_MS = 3000;
+const WRITE_AFTER_MS = 3000;
 
 /** The same for copying mapped weights into memory, after which decoding is faster. */
 const TAKE_IN_AFTER_MS = 500;
@@ -47,10 +50,10 @@ export async function packedCache(
     const path = packedPath(folder, hash([files, packing]).slice(0, 32));
     const key = `node-bitnet ${version} model ${hash([shape, sizes, packing])}`;
     const problem = mapped ? await makeRoom(folder, path, bytes, packedLimit()) : undefined;
-    if (problem !== undefined) warnNotKept(`${problem}.`);
+    if (problem !== undefined) warnNotKept(WEIGHTS, `${problem}.`);
     return { path, key, mapped, residentBytes };
   } catch (error) {
-    warnNotKept(error instanceof Error ? error.message : String(error));
+    warnNotKept(WEIGHTS, error);
     return undefined;
   }
 }
@@ -61,16 +64,21 @@ export interface CacheWork {
   end(): Promise<void>;
 }
 
-/** Writes a model's packed weights once it has been loaded for a while, or when it is closed before. */
-export class PackedCacheKeeper implements CacheWork {
+/** A file of the packed cache that is still to be written. */
+export interface CacheFile {
+  readonly path: string;
+  /** What it keeps, for warnings. */
+  readonly what: string;
+  readonly bytes: number;
+  write(): Promise<void>;
+}
+
+/** Writes a file once the model has been loaded for a while, or when it is closed before. */
+export class CacheFileKeeper implements CacheWork {
   private readonly timer: NodeJS.Timeout;
   private writing: Promise<void> | undefined;
-  private task: NativeTask<void> | undefined;
 
-  constructor(
-    private readonly native: Pick<NativeModel, "writeCache" | "packedBytes">,
-    private readonly path: string,
-  ) {
+  constructor(private readonly file: CacheFile) {
     this.timer = setTimeout(() => void this.end(), WRITE_AFTER_MS);
     this.timer.unref();
   }
@@ -78,21 +86,18 @@ export class PackedCacheKeeper implements CacheWork {
   /** Resolves when the file is written, or could not be, which is told in a warning. */
   end(): Promise<void> {
     clearTimeout(this.timer);
-    this.writing ??= this.start();
+    this.writing ??= this.write();
     return this.writing;
   }
 
-  private async start(): Promise<void> {
+  private async write(): Promise<void> {
+    const { file } = this;
     try {
-      const problem = await makeRoom(dirname(this.path), this.path, this.native.packedBytes, packedLimit());
-      if (problem !== undefined) {
-        warnNotKept(`${problem}.`);
-        return;
-      }
-      this.task = this.native.writeCache();
-      await this.task.promise;
+      const problem = await makeRoom(dirname(file.path), file.path, file.bytes, packedLimit());
+      if (problem === undefined) await file.write();
+      else warnNotKept(file.what, `${problem}.`);
     } catch (error) {
-      warnNotKept(error instanceof Error ? error.message : String(error));
+      warnNotKept(file.what, error);
     }
   }
 }
@@ -137,13 +142,20 @@ export function allOf(works: readonly (CacheWork | undefined)[]): CacheWork {
 /** Keeps a file that was used from being the first to go and has its weights moved, or has it written. */
 export function keepPacked(native: NativeModel, cache: LoadOptions["cache"]): CacheWork | undefined {
   if (!cache) return undefined;
-  if (!native.fromCache) return new PackedCacheKeeper(native, cache.path);
+  if (!native.fromCache) {
+    const { path } = cache;
+    return new CacheFileKeeper({
+      path,
+      what: WEIGHTS,
+      bytes: native.packedBytes,
+      write: () => native.writeCache().promise,
+    });
+  }
   void touchPacked(cache.path);
   return cache.mapped ? undefined : new PackedWeightsMover(native);
 }
 
-/** Most bytes in a folder. */
-export function packedLimit(): number {
+function packedLimit(): number {
   const { BITNET_PACKED_CACHE_SIZE: size = "" } = process.env;
   return size === "" ? DEFAULT_LIMIT : memorySize("BITNET_PACKED_CACHE_SIZE", size);
 }
@@ -153,6 +165,7 @@ function hash(value: unknown): string {
 }
 
 /** Tells why the next load will take as long. */
-export function warnNotKept(reason: string, what = "Packed weights"): void {
-  process.emitWarning(`${what} are not kept: ${reason}`, { code: "BITNET_PACKED_CACHE" });
+function warnNotKept(what: string, reason: unknown): void {
+  const why = reason instanceof Error ? reason.message : String(reason);
+  process.emitWarning(`${what} are not kept: ${why}`, { code: "BITNET_PACKED_CACHE" });
 }

@@ -1,8 +1,8 @@
-import { makeRoom, touchPacked, vocabularyPath } from "../files/packed_folder";
+import { touchPacked, vocabularyPath } from "../files/packed_folder";
 import { readTables, writeTables, type Tables } from "../files/table_file";
 import { Slicer, type Tokenizer } from "../tokenizer";
 import type { OpenedModel } from "./open";
-import { packedLimit, warnNotKept, WRITE_AFTER_MS, type CacheWork } from "./packed_cache";
+import { CacheFileKeeper, type CacheWork } from "./packed_cache";
 
 /** A tokenizer, and the writing of its tables where that is still to be done. */
 export interface CachedTokenizer {
@@ -36,39 +36,15 @@ export async function cachedTokenizer(
   }
   let made: Tables | undefined;
   const tokenizer = await makeTokenizer({ keep: (kept) => (made = kept) });
-  return made ? { tokenizer, cacheWork: new VocabularyKeeper(folder, path, key, made) } : { tokenizer };
+  return made ? { tokenizer, cacheWork: keepTables(path, key, made) } : { tokenizer };
 }
 
-/** Writes a vocabulary's tables once the model has been loaded for a while, or when it is closed before. */
-class VocabularyKeeper implements CacheWork {
-  private readonly timer: NodeJS.Timeout;
-  private writing: Promise<void> | undefined;
-
-  constructor(
-    private readonly folder: string,
-    private readonly path: string,
-    private readonly key: string,
-    private readonly tables: Tables,
-  ) {
-    this.timer = setTimeout(() => void this.end(), WRITE_AFTER_MS);
-    this.timer.unref();
-  }
-
-  end(): Promise<void> {
-    clearTimeout(this.timer);
-    this.writing ??= this.write();
-    return this.writing;
-  }
-
-  private async write(): Promise<void> {
-    const { folder, path, key, tables } = this;
-    try {
-      const bytes = [...tables.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
-      const problem = await makeRoom(folder, path, bytes, packedLimit());
-      if (problem === undefined) await writeTables(path, key, tables);
-      else warnNotKept(`${problem}.`, "A vocabulary's tables");
-    } catch (error) {
-      warnNotKept(error instanceof Error ? error.message : String(error), "A vocabulary's tables");
-    }
-  }
+function keepTables(path: string, key: string, tables: Tables): CacheWork {
+  const bytes = [...tables.values()].reduce((sum, { byteLength }) => sum + byteLength, 0);
+  return new CacheFileKeeper({
+    path,
+    what: "A vocabulary's tables",
+    bytes,
+    write: () => writeTables(path, key, tables),
+  });
 }

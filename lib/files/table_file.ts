@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { writeFileAtomically } from "./atomic_file";
 
@@ -10,7 +10,7 @@ export type Table = Uint8Array | Int32Array | Uint32Array;
 const MAGIC = "node-bitnet tables 1";
 /** Each table begins at a multiple of this many bytes. */
 const ALIGNMENT = 8;
-/** Bytes hashed between two calls of `pause`: about a millisecond. */
+/** Bytes hashed at a time: about a millisecond. */
 const PORTION = 2 ** 21;
 
 const KINDS = { u8: Uint8Array, i32: Int32Array, u32: Uint32Array } as const;
@@ -61,10 +61,7 @@ export async function readTables(path: string, key: string, pause: () => Promise
     const header = JSON.parse(file.toString("utf8", 0, end)) as Header;
     if (header.magic !== MAGIC || header.key !== key || header.byteOrder !== order()) return undefined;
     const hash = createHash("sha256");
-    for (let at = end; at < file.length; at += PORTION) {
-      hash.update(file.subarray(at, at + PORTION));
-      await pause();
-    }
+    await hashInPortions(hash, file.subarray(end), pause);
     if (hash.digest("hex") !== header.hash) return undefined;
     return new Map(
       header.tables.map(([name, kind, offset, length]) => {
@@ -73,6 +70,14 @@ export async function readTables(path: string, key: string, pause: () => Promise
     );
   } catch {
     return undefined;
+  }
+}
+
+/** Hashes many bytes. @param pause called behind each portion */
+export async function hashInPortions(hash: Hash, bytes: Uint8Array, pause: () => Promise<void>): Promise<void> {
+  for (let at = 0; at < bytes.length; at += PORTION) {
+    hash.update(bytes.subarray(at, at + PORTION));
+    await pause();
   }
 }
 

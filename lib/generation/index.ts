@@ -10,7 +10,7 @@ export { generateSamples } from "./samples";
 export { scoreContinuation, tracedScore, type ContinuationScore } from "./score";
 export { mostPromptTokens } from "./sliding";
 export { collectText, TextStream, type PreparedPrompt, type StreamSource } from "./stream";
-export { collectValue } from "./value";
+export { collectResult } from "./value";
 export { isWholeCall, ToolCallList } from "./tool_calls";
 export type { Chunk, FinishReason, GenerationResult, SampledScore, Timings } from "./types";
 export type { TokenLogprobs, TokenScore, Usage } from "./types";

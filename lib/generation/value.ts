@@ -3,15 +3,18 @@ import { parseValue, resolveSchema, type SchemaLike, type TextFormat } from "./s
 import type { Chunk, GenerationResult } from "./types";
 
 /**
- * Waits for the text that `stream` makes in the form of a schema, and adds its value.
+ * Waits for the text that `stream` makes with the options, and where these have a schema, adds its value.
  * @param what the function that was called, for messages
  * @throws InvalidOptionError for what is no schema, IncompleteTextError, what a zod schema's checks throw, and what reading does
  */
-export async function collectValue(
+export async function collectResult<Options extends object>(
   what: string,
-  schema: SchemaLike,
-  stream: (format: TextFormat) => AsyncIterable<Chunk>,
-): Promise<GenerationResult & { value: unknown }> {
-  const result = await collectText(stream({ type: "json_schema", schema: await resolveSchema(what, schema) }));
+  options: (Options & { schema?: SchemaLike }) | undefined,
+  stream: (options: (Omit<Options, "schema"> & { format?: TextFormat }) | undefined) => AsyncIterable<Chunk>,
+): Promise<GenerationResult & { value?: unknown }> {
+  if (options?.schema === undefined) return collectText(stream(options));
+  const { schema, ...rest } = options;
+  const format: TextFormat = { type: "json_schema", schema: await resolveSchema(what, schema) };
+  const result = await collectText(stream({ ...rest, format }));
   return { ...result, value: parseValue(what, schema, result) };
 }

@@ -52,6 +52,11 @@ void forbid(const uint32_t* mask, size_t begin, size_t n, float* values) {
 // The order of candidates: the greater score, of equal ones the lower id.
 bool better(Candidate a, Candidate b) { return a.score > b.score || (a.score == b.score && a.id < b.id); }
 
+// The same, of ids whose scores stand in `values`.
+auto by(const float* values) {
+  return [values](int32_t a, int32_t b) { return better({values[a], a}, {values[b], b}); };
+}
+
 // A score that can be ordered.
 float ordered(float score) { return std::isnan(score) ? -INFINITY : score; }
 
@@ -62,7 +67,6 @@ size_t places(const Batch& batch, const ModelSpec& spec) { return std::min(batch
 
 size_t CandidateFinder::select_largest(const float* values, size_t n, size_t k) {
   // A running threshold: chunks whose maximum is below it are skipped. Ids rise, so of equal values the lower id stays.
-  const auto order = [&](int32_t a, int32_t b) { return better({values[a], a}, {values[b], b}); };
   const size_t capacity = k + 4 * kHeadChunk;
   if (selected_.size() < capacity) selected_.resize(capacity);
   size_t found = 0;
@@ -70,7 +74,8 @@ size_t CandidateFinder::select_largest(const float* values, size_t n, size_t k) 
   auto cut = [&] {
     if (found <= k) return;
     const auto begin = selected_.begin();
-    std::nth_element(begin, begin + static_cast<std::ptrdiff_t>(k - 1), begin + static_cast<std::ptrdiff_t>(found), order);
+    std::nth_element(begin, begin + static_cast<std::ptrdiff_t>(k - 1), begin + static_cast<std::ptrdiff_t>(found),
+                     by(values));
     found = k;
     threshold = values[selected_[k - 1]];
   };
@@ -125,8 +130,7 @@ void CandidateFinder::from_logits(const Batch& batch, const float* logits, size_
     values = masked_.data();
   }
   if (k > 0 && select_largest(values, v, k) < k) not_finite();
-  std::sort(selected_.begin(), selected_.begin() + static_cast<std::ptrdiff_t>(k),
-            [&](int32_t a, int32_t b) { return better({values[a], a}, {values[b], b}); });
+  std::sort(selected_.begin(), selected_.begin() + static_cast<std::ptrdiff_t>(k), by(values));
   for (size_t i = 0; i < wanted; i++) {
     result.candidate_ids[index * wanted + i] = i < k ? selected_[i] : -1;
     result.candidate_logits[index * wanted + i] = i < k ? values[selected_[i]] : -INFINITY;

@@ -27,8 +27,8 @@ inline size_t product_chunk_rows(size_t batch_rows, size_t rows, size_t tokens, 
 // likes long pieces of a column.
 inline size_t live_chunk_blocks(size_t blocks, unsigned threads) { return (blocks + threads - 1) / threads; }
 
-// The same as product_chunk_rows for a matrix stored by input. A few tokens want a thread's share, many a whole block, which is unpacked once, where each thread then has as much to do
-// as the others, else single fields.
+// The same as product_chunk_rows for a matrix stored by input. A few tokens want a thread's share, many a whole
+// block, which is unpacked once, where each thread then has as much to do as the others, else single fields.
 inline size_t column_chunk_rows(const ColumnKernel& kernel, size_t rows, size_t tokens, unsigned threads) {
   const size_t blocks = kernel.blocks(rows);
   if (tokens <= 32 && blocks >= threads) return live_chunk_blocks(blocks, threads) * kernel.block_rows();
