@@ -9,6 +9,14 @@ const OTHERS_TRUST = 2;
 /** Passes after which a size that was not seen again is as good as unknown: one slow pass shall not stand for ever. */
 const FORGOTTEN = 512;
 
+/** What passes cost as if every further token cost the same. */
+interface Line {
+  /** What a further token costs, in passes of one. */
+  readonly slope: number;
+  /** Passes of one token in a microsecond. */
+  readonly scale: number;
+}
+
 /**
  * What passes of few tokens took, by their number of tokens: it decides how many guesses are worth computing, and depends
  * on the machine, the model and what else runs. Single measurements may be far off, so each size is judged by the others as
@@ -22,6 +30,8 @@ export class PassCosts {
   /** When a size was last seen, by the number of passes; 0: never. */
   private readonly seen: Float64Array;
   private passes = 0;
+  /** What all sizes say together; undefined: they changed since it was worked out. */
+  private line: Line | undefined;
 
   /** @param most tokens of the largest pass that is of interest */
   constructor(most: number) {
@@ -34,6 +44,7 @@ export class PassCosts {
   note(tokens: number, microseconds: number): void {
     const { mean, counts, seen } = this;
     if (!(tokens < mean.length && microseconds > 0)) return;
+    this.line = undefined;
     const isFirst = seen[tokens] === 0;
     seen[tokens] = ++this.passes;
     if (this.passes % FORGOTTEN === 0) this.forget();
@@ -49,8 +60,8 @@ export class PassCosts {
 
   /** What a pass of `more` tokens costs beside one of `tokens`; at least 1. */
   ratio(tokens: number, more: number): number {
-    const slope = this.slope();
-    return Math.max(1, this.estimate(more, slope) / this.estimate(tokens, slope));
+    this.line ??= this.fit();
+    return Math.max(1, this.estimate(more, this.line) / this.estimate(tokens, this.line));
   }
 
   private forget(): void {
@@ -59,32 +70,27 @@ export class PassCosts {
     }
   }
 
-  /** In passes of the smallest size that is known. */
-  private estimate(tokens: number, slope: number): number {
+  /** In passes of one token. */
+  private estimate(tokens: number, { slope, scale }: Line): number {
     const count = this.counts[tokens] ?? 0;
     const line = 1 + slope * (tokens - 1);
     if (count === 0) return line;
-    return (count * (this.mean[tokens] ?? 0) * this.scale() + OTHERS_TRUST * line) / (count + OTHERS_TRUST);
+    return (count * (this.mean[tokens] ?? 0) * scale + OTHERS_TRUST * line) / (count + OTHERS_TRUST);
   }
 
-  /** Passes of one token in a microsecond. */
-  private scale(): number {
-    const smallest = this.counts.findIndex((count) => count > 0);
-    return (1 + FIRST_SLOPE * (smallest - 1)) / (this.mean[smallest] ?? 1);
-  }
-
-  /** What a further token costs, in passes of one: least squares, with a beginning of its own. */
-  private slope(): number {
+  /** Least squares, with a beginning of its own; the smallest size that was measured gives the scale. */
+  private fit(): Line {
     const { mean, counts } = this;
+    const smallest = counts.findIndex((count) => count > 0);
+    if (smallest < 0) return { slope: FIRST_SLOPE, scale: 1 };
+    const scale = (1 + FIRST_SLOPE * (smallest - 1)) / (mean[smallest] ?? 1);
     let above = FIRST_TRUST * FIRST_SLOPE;
     let below = FIRST_TRUST;
-    if (!counts.some((count) => count > 0)) return FIRST_SLOPE;
-    const scale = this.scale();
     for (let tokens = 2; tokens < mean.length; tokens++) {
       const weight = (counts[tokens] ?? 0) * (tokens - 1);
       above += weight * ((mean[tokens] ?? 0) * scale - 1);
       below += weight * (tokens - 1);
     }
-    return Math.max(0, above / below);
+    return { slope: Math.max(0, above / below), scale };
   }
 }

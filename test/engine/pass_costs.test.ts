@@ -39,3 +39,18 @@ test("larger passes than are of interest, and such without a time, say nothing",
   const costs = measured({ 1: [10, 10], 17: [1, 1, 1], 4: [0, NaN, 0] });
   expect(costs.ratio(1, 16)).toBe(new PassCosts(16).ratio(1, 16));
 });
+
+test("what was asked before does not show: each measurement counts from the next question on", () => {
+  const times = Array.from({ length: 700 }, (_, i) => ({ tokens: 1 + ((i * 7) % 11), time: 10 + ((i * 13) % 17) }));
+  const asked = new PassCosts(16);
+  for (const [i, { tokens, time }] of times.entries()) {
+    asked.note(tokens, time);
+    if (i % 50 > 0) {
+      asked.ratio(1, 2);
+      continue;
+    }
+    const fresh = new PassCosts(16);
+    for (const { tokens, time } of times.slice(0, i + 1)) fresh.note(tokens, time);
+    for (let more = 1; more <= 16; more++) expect(asked.ratio(1, more)).toBe(fresh.ratio(1, more));
+  }
+});
