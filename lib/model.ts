@@ -2,7 +2,6 @@ import "./dispose";
 import { ChatSession, streamReply, type ChatOptions, type Message, type ReplyOptions } from "./chat";
 import {
   loadEngine,
-  withinTime,
   type Engine,
   type EvaluateOptions,
   type ModelInfo,
@@ -12,12 +11,11 @@ import {
 import {
   collectResult,
   embedTexts,
+  evaluateTokens,
   generateSamples,
-  generationChecks,
-  isPrompt,
   scoreContinuation,
+  scoreTokens,
   streamText,
-  tracedScore,
 } from "./generation";
 import type {
   ContinuationScore,
@@ -31,13 +29,7 @@ import type {
 } from "./generation";
 import type { Tokenizer } from "./tokenizer";
 import { InvalidOptionError } from "./errors";
-import { abortSignal, checkOptions, describe } from "./validate";
-
-const evaluateChecks = {
-  signal: abortSignal(),
-  priority: generationChecks.priority,
-  timeout: generationChecks.timeout,
-};
+import { describe, isPrompt } from "./validate";
 
 /** The engine of a model, for the rooms above. Not public. */
 export let engineOf: (model: Model) => Engine;
@@ -177,11 +169,7 @@ export class Model {
    * @throws InvalidOptionError, ContextLengthError, ClosedError, AbortError
    */
   async evaluate(tokens: ArrayLike<number>, options?: EvaluateOptions): Promise<Float32Array> {
-    const given = checkOptions("model.evaluate", options, evaluateChecks);
-    if (typeof tokens !== "string") checkTokenList("model.evaluate", tokens, "token ids");
-    return tracedScore(this.engine, "model.evaluate", tokens, () =>
-      withinTime(given, (work) => this.engine.evaluate(tokens, work)),
-    );
+    return evaluateTokens(this.engine, tokens, options);
   }
 
   /**
@@ -201,17 +189,8 @@ export class Model {
     second?: Prompt | EvaluateOptions,
     third?: EvaluateOptions,
   ): Promise<Float64Array | ContinuationScore> {
-    checkTokenList("model.score", first, "a string or token ids");
-    if (isPrompt(second)) {
-      const given = checkOptions("model.score", third, evaluateChecks);
-      return withinTime(given, (work) => scoreContinuation(this.engine, first, second, work));
-    }
-    const given = checkOptions("model.score", second, evaluateChecks);
-    if (typeof first !== "string") {
-      return tracedScore(this.engine, "model.score", first, () =>
-        withinTime(given, (work) => this.engine.score(first, work)),
-      );
-    }
+    if (isPrompt(second)) return scoreContinuation(this.engine, first, second, third);
+    if (typeof first !== "string") return scoreTokens(this.engine, first, second);
     throw new InvalidOptionError("model.score: a text needs a continuation to be scored; or give token ids.");
   }
 
@@ -242,9 +221,4 @@ export class Model {
 function checkPath(what: string, path: unknown): void {
   if (typeof path === "string" && path !== "") return;
   throw new InvalidOptionError(`${what}: the path must be a string that is not empty, not ${describe(path)}.`);
-}
-
-function checkTokenList(what: string, tokens: unknown, expected: string): void {
-  if (isPrompt(tokens)) return;
-  throw new InvalidOptionError(`${what}: the first argument must be ${expected}, not ${describe(tokens)}.`);
 }

@@ -204,9 +204,24 @@ function at(row: readonly number[], index: number): number {
   return row[index] ?? Infinity;
 }
 
-/** Whether a value can be a list of token ids. */
-export function isTokenList(value: unknown): boolean {
+/** Whether a value can be a list of token ids; the ids themselves are checked where the vocabulary is known. */
+export function isTokenList(value: unknown): value is ArrayLike<number> {
   return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+}
+
+/** Whether a value can be a text, or a list of token ids in its place. */
+export function isPrompt(value: unknown): value is string | ArrayLike<number> {
+  return typeof value === "string" || isTokenList(value);
+}
+
+/** @throws InvalidOptionError for what is no list of token ids; `name` says of what */
+export function checkTokenList(name: string, value: unknown): asserts value is ArrayLike<number> {
+  if (!isTokenList(value)) throw wrong(name, "a list of token ids", value);
+}
+
+/** @throws InvalidOptionError for what is neither a text nor a list of token ids; `name` says of what */
+export function checkPrompt(name: string, value: unknown): asserts value is string | ArrayLike<number> {
+  if (!isPrompt(value)) throw wrong(name, "a string or a list of token ids", value);
 }
 
 /** @throws InvalidOptionError for what is no array of objects; `what` and `shape` say what it should be */

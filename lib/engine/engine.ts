@@ -1,8 +1,8 @@
 import type { ModelSpec, NativeContext, NativeModel } from "../../types/addon";
-import { AbortError, ClosedError, ContextLengthError, InvalidOptionError } from "../errors";
+import { AbortError, ClosedError, ContextLengthError } from "../errors";
 import type { Pooling } from "../files/hf_settings";
 import { tokensBeyond, type EncodeOptions, type Tokenizer } from "../tokenizer";
-import { describe, isTokenList } from "../validate";
+import { integer } from "../validate";
 import { collect } from "./collect";
 import type { KvType } from "./memory";
 import type { CacheWork } from "./packed_cache";
@@ -159,22 +159,18 @@ export class Engine {
   }
 
   /**
-   * Checks token ids that a user gave.
+   * Checks token ids that a user gave. Whoever computes them has done it: nothing below does it again.
+   * @param what the list, for messages: "model.stream: the prompt"
    * @param most longest list that is allowed
    * @throws InvalidOptionError for what is no id of the vocabulary, ContextLengthError for too many
    */
   checkTokens(what: string, tokens: ArrayLike<number>, most: number): void {
-    if (!isTokenList(tokens)) {
-      throw new InvalidOptionError(`${what}: the tokens must be an array of ids, not ${describe(tokens)}.`);
-    }
     if (tokens.length > most) throw this.tooLong(what, tokens.length, most);
-    const { vocabularySize } = this.info;
+    const max = this.info.vocabularySize - 1;
     for (let i = 0; i < tokens.length; i++) {
-      const id = tokens[i];
-      if (Number.isInteger(id) && (id ?? -1) >= 0 && (id ?? -1) < vocabularySize) continue;
-      throw new InvalidOptionError(
-        `${what}: token ${i} is ${describe(id)}; ids are integers from 0 to ${vocabularySize - 1}.`,
-      );
+      const id = tokens[i] ?? -1;
+      if (Number.isInteger(id) && id >= 0 && id <= max) continue;
+      integer({ min: 0, max })(`${what}: token ${i}`, tokens[i]);
     }
   }
 
@@ -208,12 +204,11 @@ export class Engine {
 
   /**
    * The logits of every position: [tokens, vocabulary], row i scores what may follow tokens 0..i. The tokens are taken
-   * as they are; nothing is put in front.
+   * as they are; nothing is put in front. They were checked.
    */
   async evaluate(tokens: ArrayLike<number>, { signal, priority }: WorkOptions): Promise<Float32Array> {
     this.checkOpen();
     const what = "model.evaluate";
-    this.checkTokens(what, tokens, this.info.contextLength);
     const { vocabularySize } = this.info;
     if (tokens.length * vocabularySize > MOST_LOGITS) {
       const most = Math.floor(MOST_LOGITS / vocabularySize);
@@ -233,7 +228,7 @@ export class Engine {
 
   /**
    * How likely each token is after those before it: natural logarithms of probabilities, entry i is that of token
-   * `first` + i. Takes the memory of a few numbers a token, whatever the vocabulary.
+   * `first` + i. Takes the memory of a few numbers a token, whatever the vocabulary. The tokens were checked.
    * @param first at least 1; what comes before may be in the cache
    */
   async score(tokens: ArrayLike<number>, options: WorkOptions, first = 1): Promise<Float64Array> {
@@ -250,6 +245,7 @@ export class Engine {
     top: number,
     signal: AbortSignal | undefined,
   ): Promise<ScoredToken[]> {
+    this.checkTokens("The prompt", tokens, this.info.contextLength + 1);
     const scores: ScoredToken[] = [];
     const wanted = { first: 1, candidates: Math.max(top, 1), ...(signal ? { signal } : {}) };
     await this.scorePositions(tokens, wanted, (position, { candidateIds, candidateLogits, extraLogits, logSumExp }) => {
@@ -269,7 +265,6 @@ export class Engine {
   ): Promise<void> {
     this.checkOpen();
     const what = "model.score";
-    this.checkTokens(what, tokens, this.info.contextLength + 1);
     if (tokens.length <= first) return;
     const context = Array.from({ length: tokens.length - 1 }, (_, i) => tokens[i] ?? 0);
     await collect(this.scheduler, context, {
@@ -288,7 +283,8 @@ export class Engine {
   }
 
   /**
-   * Computes hidden states after the output norm, from position `first` on. The arrays are views: copy what is kept.
+   * Computes hidden states after the output norm, from position `first` on. The arrays are views: copy what is kept. The
+   * tokens were checked.
    * @param what for error messages: "model.embed"
    */
   async hiddenStates(
@@ -297,7 +293,6 @@ export class Engine {
     options: WorkOptions & { first: number; onState: (state: Float32Array) => void },
   ): Promise<void> {
     this.checkOpen();
-    this.checkTokens(what, tokens, this.info.contextLength);
     const query: Query = { want: 3, candidates: 1, temperature: 1 };
     await collect(this.scheduler, tokens, {
       what,

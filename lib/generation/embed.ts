@@ -1,9 +1,9 @@
 import { setMaxListeners } from "node:events";
 import { withinTime, type Engine, type Pooling, type WorkOptions } from "../engine";
 import { InvalidOptionError } from "../errors";
-import { abortSignal, boolean, checkOptions, choice, describe, integer } from "../validate";
-import { isPrompt, type Prompt } from "./generate";
-import { generationChecks } from "./options";
+import { boolean, checkOptions, checkPrompt, choice, integer } from "../validate";
+import type { Prompt } from "./generate";
+import { workChecks } from "./options";
 import { tracedModel } from "./generation_span";
 import { traced, type TraceAttributes } from "./tracing";
 
@@ -32,13 +32,11 @@ export interface EmbedOptions {
 const MOST_AT_A_TIME = 16;
 
 const checks = {
+  ...workChecks,
   normalize: boolean(),
   dimensions: integer({ min: 1 }),
   pooling: choice(["mean", "last", "first"] as const),
   truncate: boolean(),
-  priority: generationChecks.priority,
-  timeout: generationChecks.timeout,
-  signal: abortSignal(),
 };
 
 /**
@@ -122,17 +120,12 @@ function isList(texts: Prompt | readonly Prompt[]): texts is readonly Prompt[] {
 
 async function tokensOf(engine: Engine, text: Prompt, index: number, truncate: boolean): Promise<ArrayLike<number>> {
   const what = `model.embed: text ${index}`;
-  if (!isPrompt(text)) {
-    throw new InvalidOptionError(`${what} must be a string or a list of token ids, not ${describe(text)}.`);
-  }
-  const fits = truncate ? Infinity : engine.info.contextLength;
-  const tokens = typeof text === "string" ? await engine.encode(what, text, fits) : text;
-  if (tokens.length === 0) throw new InvalidOptionError(`${what} has no tokens; there is nothing to make a vector of.`);
+  checkPrompt(what, text);
   const most = engine.info.contextLength;
-  if (tokens.length <= most || !truncate) {
-    engine.checkTokens(what, tokens, most);
-    return tokens;
-  }
+  const tokens = typeof text === "string" ? await engine.encode(what, text, truncate ? Infinity : most) : text;
+  if (tokens.length === 0) throw new InvalidOptionError(`${what} has no tokens; there is nothing to make a vector of.`);
+  engine.checkTokens(what, tokens, truncate ? Infinity : most);
+  if (tokens.length <= most) return tokens;
   // What the tokenizer puts behind a text (an EOS that last-token pooling reads) stays behind it.
   const last = tokens[tokens.length - 1] ?? 0;
   const keepsEnd = typeof text === "string" && engine.tokenizer.isSpecial(last);

@@ -1,6 +1,6 @@
 import { Sequence, type Engine } from "../engine";
 import { InvalidOptionError } from "../errors";
-import { describe, isTokenList } from "../validate";
+import { checkPrompt } from "../validate";
 import { resolveGenerationOptions, type GenerationOptions, type ResolvedGenerationOptions } from "./options";
 import { mostPromptTokens } from "./sliding";
 import { TextStream, type PreparedPrompt, type StreamSource } from "./stream";
@@ -15,7 +15,7 @@ export type Prompt = string | ArrayLike<number>;
 export function streamText(what: string, engine: Engine, prompt: Prompt, options?: GenerationOptions): TextStream {
   engine.checkOpen();
   const resolved = resolveGenerationOptions(what, options);
-  checkPrompt(what, prompt);
+  checkPrompt(`${what}: the prompt`, prompt);
   return streamOnce({ what, engine, options: resolved, prompt: () => prepare(what, engine, prompt, resolved) });
 }
 
@@ -23,16 +23,6 @@ export function streamText(what: string, engine: Engine, prompt: Prompt, options
 export function streamOnce(source: Omit<StreamSource, "sequence" | "ended">): TextStream {
   const sequence = new Sequence();
   return new TextStream({ ...source, sequence, ended: () => source.engine.release(sequence) });
-}
-
-/** Whether a value can be a prompt. */
-export function isPrompt(value: unknown): value is Prompt {
-  return typeof value === "string" || isTokenList(value);
-}
-
-function checkPrompt(what: string, prompt: unknown): void {
-  if (isPrompt(prompt)) return;
-  throw new InvalidOptionError(`${what}: the prompt must be a string or token ids, not ${describe(prompt)}.`);
 }
 
 async function prepare(

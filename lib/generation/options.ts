@@ -56,21 +56,26 @@ export interface GenerationOptions extends SamplingOptions {
   signal?: AbortSignal;
 }
 
+/** Checks of what orders and stops work of any kind. */
+export const workChecks = {
+  priority: integer({ min: -100, max: 100 }),
+  timeout: integer({ min: 1, max: 2 ** 31 - 1 }),
+  signal: abortSignal(),
+};
+
 /** Checks of `GenerationOptions`. */
 export const generationChecks = {
+  ...workChecks,
   ...samplingChecks,
   maxTokens: integer({ min: 1 }),
   stop: stopCheck,
   stopTokens: listOf(integer({ min: 0 }), { max: 1024 }),
   ignoreEos: boolean(),
   logprobs: integer({ min: 0, max: 100 }),
-  priority: integer({ min: -100, max: 100 }),
-  timeout: integer({ min: 1, max: 2 ** 31 - 1 }),
   speculation: choice(["off", "prompt-lookup"] as const),
   format: checkFormat,
   overflow: choice(["stop", "error", "slide"] as const),
   keepTokens: integer({ min: 0 }),
-  signal: abortSignal(),
 };
 
 /** Options with every default filled in. */

@@ -132,7 +132,9 @@ describe("evaluate and score", () => {
     expect(await model.evaluate([])).toHaveLength(0);
     expect(await model.score([1])).toHaveLength(0);
     await expect(model.evaluate(Array<number>(257).fill(1))).rejects.toMatchObject({ code: "ERR_CONTEXT_LENGTH" });
-    await expect(model.evaluate([TINY_VOCABULARY])).rejects.toThrow(/token 0 is 264/);
+    await expect(model.evaluate([TINY_VOCABULARY])).rejects.toThrow(
+      /token 0 must be an integer from 0 to 263, not 264/,
+    );
     await expect(model.evaluate([1], { signl: 1 } as object)).rejects.toThrow(/"signal"/);
   });
 });
