@@ -123,8 +123,8 @@ export class KvPool {
     }
   }
 
-  /** Takes positions from `sequence.computed` on, which a step computed in vain, out of the cache again. */
-  forgetDrafts(sequence: Sequence): void {
+  /** Takes positions from `sequence.computed` on out of the cache again, and ends a pass that was begun ahead there. */
+  forgetAhead(sequence: Sequence): void {
     const { native } = sequence;
     if (native !== undefined) this.context.truncateSequence(native, sequence.computed);
   }

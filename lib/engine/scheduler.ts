@@ -385,6 +385,10 @@ export class Scheduler {
     if (step.decodesOnly) this.costs.note(step.batch.tokens.length, result.microseconds);
     this.counts.computedTokens += step.batch.tokens.length;
     for (const share of step.shares) this.deliverShare(share, reader);
+    // Where the text is over, the pass that was begun behind it would run to its end; whoever has the text may keep its cache.
+    if (step.batch.guess) {
+      for (const { task } of step.shares) if (task.dropped) this.pool.forgetAhead(task.request.sequence);
+    }
     this.forgetDropped();
   }
 
@@ -421,7 +425,7 @@ export class Scheduler {
       sequence.computed++;
     }
     if (drafts.length === 0) return;
-    if (held && accepted < drafts.length) this.pool.forgetDrafts(sequence);
+    if (held && accepted < drafts.length) this.pool.forgetAhead(sequence);
     this.counts.draftTokens += drafts.length;
     this.counts.acceptedDrafts += accepted;
     request.drafted?.(accepted, drafts.length);

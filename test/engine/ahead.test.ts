@@ -1,6 +1,7 @@
 /** Passes that the engine begins by itself while the last token is sampled and delivered: nobody can tell but by the time. */
 import type { ForwardBatch, NativeContext } from "../../types/addon";
 import type { GenerationOptions } from "../../lib";
+import { ChatSession } from "../../lib/chat";
 import { loadEngine, type Engine } from "../../lib/engine";
 import { collectText, streamText } from "../../lib/generation";
 
@@ -82,6 +83,34 @@ test.each<GenerationOptions>([
     const { timings: __, ...expected } = await generate(plain, { ...options, seed });
     expect(text).toEqual(expected);
   }
+});
+
+test.each<[string, GenerationOptions]>([
+  ["length", { ignoreEos: true, maxTokens: 40 }],
+  ["stop", { stopTokens: Array.from({ length: 60 }, (_, i) => 300 + i), maxTokens: 200 }],
+  ["context", { ignoreEos: true, maxTokens: 1000 }],
+])("behind an end that can be known beforehand no pass begins: %s", async (reason, options) => {
+  for (let seed = 0; seed < 4; seed++) {
+    const { begun, taken } = await aheadOf(async () => {
+      expect((await generate(engine, { ...options, seed })).finishReason).toBe(reason);
+    });
+    expect(begun).toBeGreaterThan(0);
+    expect(taken).toBe(begun);
+  }
+});
+
+test("a pass that was begun behind a stop string ends with the text, though the sequence is kept", async () => {
+  const context = contextOf(engine);
+  const truncate = jest.fn(context.truncateSequence.bind(context));
+  Object.defineProperty(context, "truncateSequence", { value: truncate, configurable: true });
+  const chat = new ChatSession(engine, { template: "story" });
+  const { begun, taken } = await aheadOf(async () => {
+    expect((await chat.ask("Once upon a time", { stop: " and", seed: 1 })).finishReason).toBe("stop_string");
+  });
+  expect(begun - taken).toBe(1);
+  expect(truncate).toHaveBeenCalledTimes(1);
+  Reflect.deleteProperty(context, "truncateSequence");
+  chat.close();
 });
 
 test("texts beside each other, readers that leave or are slow", async () => {
