@@ -8,7 +8,7 @@
 //                                   T tokens x 4 rows, codes decoded in the loop, sums[T][4] without the "- 1" of a code;
 //                                   kPackedTokens is the most tokens of such a tile, 0 where there is none
 //   unpack(row, row_bytes, bytes, stride, blocks)
-//                                   four rows' blocks to one byte a code, in the order that Tile wants
+//                                   four rows' blocks to one byte a code, in the order that Tile wants; see RowByRow
 //   Tile                            how unpacked codes are multiplied (byte_gemm.inl)
 // and, before this is included, prefetch(const uint8_t*).
 //
@@ -22,17 +22,22 @@
 namespace bitnet {
 namespace {
 
-// Isa::unpack, row by row: unpack_block(block, out). The same blocks of the four rows that follow are fetched meanwhile.
-template <class Layout, class UnpackBlock>
-BITNET_INLINE void unpack_rows(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks,
-                               UnpackBlock&& unpack_block) {
-  for (size_t r = 0; r < 4; r++, row += row_bytes, bytes += stride) {
-    for (size_t b = 0; b < blocks; b++) {
-      prefetch(row + b * kBlockBytes + 4 * row_bytes);
-      unpack_block(row + b * kBlockBytes, bytes + b * Layout::kBlockColumns);
+// Layout and unpack of an Isa that unpacks row by row, in natural order: UnpackBlock()(block, out). The same blocks of the
+// four rows that follow are fetched meanwhile.
+template <class RowLayout, class UnpackBlock>
+struct RowByRow {
+  using Layout = RowLayout;
+
+  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
+    const UnpackBlock unpack_block;
+    for (size_t r = 0; r < 4; r++, row += row_bytes, bytes += stride) {
+      for (size_t b = 0; b < blocks; b++) {
+        prefetch(row + b * kBlockBytes + 4 * row_bytes);
+        unpack_block(row + b * kBlockBytes, bytes + b * Layout::kBlockColumns);
+      }
     }
   }
-}
+};
 
 // Rows that all tiles of tokens pass before the next: their packed bytes stay in L1.
 constexpr size_t kPackedRows = 16;

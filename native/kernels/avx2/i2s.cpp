@@ -14,8 +14,7 @@
 namespace bitnet {
 namespace {
 
-struct Avx2 {
-  using Layout = i2s::Layout;
+struct Avx2 : RowByRow<i2s::Layout, UnpackI2s> {
   using Tile = MaddubsByteTile;
   static constexpr int kPackedTokens = 2;  // decoding needs registers too
 
@@ -94,12 +93,6 @@ struct Avx2 {
     }
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       keep4(y + t * ldy, sum4(total[t][0], total[t][1], total[t][2], total[t][3]), sums[t]);
-    });
-  }
-
-  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
-    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
-      unpack_i2s_block(block, out);
     });
   }
 };

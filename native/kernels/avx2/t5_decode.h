@@ -55,13 +55,15 @@ BITNET_INLINE void decode_t5(Ymm v, Ymm t[5]) {
 }
 
 // A block to one byte a code, in natural order.
-BITNET_INLINE void unpack_t5_block(const uint8_t* block, uint8_t* out) {
-  unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
-    Ymm t[5];
-    decode_t5(load(block + 32 * h), t);
-    unroll<5>([&](auto f) BITNET_INLINE_LAMBDA { _mm256_storeu_si256(reinterpret_cast<Ymm*>(out + 64 * f + 32 * h), t[f]); });
-  });
-}
+struct UnpackT5 {
+  BITNET_INLINE void operator()(const uint8_t* block, uint8_t* out) const {
+    unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
+      Ymm t[5];
+      decode_t5(load(block + 32 * h), t);
+      unroll<5>([&](auto f) BITNET_INLINE_LAMBDA { _mm256_storeu_si256(reinterpret_cast<Ymm*>(out + 64 * f + 32 * h), t[f]); });
+    });
+  }
+};
 
 }  // namespace
 }  // namespace bitnet

@@ -41,14 +41,16 @@ BITNET_INLINE Ymm field(Ymm v) {
 }
 
 // A block of 2-bit codes to one byte a code, in natural order.
-BITNET_INLINE void unpack_i2s_block(const uint8_t* block, uint8_t* out) {
-  unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
-    const Ymm v = load(block + 32 * h);
-    unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
-      _mm256_storeu_si256(reinterpret_cast<Ymm*>(out + 64 * f + 32 * h), field<decltype(f)::value>(v));
+struct UnpackI2s {
+  BITNET_INLINE void operator()(const uint8_t* block, uint8_t* out) const {
+    unroll<2>([&](auto h) BITNET_INLINE_LAMBDA {
+      const Ymm v = load(block + 32 * h);
+      unroll<4>([&](auto f) BITNET_INLINE_LAMBDA {
+        _mm256_storeu_si256(reinterpret_cast<Ymm*>(out + 64 * f + 32 * h), field<decltype(f)::value>(v));
+      });
     });
-  });
-}
+  }
+};
 
 }  // namespace
 }  // namespace bitnet

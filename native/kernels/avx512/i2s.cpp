@@ -33,8 +33,17 @@ struct I2sDecoder {
   }
 };
 
-struct Avx512 {
-  using Layout = i2s::Layout;
+struct UnpackI2s {
+  I2sDecoder decoder;
+
+  BITNET_INLINE void operator()(const uint8_t* block, uint8_t* out) const {
+    I2sDecoder::State state;
+    decoder.start(load(block), state);
+    unroll<4>([&](auto f) BITNET_INLINE_LAMBDA { _mm512_storeu_si512(out + 64 * f, decoder.field<f>(state)); });
+  }
+};
+
+struct Avx512 : RowByRow<i2s::Layout, UnpackI2s> {
   using Tile = ZmmByteTile;
   static constexpr int kPackedTokens = kPackedTileTokens;
 
@@ -75,15 +84,6 @@ struct Avx512 {
   static BITNET_INLINE void tile_packed(const FourRows& four, size_t blocks, const int8_t* x, size_t stride, const int32_t* sums,
                                         int32_t* y, size_t ldy) {
     packed_tile<I2sDecoder, T>(four, blocks, x, stride, sums, y, ldy);
-  }
-
-  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
-    const I2sDecoder decoder;
-    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [&](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
-      I2sDecoder::State state;
-      decoder.start(load(block), state);
-      unroll<4>([&](auto f) BITNET_INLINE_LAMBDA { _mm512_storeu_si512(out + 64 * f, decoder.field<f>(state)); });
-    });
   }
 };
 

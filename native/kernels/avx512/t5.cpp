@@ -13,8 +13,17 @@
 namespace bitnet {
 namespace {
 
-struct Avx512 {
-  using Layout = t5::Layout;
+struct UnpackT5 {
+  T5Decoder decoder;
+
+  BITNET_INLINE void operator()(const uint8_t* block, uint8_t* out) const {
+    Zmm t[5];
+    decoder.unpack(load(block), t);
+    unroll<5>([&](auto f) BITNET_INLINE_LAMBDA { _mm512_storeu_si512(out + 64 * f, t[f]); });
+  }
+};
+
+struct Avx512 : RowByRow<t5::Layout, UnpackT5> {
   using Tile = ZmmByteTile;
   static constexpr int kPackedTokens = kPackedTileTokens;
 
@@ -54,15 +63,6 @@ struct Avx512 {
   static BITNET_INLINE void tile_packed(const FourRows& four, size_t blocks, const int8_t* x, size_t stride, const int32_t* sums,
                                         int32_t* y, size_t ldy) {
     packed_tile<T5Decoder, T>(four, blocks, x, stride, sums, y, ldy);
-  }
-
-  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
-    const T5Decoder decoder;
-    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [&](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
-      Zmm t[5];
-      decoder.unpack(load(block), t);
-      unroll<5>([&](auto f) BITNET_INLINE_LAMBDA { _mm512_storeu_si512(out + 64 * f, t[f]); });
-    });
   }
 };
 

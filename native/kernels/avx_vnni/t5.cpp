@@ -12,8 +12,7 @@
 namespace bitnet {
 namespace {
 
-struct AvxVnni {
-  using Layout = t5::Layout;
+struct AvxVnni : RowByRow<t5::Layout, UnpackT5> {
   using Tile = VnniByteTile;
   static constexpr int kPackedTokens = 0;
 
@@ -39,12 +38,6 @@ struct AvxVnni {
       keep4(s, sum4(a[0], a[1], a[2], a[3]), sum);
       rows.put(i, s, y);
     }
-  }
-
-  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
-    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
-      unpack_t5_block(block, out);
-    });
   }
 };
 

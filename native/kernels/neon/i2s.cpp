@@ -16,8 +16,7 @@
 namespace bitnet {
 namespace {
 
-struct Neon {
-  using Layout = i2s::Layout;
+struct Neon : RowByRow<i2s::Layout, UnpackI2s> {
   using Tile = SmlalByteTile;
   static constexpr int kPackedTokens = Tile::kTokens;
   static constexpr size_t kFlushBlocks = 4;  // 4 blocks * 32 products a lane = 128
@@ -103,12 +102,6 @@ struct Neon {
     }
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       keep4(y + t * ldy, sum4(total[t][0], total[t][1], total[t][2], total[t][3]), sums[t]);
-    });
-  }
-
-  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
-    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
-      unpack_i2s_block(block, out);
     });
   }
 };

@@ -47,12 +47,14 @@ BITNET_INLINE uint8x16_t field(uint8x16_t v) {
 }
 
 // A block of 2-bit codes to one byte a code, in natural order.
-BITNET_INLINE void unpack_i2s_block(const uint8_t* block, uint8_t* out) {
-  unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
-    const uint8x16_t v = vld1q_u8(block + 16 * j);
-    unroll<4>([&](auto f) BITNET_INLINE_LAMBDA { vst1q_u8(out + 64 * f + 16 * j, field<decltype(f)::value>(v)); });
-  });
-}
+struct UnpackI2s {
+  BITNET_INLINE void operator()(const uint8_t* block, uint8_t* out) const {
+    unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
+      const uint8x16_t v = vld1q_u8(block + 16 * j);
+      unroll<4>([&](auto f) BITNET_INLINE_LAMBDA { vst1q_u8(out + 64 * f + 16 * j, field<decltype(f)::value>(v)); });
+    });
+  }
+};
 
 }  // namespace
 }  // namespace bitnet

@@ -13,8 +13,7 @@
 namespace bitnet {
 namespace {
 
-struct Neon {
-  using Layout = t5::Layout;
+struct Neon : RowByRow<t5::Layout, UnpackT5> {
   using Tile = SmlalByteTile;
   static constexpr int kPackedTokens = 0;
   static constexpr size_t kFlushBlocks = 3;
@@ -51,13 +50,6 @@ struct Neon {
       keep4(s, sum4(total[0], total[1], total[2], total[3]), sum);
       rows.put(i, s, y);
     }
-  }
-
-  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
-    const T5Decoder decoder;
-    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [&](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
-      unpack_t5_block(decoder, block, out);
-    });
   }
 };
 

@@ -36,13 +36,17 @@ struct T5Decoder {
 };
 
 // A block to one byte a code, in natural order.
-BITNET_INLINE void unpack_t5_block(const T5Decoder& decoder, const uint8_t* block, uint8_t* out) {
-  unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
-    uint8x16_t t[5];
-    decoder.decode(vld1q_u8(block + 16 * j), t);
-    unroll<5>([&](auto f) BITNET_INLINE_LAMBDA { vst1q_u8(out + 64 * f + 16 * j, t[f]); });
-  });
-}
+struct UnpackT5 {
+  T5Decoder decoder;
+
+  BITNET_INLINE void operator()(const uint8_t* block, uint8_t* out) const {
+    unroll<4>([&](auto j) BITNET_INLINE_LAMBDA {
+      uint8x16_t t[5];
+      decoder.decode(vld1q_u8(block + 16 * j), t);
+      unroll<5>([&](auto f) BITNET_INLINE_LAMBDA { vst1q_u8(out + 64 * f + 16 * j, t[f]); });
+    });
+  }
+};
 
 }  // namespace
 }  // namespace bitnet

@@ -14,8 +14,7 @@
 namespace bitnet {
 namespace {
 
-struct NeonDotprod {
-  using Layout = i2s::Layout;
+struct NeonDotprod : RowByRow<i2s::Layout, UnpackI2s> {
   using Tile = SdotByteTile;
   static constexpr int kPackedTokens = Tile::kTokens;
 
@@ -78,12 +77,6 @@ struct NeonDotprod {
     }
     unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
       keep4(y + t * ldy, sum4(a[t][0], a[t][1], a[t][2], a[t][3]), sums[t]);
-    });
-  }
-
-  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
-    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
-      unpack_i2s_block(block, out);
     });
   }
 };

@@ -10,21 +10,13 @@
 namespace bitnet {
 namespace {
 
-struct NeonDotprod {
-  using Layout = t5::Layout;
+struct NeonDotprod : RowByRow<t5::Layout, UnpackT5> {
   using Tile = SdotByteTile;
   static constexpr int kPackedTokens = 0;
 
   template <class Rows>
   static BITNET_INLINE void gemv(const PackedMatrix& w, const int8_t* x, int32_t sum, const Rows& rows, int32_t* y) {
     t5_dot_gemv(w, x, sum, rows, y);
-  }
-
-  static BITNET_INLINE void unpack(const uint8_t* row, size_t row_bytes, uint8_t* bytes, size_t stride, size_t blocks) {
-    const T5Decoder decoder;
-    unpack_rows<Layout>(row, row_bytes, bytes, stride, blocks, [&](const uint8_t* block, uint8_t* out) BITNET_INLINE_LAMBDA {
-      unpack_t5_block(decoder, block, out);
-    });
   }
 };
 
