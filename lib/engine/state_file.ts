@@ -10,7 +10,7 @@ import type { KvType } from "./memory";
  * A file with what a sequence has in the KV cache, and what its owner wants to know of it:
  *
  *     8 bytes   "BNSTATE\0"
- *     uint32    version, 2 (1 had keys in another order)
+ *     uint32    version, 3 (1 had keys in another order, 2 those of int8)
  *     uint32    bytes of the header
  *     header    JSON (`StateHeader`), UTF-8
  *     int32     tokens, 32 for each block
@@ -20,7 +20,7 @@ import type { KvType } from "./memory";
  * Numbers are little-endian.
  */
 const MAGIC = Buffer.from("BNSTATE\0", "latin1");
-const VERSION = 2;
+const VERSION = 3;
 const HEAD_BYTES = 16;
 const HASH_BYTES = 32;
 /** A conversation in words; more is no header. */

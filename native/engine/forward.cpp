@@ -238,9 +238,9 @@ void Forward::attend(size_t layer, size_t token, size_t tokens, size_t first_hea
   Scratch& s = scratch_[thread];
   const auto [run, position] = places_[token];
   const size_t kv_head = first_head / group_, dim = spec_.head_dim;
-  // A local layer sees the last `sliding_window` positions: whole blocks before them are left out.
+  // A local layer sees the last `sliding_window` positions: whole spans before them are left out.
   const size_t window = model_.layers()[layer].local ? spec_.sliding_window : SIZE_MAX;
-  const size_t first_block = position + 1 > window ? (position + 1 - window) / kKvBlock : 0;
+  const size_t first_block = position + 1 > window ? (position + 1 - window) / kKvSpan * (kKvSpan / kKvBlock) : 0;
   const size_t positions = position + 1 - first_block * kKvBlock, last = positions + tokens - 1;
   for (size_t b = 0; b * kKvBlock < last; b++) {
     s.keys[b] = cache_.keys(run->blocks[first_block + b], layer, kv_head);
@@ -262,7 +262,7 @@ void Forward::attend(size_t layer, size_t token, size_t tokens, size_t first_hea
   a.scores_stride = attention_scores_stride(last);
   a.scratch = s.attention.data();
   a.out = s.gathered.data();
-  ops_.attention(a);
+  (a.type == KvType::kInt8 ? ops_.int8_attention : ops_.attention)(a);
   const size_t ld_attended = round_up(std::max(q_rows_, spec_.embedding_length), 16);
   for (size_t t = 0; t < tokens; t++) {
     float* out = attended_ + (token + t) * ld_attended + first_head * dim;

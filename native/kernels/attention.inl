@@ -1,4 +1,5 @@
-// Attention, written once over V. Include from an instruction set's attention.cpp after its float_vector.h.
+// Attention over f32 and f16 keys and values, written once over V. Include from an instruction set's attention.cpp after its
+// float_vector.h.
 //
 // Each lane of a score is a position: a score sums over the dimensions in rising order, one fused multiply-add each. A
 // lane of the output is a dimension: it sums over the attended positions in rising order. So no sum runs across lanes, and
@@ -7,49 +8,31 @@
 //
 //   kScoreRows x kScoreVectors * 16 positions, kValueRows x kValueVectors * 16 dimensions
 
-#include "kernels/float_lanes.inl"
+#include "kernels/attention_queries.inl"
 
 namespace bitnet {
 namespace {
 
 // ---- keys and values in the cache --------------------------------------------------------------------------------------
 
-// Keys and values have no natural size: only what a float can hardly scale is taken for zero.
-constexpr float kLeastKvRange = 1e-30f;
-
-// 16 elements as they are stored, to p.
-template <KvType T>
-BITNET_INLINE void pack_kv(uint8_t* p, V v, V inverse_scale) {
-  if constexpr (T == KvType::kF32) {
-    V::store(reinterpret_cast<float*>(p), v);
-  } else if constexpr (T == KvType::kF16) {
-    V::to_f16(reinterpret_cast<uint16_t*>(p), v);
-  } else {
-    V::to_i8(reinterpret_cast<int8_t*>(p), int8_range(V::mul(v, inverse_scale)));
-  }
-}
-
-// Calls f(i, 16 stored elements) for each group of 16 of x, zeros beyond n, and keeps the scale of an int8 row.
+// Calls f(i, 16 stored elements) for each group of 16 of x, zeros beyond n.
 template <KvType T, class F>
-BITNET_INLINE void pack_row(const float* x, size_t n, size_t stride, uint8_t* plane, size_t position, F&& f) {
-  V inverse_scale = V::zero();
-  if constexpr (T == KvType::kInt8) {
-    const float largest = largest_magnitude(x, n), range = largest > kLeastKvRange ? largest : kLeastKvRange;
-    const float scale = range / 127.0f;
-    memcpy(plane + kv_scales_offset(stride) + position * sizeof(float), &scale, sizeof(float));
-    inverse_scale = V::set1(127.0f / range);
-  }
+BITNET_INLINE void pack_row(const float* x, size_t n, F&& f) {
   for_each_16(n, [&](size_t i, auto count) BITNET_INLINE_LAMBDA {
     alignas(64) uint8_t packed[16 * kv_bytes(T)];
-    pack_kv<T>(packed, load_n(x + i, count), inverse_scale);
+    if constexpr (T == KvType::kF32) {
+      V::store(reinterpret_cast<float*>(packed), load_n(x + i, count));
+    } else {
+      V::to_f16(reinterpret_cast<uint16_t*>(packed), load_n(x + i, count));
+    }
     f(i, packed);
   });
 }
 
 template <KvType T>
-BITNET_INLINE void store_key_as(const float* x, size_t n, size_t stride, uint8_t* plane, size_t position) {
+BITNET_INLINE void store_key_as(const float* x, size_t n, uint8_t* plane, size_t position) {
   constexpr size_t size = kv_bytes(T);
-  pack_row<T>(x, n, stride, plane, position, [&](size_t i, const uint8_t* packed) BITNET_INLINE_LAMBDA {
+  pack_row<T>(x, n, [&](size_t i, const uint8_t* packed) BITNET_INLINE_LAMBDA {
     for (size_t d = 0; d < 16; d++) memcpy(plane + ((i + d) * kKvBlock + position) * size, packed + d * size, size);
   });
 }
@@ -57,8 +40,32 @@ BITNET_INLINE void store_key_as(const float* x, size_t n, size_t stride, uint8_t
 template <KvType T>
 BITNET_INLINE void store_value_as(const float* x, size_t n, size_t stride, uint8_t* plane, size_t position) {
   constexpr size_t size = kv_bytes(T);
-  pack_row<T>(x, n, stride, plane, position, [&](size_t i, const uint8_t* packed) BITNET_INLINE_LAMBDA {
+  pack_row<T>(x, n, [&](size_t i, const uint8_t* packed) BITNET_INLINE_LAMBDA {
     memcpy(plane + (position * stride + i) * size, packed, 16 * size);
+  });
+}
+
+// Calls f(dimension, code) for the int8 codes of x, zeros beyond n up to `stride`, and keeps their scale.
+template <class F>
+BITNET_INLINE void pack_int8(const float* x, size_t n, size_t stride, uint8_t* plane, size_t position, F&& f) {
+  const CodeScale scale = code_scale(x, n);
+  memcpy(plane + kv_scales_offset(stride) + position * sizeof(float), &scale.scale, sizeof(float));
+  for_each_16(n, [&](size_t i, auto count) BITNET_INLINE_LAMBDA {
+    alignas(16) int8_t codes[16];
+    V::to_i8(codes, scale.codes(load_n(x + i, count)));
+    for (size_t d = 0; d < 16; d++) f(i + d, codes[d]);
+  });
+}
+
+BITNET_INLINE void store_int8_key(const float* x, size_t n, size_t stride, uint8_t* plane, size_t position) {
+  pack_int8(x, n, stride, plane, position, [&](size_t d, int8_t code) BITNET_INLINE_LAMBDA {
+    plane[(d / 4 * kKvBlock + position) * 4 + d % 4] = static_cast<uint8_t>(code + kKeyOffset);
+  });
+}
+
+BITNET_INLINE void store_int8_value(const float* x, size_t n, size_t stride, uint8_t* plane, size_t position) {
+  pack_int8(x, n, stride, plane, position, [&](size_t d, int8_t code) BITNET_INLINE_LAMBDA {
+    plane[(position / 4 * stride + d) * 4 + position % 4] = static_cast<uint8_t>(code);
   });
 }
 
@@ -66,46 +73,16 @@ template <KvType T>
 BITNET_INLINE V load_kv(const uint8_t* p, size_t i) {
   if constexpr (T == KvType::kF32) {
     return V::load(reinterpret_cast<const float*>(p) + i);
-  } else if constexpr (T == KvType::kF16) {
-    return V::from_f16(reinterpret_cast<const uint16_t*>(p) + i);
   } else {
-    return V::from_i8(reinterpret_cast<const int8_t*>(p) + i);  // to be scaled by its position's scale
+    return V::from_f16(reinterpret_cast<const uint16_t*>(p) + i);
   }
 }
-
-// The scales of an int8 plane's positions.
-BITNET_INLINE const float* kv_scales(const uint8_t* plane, size_t stride) {
-  return reinterpret_cast<const float*>(plane + kv_scales_offset(stride));
-}
-
-// Into the second cache: a tenth faster than into the first, out of memory.
-BITNET_INLINE void fetch(const uint8_t* p) { __builtin_prefetch(p, 0, 1); }
 
 // ---- tiles -------------------------------------------------------------------------------------------------------------
 
-// Calls f(integral_constant M, first row) for tiles of rows, the largest first.
-template <int M, class F>
-BITNET_INLINE void row_tiles(size_t row, size_t rows, F& f) {
-  for (; row + M <= rows; row += M) f(std::integral_constant<int, M>{}, row);
-  if constexpr (M > 1) row_tiles<M == 12 ? 8 : M == 6 || M == 8 ? 4 : M / 2>(row, rows, f);
-}
-
-// How a call goes through keys and values.
-struct Queries {
-  const AttentionArgs& a;
-  size_t rows, end;  // queries: tokens * heads; positions that the last of them attends
-  float* packed;     // [row tile][dimension][row of the tile]; null: they are read where they are
-  float* plane;      // a block in floats
-
-  BITNET_INLINE size_t token(size_t row) const { return row / a.heads; }
-  // A query attends positions from(row) .. until(row) - 1; both rise with the row.
-  BITNET_INLINE size_t until(size_t row) const { return a.positions + token(row); }
-  BITNET_INLINE size_t from(size_t row) const { return until(row) > a.window ? until(row) - a.window : 0; }
-  BITNET_INLINE const float* query(size_t row) const {
-    return a.q + token(row) * a.token_stride + row % a.heads * a.head_stride;
-  }
-  BITNET_INLINE float* weights(size_t row) const { return a.scores + row * a.scores_stride; }
-  BITNET_INLINE float* out(size_t row) const { return a.out + row * a.head_stride; }
+struct FloatQueries : Queries {
+  float* packed;  // [row tile][dimension][row of the tile]
+  float* plane;   // a block in floats
 };
 
 // Scores of M queries with 16 N positions of a block; `keys` at the first of them. What is fetched: the next block.
@@ -126,9 +103,8 @@ BITNET_INLINE void score_tile(const float* q, size_t q_stride, size_t dims, cons
   }
 }
 
-// T: how `keys` are stored; Scaled: the cache's plane has scales.
-template <KvType T, bool Scaled, bool Packed>
-void score_block(const Queries& s, size_t block, const uint8_t* keys, const uint8_t* ahead) {
+template <KvType T, bool Packed>
+void score_block(const FloatQueries& s, size_t block, const uint8_t* keys, const uint8_t* ahead) {
   constexpr int N = V::kScoreVectors;
   const AttentionArgs& a = s.a;
   const size_t begin = block * kKvBlock;
@@ -140,10 +116,7 @@ void score_block(const Queries& s, size_t block, const uint8_t* keys, const uint
       V sums[M][N];
       score_tile<T, M, N, Packed>(q, a.head_stride, a.head_stride, keys + p * kv_bytes(T), ahead, sums);
       unroll<N>([&](auto n) BITNET_INLINE_LAMBDA {
-        V factor = V::set1(a.scale);
-        if constexpr (Scaled) {
-          factor = V::mul(V::load(kv_scales(a.keys[block], a.head_stride) + p + 16 * n), factor);
-        }
+        const V factor = V::set1(a.scale);
         unroll<M>([&](auto m) BITNET_INLINE_LAMBDA {
           V::store(s.weights(row + m) + begin + p + 16 * n, V::mul(sums[m][n], factor));
         });
@@ -153,10 +126,8 @@ void score_block(const Queries& s, size_t block, const uint8_t* keys, const uint
   row_tiles<Packed ? V::kScoreRows : smaller(V::kScoreRows, 4)>(0, s.rows, tile);
 }
 
-// Scores to exponentials; for int8 times the scales of the values, so that they weigh codes. Returns 1 / their sum.
-template <KvType Stored>
+// Scores to exponentials. Returns 1 / their sum.
 BITNET_INLINE float weigh(const Queries& s, size_t row) {
-  const AttentionArgs& a = s.a;
   float* w = s.weights(row);
   const size_t from = s.from(row), until = s.until(row), begin = from / 16 * 16, end = round_up(until, 16);
   for (size_t p = begin; p < from; p++) w[p] = -kInfinity;
@@ -168,11 +139,7 @@ BITNET_INLINE float weigh(const Queries& s, size_t row) {
   for (size_t p = begin; p < end; p += 16) {
     const V e = exponential(V::sub(V::load(w + p), maximum));
     total = V::add(total, e);
-    if constexpr (Stored == KvType::kInt8) {
-      V::store(w + p, V::mul(e, V::load(kv_scales(a.values[p / kKvBlock], a.head_stride) + p % kKvBlock)));
-    } else {
-      V::store(w + p, e);
-    }
+    V::store(w + p, e);
   }
   return 1.0f / V::sum(total);
 }
@@ -245,7 +212,7 @@ void value_block(const Queries& s, size_t block, const uint8_t* values, const ui
 
 // ---- all together --------------------------------------------------------------------------------------------------------
 
-BITNET_INLINE void pack_queries(const Queries& s) {
+BITNET_INLINE void pack_queries(const FloatQueries& s) {
   float* out = s.packed;
   auto tile = [&](auto rows, size_t row) BITNET_INLINE_LAMBDA {
     constexpr int M = decltype(rows)::value;
@@ -260,7 +227,7 @@ BITNET_INLINE void pack_queries(const Queries& s) {
 
 // A block's plane as floats, in its order; the next one is fetched meanwhile.
 template <KvType T>
-BITNET_INLINE const uint8_t* plane_floats(const Queries& s, const uint8_t* plane, const uint8_t* ahead) {
+BITNET_INLINE const uint8_t* plane_floats(const FloatQueries& s, const uint8_t* plane, const uint8_t* ahead) {
   if constexpr (T == KvType::kF32) return plane;
   for (size_t i = 0; i < kKvBlock * s.a.head_stride; i += 16) {
     if (i * kv_bytes(T) % 64 == 0) fetch(ahead + i * kv_bytes(T));
@@ -270,7 +237,7 @@ BITNET_INLINE const uint8_t* plane_floats(const Queries& s, const uint8_t* plane
 }
 
 template <KvType T, bool Packed>
-BITNET_INLINE void attend(const Queries& s) {
+BITNET_INLINE void attend(const FloatQueries& s) {
   const AttentionArgs& a = s.a;
   constexpr KvType Used = Packed ? KvType::kF32 : T;
   const size_t first = s.from(0) / kKvBlock, last = (s.end - 1) / kKvBlock;
@@ -278,11 +245,11 @@ BITNET_INLINE void attend(const Queries& s) {
   for (size_t b = first; b <= last; b++) {
     // The planes of one head lie megabytes apart: the CPU's own prefetching ends with each.
     const uint8_t* ahead = b < last ? a.keys[b + 1] : a.values[first];
-    score_block<Used, T == KvType::kInt8, Packed>(s, b, Packed ? plane_floats<T>(s, a.keys[b], ahead) : a.keys[b], ahead);
+    score_block<Used, Packed>(s, b, Packed ? plane_floats<T>(s, a.keys[b], ahead) : a.keys[b], ahead);
   }
   for (size_t i = 0; i < s.rows * a.head_stride; i += 16) V::store(a.out + i, V::zero());
   float* inverse_sums = s.plane + kKvBlock * a.head_stride;
-  for (size_t r = 0; r < s.rows; r++) inverse_sums[r] = weigh<T>(s, r);
+  for (size_t r = 0; r < s.rows; r++) inverse_sums[r] = weigh(s, r);
   for (size_t b = first; b <= last; b++) {
     const uint8_t* ahead = a.values[b < last ? b + 1 : b];
     value_block<Used, Packed>(s, b, Packed ? plane_floats<T>(s, a.values[b], ahead) : a.values[b], ahead);
@@ -297,7 +264,7 @@ template <KvType T>
 BITNET_INLINE void attend_as(const AttentionArgs& a) {
   const size_t rows = a.tokens * a.heads;
   float* plane = a.scratch + rows * a.head_stride;
-  const Queries s{a, rows, a.positions + a.tokens - 1, a.scratch, plane};
+  const FloatQueries s{{a, rows, a.positions + a.tokens - 1}, a.scratch, plane};
   // A few queries take keys and values as they are; more are worth a copy in floats.
   if (a.tokens == 1 && rows <= 4) {
     attend<T, false>(s);
@@ -312,9 +279,9 @@ namespace BITNET_FLOATS {
 
 void store_key(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position) {
   switch (type) {
-    case KvType::kF32: return store_key_as<KvType::kF32>(x, n, stride, plane, position);
-    case KvType::kF16: return store_key_as<KvType::kF16>(x, n, stride, plane, position);
-    case KvType::kInt8: return store_key_as<KvType::kInt8>(x, n, stride, plane, position);
+    case KvType::kF32: return store_key_as<KvType::kF32>(x, n, plane, position);
+    case KvType::kF16: return store_key_as<KvType::kF16>(x, n, plane, position);
+    case KvType::kInt8: return store_int8_key(x, n, stride, plane, position);
   }
 }
 
@@ -322,15 +289,15 @@ void store_value(const float* x, size_t n, size_t stride, KvType type, uint8_t* 
   switch (type) {
     case KvType::kF32: return store_value_as<KvType::kF32>(x, n, stride, plane, position);
     case KvType::kF16: return store_value_as<KvType::kF16>(x, n, stride, plane, position);
-    case KvType::kInt8: return store_value_as<KvType::kInt8>(x, n, stride, plane, position);
+    case KvType::kInt8: return store_int8_value(x, n, stride, plane, position);
   }
 }
 
 void attention(const AttentionArgs& a) {
-  switch (a.type) {
-    case KvType::kF32: return attend_as<KvType::kF32>(a);
-    case KvType::kF16: return attend_as<KvType::kF16>(a);
-    case KvType::kInt8: return attend_as<KvType::kInt8>(a);
+  if (a.type == KvType::kF32) {
+    attend_as<KvType::kF32>(a);
+  } else {
+    attend_as<KvType::kF16>(a);
   }
 }
 

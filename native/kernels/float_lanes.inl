@@ -6,8 +6,9 @@
 //   add sub mul div fma(a, b, c) = a * b + c   max(a, b) = a > b ? a : b (so b where a is NaN)   abs
 //   sum(v) / maximum(v): the tree i + 8, + 4, + 2, + 1
 //   from_i32(p) from_i8(p) from_f16(p) from_bf16(p) to_f16(p, v)      16 values, p of the stored type, any alignment
-//   to_i8(p, v): round half to even; v is within -128..127
-//   pow2(v): 2^v for integral v in -126..127          keep_if_ge(v, x, limit): v where x >= limit, else +0
+//   to_i8(p, v) to_u8(p, v): round half to even; v is within -128..127, 0..255
+//   pow2(v): 2^v for integral v in -126..127          times_pow2(v, n): v * 2^k, n being k + 1.5 * 2^23, where that is normal
+//   keep_if_ge(v, x, limit): v where x >= limit, else +0
 //   mask_gt(v, threshold): bit i set where lane i > threshold
 //   kDenseRows x kDenseTokens: a tile of dense.inl that fits the registers
 //   kScoreRows, kScoreVectors (1 or 2), kValueRows, kValueVectors: tiles of attention that fit the registers (attention.inl)
@@ -18,12 +19,13 @@
 
 namespace bitnet {
 
-// One file a subject, which build beside each other: attention.inl, dense.inl, dense_blocks.inl; float_ops.inl has the rest
-// and the table. Parameters as in FloatOps.
+// One file a subject, which build beside each other: attention.inl, attention_int8.inl, dense.inl, dense_blocks.inl;
+// float_ops.inl has the rest and the table. Parameters as in FloatOps.
 namespace BITNET_FLOATS {
 void store_key(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position);
 void store_value(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position);
 void attention(const AttentionArgs& a);
+void int8_attention(const AttentionArgs& a);
 void dense(DenseType type, const uint8_t* w, size_t n, size_t row_begin, size_t row_end, const float* x, size_t ldx,
            size_t tokens, float* y, size_t ldy);
 void dense_list(DenseType type, const uint8_t* w, size_t n, const int32_t* ids, size_t count, const float* x, float* y);

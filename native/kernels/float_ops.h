@@ -3,8 +3,8 @@
 // The exactness contract: every reduction runs in 16 lanes (element i goes to lane i % 16, in rising order, with fused
 // multiply-add) and ends in the tree lane i + lane i+8, then +4, +2, +1; but the products of attention sum in rising
 // order. Element-wise operations are the same IEEE operations in the same order everywhere; nothing is contracted,
-// reassociated or approximated by the hardware (no rsqrt, no rcp). float_ops.inl, attention.inl, dense.inl and
-// dense_blocks.inl state the algorithms once over a 16-lane vector type; with that of scalar/float_vector.h, plain floats,
+// reassociated or approximated by the hardware (no rsqrt, no rcp). float_ops.inl, attention.inl, attention_int8.inl,
+// dense.inl and dense_blocks.inl state the algorithms once over a 16-lane vector type; with that of scalar/float_vector.h, plain floats,
 // they are the specification.
 #pragma once
 
@@ -31,10 +31,14 @@ enum class DenseType {
 };
 
 constexpr size_t kKvBlock = 32;  // positions in a block of the KV cache
+constexpr size_t kKvSpan = 64;   // positions whose weights share a scale where planes are int8; a call's keys begin with one
 
 // How the cache holds the keys or values of one head in a block, a "plane": kKvBlock * `stride` elements, stride = head_dim
-// rounded up to 16; keys dimension after dimension (of all positions), values position after position. In an int8 plane
-// kKvBlock floats follow, the scale of each position: its largest magnitude over 127.
+// rounded up to 16; keys dimension after dimension (of all positions), values position after position.
+// An int8 plane holds what is multiplied four at a time side by side: of keys four dimensions, [dimension / 4][position][4]
+// as code + kKeyOffset; of values four positions, [position / 4][dimension][4]. kKvBlock floats follow, the scale of each
+// position: its largest magnitude over 127.
+constexpr int kKeyOffset = 128;  // products of bytes want one of them unsigned
 constexpr size_t kv_bytes(KvType type) { return type == KvType::kF32 ? 4 : type == KvType::kF16 ? 2 : 1; }
 constexpr size_t kv_scales_offset(size_t stride) { return kKvBlock * stride; }
 constexpr size_t kv_plane_bytes(KvType type, size_t stride) {
@@ -52,19 +56,19 @@ struct AttentionArgs {
   size_t positions;            // the first token attends positions 0 .. positions - 1, each later one another one
   size_t window;               // but none attends more than the last `window` of them; SIZE_MAX: all
   KvType type;
-  float scale;                 // 1 / sqrt(head_dim)
+  float scale;                 // 1 / sqrt(head_dim), at least 0
   float* scores;               // scratch [tokens * heads][scores_stride]
   size_t scores_stride;        // attention_scores_stride(positions of the last token), at least
   float* scratch;              // attention_scratch(tokens * heads, head_stride) floats
   float* out;                  // [tokens * heads][head_stride]
 };
 
-// Whole blocks, and one cache line so that not all rows begin in the same set of a cache.
-constexpr size_t attention_scores_stride(size_t positions) { return round_up(positions, kKvBlock) + 16; }
+// Whole spans, and one cache line so that not all rows begin in the same set of a cache.
+constexpr size_t attention_scores_stride(size_t positions) { return round_up(positions, kKvSpan) + 16; }
 constexpr size_t attention_scratch(size_t rows, size_t head_stride) { return (rows + kKvBlock) * head_stride + rows; }
 
 struct FloatOps {
-  const char* level;  // "scalar", "avx2", "avx512", "neon"
+  const char* level;  // "scalar", "avx2", "avx-vnni", "avx512", "neon", "neon-dotprod"
   CpuFeatures required;
 
   // out = x / sqrt(mean(x^2) + epsilon) * weight  (Zhang & Sennrich 2019). In place allowed.
@@ -85,8 +89,11 @@ struct FloatOps {
   // x [n] as position `position` (below kKvBlock) of a plane of the KV cache, zero-padded to `stride` elements.
   void (*store_key)(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position);
   void (*store_value)(const float* x, size_t n, size_t stride, KvType type, uint8_t* plane, size_t position);
-  // softmax(scale * q k^T) v. Each score and each output has one order of operations, whatever tokens are attended at once.
+  // softmax(scale * q k^T) v of f32 and f16 planes. Each score and each output has one order of operations, whatever tokens
+  // are attended at once.
   void (*attention)(const AttentionArgs& args);
+  // The same of int8 planes, in exact sums of products of codes (attention_int8.inl).
+  void (*int8_attention)(const AttentionArgs& args);
   // y[t * ldy + r] = dot(row r of w, x[t]) for rows row_begin..row_end and `tokens` inputs of n floats, ldx apart.
   void (*dense)(DenseType type, const uint8_t* w, size_t n, size_t row_begin, size_t row_end, const float* x, size_t ldx,
                 size_t tokens, float* y, size_t ldy);
@@ -133,10 +140,12 @@ constexpr size_t dense_row_bytes(DenseType type, size_t n) {
 
 extern const FloatOps kScalarFloatOps;
 extern const FloatOps kAvx2FloatOps;
+extern const FloatOps kAvxVnniFloatOps;  // avx2's, but for attention of int8 planes
 extern const FloatOps kAvx512FloatOps;
 extern const FloatOps kNeonFloatOps;
+extern const FloatOps kNeonDotprodFloatOps;  // neon's, likewise
 
-// The table that goes with a kernel's instruction set ("avx-vnni" runs with avx2's floats).
+// The table that goes with a kernel's instruction set.
 const FloatOps& float_ops_for(const TernaryKernel& kernel);
 
 }  // namespace bitnet

@@ -221,11 +221,13 @@ size_t select_above(const float* x, size_t n, float threshold, int32_t base, int
 }  // namespace
 }  // namespace bitnet
 
-// The table of an instruction set: BITNET_FLOAT_OPS(kAvx2FloatOps, "avx2", kAvx2Level)
-#define BITNET_FLOAT_OPS(name, level, required)                                                                          \
+// The table of an instruction set: BITNET_FLOAT_OPS(kAvx2FloatOps, "avx2", kAvx2Level, avx2_floats), the last being where its
+// attention of int8 planes is.
+#define BITNET_FLOAT_OPS(name, level, required, bytes)                                                                   \
   namespace bitnet {                                                                                                     \
   extern const FloatOps name = {                                                                                         \
     level, required, rms_norm, quantize, rms_norm_quantize, dequantize, add, gated, rope, BITNET_FLOATS::store_key,      \
-    BITNET_FLOATS::store_value, BITNET_FLOATS::attention, BITNET_FLOATS::dense, BITNET_FLOATS::dense_list,               \
-    BITNET_FLOATS::dense_row, maximum, sum_exp, add_scaled, weighted_squares, sketch_row, select_above};                 \
+    BITNET_FLOATS::store_value, BITNET_FLOATS::attention, bytes::int8_attention, BITNET_FLOATS::dense,                   \
+    BITNET_FLOATS::dense_list, BITNET_FLOATS::dense_row, maximum, sum_exp, add_scaled, weighted_squares, sketch_row,     \
+    select_above};                                                                                                       \
   }

@@ -184,3 +184,31 @@ test("a window of many blocks sees exactly its positions", async () => {
   }
   expect(maxDifference(results[0]!, results[1]!)).toBeGreaterThan(0.02);
 });
+
+test("int8 weights share scales by position, wherever a window and a pass begin", async () => {
+  const path = join(folder, "window-int8");
+  writeTinyFolder(path, {
+    family: "gemma3_text",
+    layers: 1,
+    heads: 2,
+    kvHeads: 1,
+    headDim: 64,
+    ffn: 128,
+    config: { sliding_window: 50 },
+  });
+  const tokens = Array.from({ length: 120 }, (_, i) => (i * 37 + 11) % 256);
+  const passes: Float32Array[] = [];
+  for (const maxBatchTokens of [512, 17, 1]) {
+    const model = await Model.load(path, { kvType: "int8", threads: 2, maxBatchTokens });
+    try {
+      passes.push(await model.evaluate(tokens));
+    } finally {
+      await model.close();
+    }
+  }
+  for (const pass of passes.slice(1))
+    expect(Buffer.from(pass.buffer).equals(Buffer.from(passes[0]!.buffer))).toBe(true);
+  const expected = loadReference(path, { kv: "int8" }).logits(tokens).at(-1)!;
+  // Roundings may flip, as above.
+  expect(maxDifference(rowsOf(passes[0]!, FOLDER_VOCABULARY).at(-1)!, expected)).toBeLessThan(0.02);
+});

@@ -83,7 +83,9 @@ export interface StepResult {
   logits: Float64Array;
   /** Least distance of any activation from a rounding tie, in int8 steps: 0 at a tie, at most 0.5. */
   tieDistance: number;
-  /** The same of keys and values with `kv: "f16"` or `"int8"`, in steps of that type at the value; else 0.5. */
+  /**
+   * The same of keys and values with `kv: "f16"` or `"int8"`, in steps of that type at the value; with int8 of queries and
+   * weights too; else 0.5. */
   kvTieDistance: number;
 }
 
@@ -231,6 +233,68 @@ export function attend(query: Float64Array, cache: LayerCache, headCountKv: numb
   return result;
 }
 
+/** Codes of numbers between -limit and limit, for the largest magnitude among them, with the least distance from a tie. */
+function coded(x: Float64Array, limit: number): { step: number; codes: Float64Array; tieDistance: number } {
+  const step = x.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / limit;
+  let tieDistance = 0.5;
+  const codes = x.map((value) => {
+    const steps = step > 0 ? value / step : 0;
+    tieDistance = Math.min(tieDistance, Math.abs(steps - Math.floor(steps) - 0.5));
+    return roundHalfEven(steps);
+  });
+  return { step, codes, tieDistance };
+}
+
+/** Positions whose weights share a scale in attention over int8 keys and values. */
+const WEIGHT_SPAN = 64;
+
+/**
+ * The same over int8 keys and values: queries have 127 steps to either side of 0, a head each, and so have values; weights,
+ * which are exponentials times the steps of their values, 255 in each 64 positions.
+ * @param first the position that `cache` begins with
+ */
+export function attendInt8(
+  query: Float64Array,
+  cache: LayerCache,
+  headCountKv: number,
+  headDim: number,
+  first: number,
+): { mixed: Float64Array; tieDistance: number } {
+  const mixed = new Float64Array(query.length);
+  const headCount = query.length / headDim;
+  let tieDistance = 0.5;
+  for (let head = 0; head < headCount; head++) {
+    const at = head * headDim;
+    const kvAt = Math.floor(head / (headCount / headCountKv)) * headDim;
+    const q = coded(query.slice(at, at + headDim), 127);
+    tieDistance = Math.min(tieDistance, q.tieDistance);
+    const scores = cache.keys.map((key) => (dot(q.codes, 0, key, kvAt, headDim) * q.step) / Math.sqrt(headDim));
+    const highest = scores.reduce((a, b) => Math.max(a, b), -Infinity);
+    const exponentials = scores.map((score) => Math.exp(score - highest));
+    const total = exponentials.reduce((a, b) => a + b, 0);
+    const values = cache.values.map((value) => value.slice(kvAt, kvAt + headDim));
+    const steps = values.map((value) => coded(value, 127).step);
+    for (
+      let begin = Math.floor(first / WEIGHT_SPAN) * WEIGHT_SPAN - first;
+      begin < values.length;
+      begin += WEIGHT_SPAN
+    ) {
+      const from = Math.max(begin, 0);
+      const weights = coded(
+        Float64Array.from(exponentials.slice(from, begin + WEIGHT_SPAN), (e, i) => e * steps[from + i]!),
+        255,
+      );
+      tieDistance = Math.min(tieDistance, weights.tieDistance);
+      weights.codes.forEach((code, i) => {
+        const step = steps[from + i]!;
+        const share = step > 0 ? (code * weights.step) / step / total : 0;
+        for (let d = 0; d < headDim; d++) mixed[at + d] = mixed[at + d]! + share * values[from + i]![d]!;
+      });
+    }
+  }
+  return { mixed, tieDistance };
+}
+
 /** Tokens seen so far, with their keys and values. */
 export class ReferenceSequence {
   private readonly caches: LayerCache[];
@@ -318,7 +382,7 @@ export class ReferenceSequence {
     cache.values.push(this.storeKv(value));
     const first = Math.max(0, cache.keys.length - (w.window ?? Infinity));
     const seen = { keys: cache.keys.slice(first), values: cache.values.slice(first) };
-    let mixed = store(attend(turned, seen, weights.headCountKv, headDim));
+    let mixed = store(this.attend(turned, seen, first));
     if (w.attentionSubNorm) mixed = store(rmsNorm(mixed, w.attentionSubNorm, epsilon));
     let branch = store(project(w.attentionOutput, this.quantise(mixed)));
     if (w.attentionPostNorm) branch = store(rmsNorm(branch, w.attentionPostNorm, epsilon));
@@ -341,6 +405,14 @@ export class ReferenceSequence {
     return result;
   }
 
+  private attend(query: Float64Array, seen: LayerCache, first: number): Float64Array {
+    const { headCountKv, headDim } = this.weights;
+    if (this.kv !== "int8") return attend(query, seen, headCountKv, headDim);
+    const { mixed, tieDistance } = attendInt8(query, seen, headCountKv, headDim, first);
+    this.kvTieDistance = Math.min(this.kvTieDistance, tieDistance);
+    return mixed;
+  }
+
   private storeKv(x: Float64Array): Float64Array {
     if (this.kv === "f16") {
       for (const value of x) this.kvTieDistance = Math.min(this.kvTieDistance, halfTieDistance(value));
@@ -354,13 +426,12 @@ export class ReferenceSequence {
     const result = new Float64Array(x.length);
     const { headDim } = this.weights;
     for (let at = 0; at < x.length; at += headDim) {
-      const head = x.subarray(at, at + headDim);
-      const step = head.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127;
-      for (const [i, value] of head.entries()) {
-        const steps = step > 0 ? value / step : 0;
-        result[at + i] = roundHalfEven(steps) * Math.fround(step);
-        this.kvTieDistance = Math.min(this.kvTieDistance, Math.abs(steps - Math.floor(steps) - 0.5));
-      }
+      const { step, codes, tieDistance } = coded(x.subarray(at, at + headDim), 127);
+      this.kvTieDistance = Math.min(this.kvTieDistance, tieDistance);
+      result.set(
+        codes.map((code) => code * Math.fround(step)),
+        at,
+      );
     }
     return result;
   }

@@ -67,16 +67,26 @@ struct V {
     _mm_storeu_si128(q, _mm256_cvtps_ph(v.low, _MM_FROUND_TO_NEAREST_INT));
     _mm_storeu_si128(q + 1, _mm256_cvtps_ph(v.high, _MM_FROUND_TO_NEAREST_INT));
   }
+  static BITNET_INLINE __m256i words(V v) {
+    const __m256i packed = _mm256_packs_epi32(_mm256_cvtps_epi32(v.low), _mm256_cvtps_epi32(v.high));
+    return _mm256_permute4x64_epi64(packed, 0xd8);
+  }
   static BITNET_INLINE void to_i8(int8_t* p, V v) {
-    const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(v.low), _mm256_cvtps_epi32(v.high));
-    const __m256i ordered = _mm256_permute4x64_epi64(words, 0xd8);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
-                     _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1)));
+    const __m256i w = words(v);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
+  }
+  static BITNET_INLINE void to_u8(uint8_t* p, V v) {
+    const __m256i w = words(v);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_packus_epi16(_mm256_castsi256_si128(w), _mm256_extracti128_si256(w, 1)));
   }
   static BITNET_INLINE __m256 pow2_half(__m256 v) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(v), _mm256_set1_epi32(127)), 23));
   }
   static BITNET_INLINE V pow2(V v) { return {pow2_half(v.low), pow2_half(v.high)}; }
+  static BITNET_INLINE __m256 times_pow2_half(__m256 v, __m256 n) {
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(v), _mm256_slli_epi32(_mm256_castps_si256(n), 23)));
+  }
+  static BITNET_INLINE V times_pow2(V v, V n) { return {times_pow2_half(v.low, n.low), times_pow2_half(v.high, n.high)}; }
   static BITNET_INLINE V keep_if_ge(V v, V x, V limit) {
     return {_mm256_and_ps(v.low, _mm256_cmp_ps(x.low, limit.low, _CMP_GE_OQ)),
             _mm256_and_ps(v.high, _mm256_cmp_ps(x.high, limit.high, _CMP_GE_OQ))};

@@ -100,14 +100,24 @@ struct V {
   static BITNET_INLINE void to_f16(uint16_t* p, V v) {
     unroll<4>([&](auto i) BITNET_INLINE_LAMBDA { vst1_u16(p + 4 * i, vreinterpret_u16_f16(vcvt_f16_f32(v.q[i]))); });
   }
+  static BITNET_INLINE int16x8_t words(float32x4_t low, float32x4_t high) {
+    return vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(low)), vcvtnq_s32_f32(high));
+  }
   static BITNET_INLINE void to_i8(int8_t* p, V v) {
-    const int16x8_t low = vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(v.q[0])), vcvtnq_s32_f32(v.q[1]));
-    const int16x8_t high = vqmovn_high_s32(vqmovn_s32(vcvtnq_s32_f32(v.q[2])), vcvtnq_s32_f32(v.q[3]));
-    vst1q_s8(p, vqmovn_high_s16(vqmovn_s16(low), high));
+    vst1q_s8(p, vqmovn_high_s16(vqmovn_s16(words(v.q[0], v.q[1])), words(v.q[2], v.q[3])));
+  }
+  static BITNET_INLINE void to_u8(uint8_t* p, V v) {
+    vst1q_u8(p, vqmovun_high_s16(vqmovun_s16(words(v.q[0], v.q[1])), words(v.q[2], v.q[3])));
   }
   static BITNET_INLINE V pow2(V v) {
     return each([&](int i) BITNET_INLINE_LAMBDA {
       return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(v.q[i]), vdupq_n_s32(127)), 23));
+    });
+  }
+  static BITNET_INLINE V times_pow2(V v, V n) {
+    return each([&](int i) BITNET_INLINE_LAMBDA {
+      const int32x4_t shift = vshlq_n_s32(vreinterpretq_s32_f32(n.q[i]), 23);
+      return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(v.q[i]), shift));
     });
   }
   static BITNET_INLINE V keep_if_ge(V v, V x, V limit) {

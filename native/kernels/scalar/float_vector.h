@@ -111,9 +111,23 @@ struct V {
     // nearbyint rounds half to even in the default mode, which nothing here changes.
     for (int i = 0; i < 16; i++) p[i] = static_cast<int8_t>(std::nearbyint(v.lane[i]));
   }
+  static void to_u8(uint8_t* p, V v) {
+    for (int i = 0; i < 16; i++) p[i] = static_cast<uint8_t>(std::nearbyint(v.lane[i]));
+  }
   static V pow2(V v) {
     return each([&](int i) {
       const uint32_t bits = static_cast<uint32_t>(static_cast<int32_t>(v.lane[i]) + 127) << 23;
+      float f;
+      std::memcpy(&f, &bits, 4);
+      return f;
+    });
+  }
+  static V times_pow2(V v, V n) {
+    return each([&](int i) {
+      uint32_t bits, shift;
+      std::memcpy(&bits, &v.lane[i], 4);
+      std::memcpy(&shift, &n.lane[i], 4);
+      bits += shift << 23;
       float f;
       std::memcpy(&f, &bits, 4);
       return f;
