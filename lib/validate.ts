@@ -205,7 +205,7 @@ function at(row: readonly number[], index: number): number {
 }
 
 /** Whether a value can be a list of token ids; the ids themselves are checked where the vocabulary is known. */
-export function isTokenList(value: unknown): value is ArrayLike<number> {
+function isTokenList(value: unknown): value is ArrayLike<number> {
   return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 }
 

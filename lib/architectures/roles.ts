@@ -56,7 +56,7 @@ export const LAYER_ROLES: Readonly<Record<LayerRole, RoleNames>> = {
 };
 
 /** Full names of the tensors outside of the blocks. */
-export const MODEL_ROLES: Readonly<Record<ModelRole, RoleNames>> = {
+const MODEL_ROLES: Readonly<Record<ModelRole, RoleNames>> = {
   tokenEmbedding: { gguf: "token_embd.weight", hf: ["model.embed_tokens.weight", "embed_tokens.weight"] },
   outputNorm: { gguf: "output_norm.weight", hf: ["model.norm.weight", "norm.weight"] },
   output: { gguf: "output.weight", hf: ["lm_head.weight"] },

@@ -2,7 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /** Where Linux shows the processor's energy counters (RAPL). On most systems only root may read them. */
-export const POWERCAP = "/sys/class/powercap";
+const POWERCAP = "/sys/class/powercap";
 
 interface Zone {
   file: string;

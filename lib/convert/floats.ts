@@ -54,12 +54,6 @@ export function fromFloat16(bits: number): number {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
-/** The number that bfloat16 bits stand for. */
-export function fromBfloat16(bits: number): number {
-  scratch.setUint32(0, bits << 16);
-  return scratch.getFloat32(0);
-}
-
 /** Numbers of little-endian bytes of a float dtype. */
 export function decodeFloats(dtype: FloatDtype, bytes: Buffer): Float32Array {
   if (dtype === "F32") {

@@ -7,7 +7,7 @@
 export const I2S_BLOCK = 128;
 
 /** Bytes of one block. */
-export const I2S_BLOCK_BYTES = 32;
+const I2S_BLOCK_BYTES = 32;
 
 /** Packs codes (0, 1, 2); the length of `codes` must be a multiple of 128. Returns a quarter as many bytes. */
 export function packI2sCodes(codes: Uint8Array): Uint8Array {

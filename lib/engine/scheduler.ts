@@ -467,8 +467,3 @@ export class Scheduler {
     this.running = this.running.filter(({ dropped }) => !dropped);
   }
 }
-
-/** Blocks of a pool that holds `sequences` sequences of `contextLength` positions at the same time. */
-export function poolBlocks(contextLength: number, sequences: number): number {
-  return Math.ceil(contextLength / BLOCK_POSITIONS) * sequences;
-}

@@ -15,7 +15,7 @@ import { cacheFolder } from "../files/cache_folder";
 import { onAbort } from "./abort";
 
 /** Models with less packed weights than this stay in the caches of most machines: nothing is tuned for them. */
-export const SMALLEST_TUNED_BYTES = 32 * 2 ** 20;
+const SMALLEST_TUNED_BYTES = 32 * 2 ** 20;
 
 /** Most memory that tuning takes at a time; less for models that are smaller than that. */
 const MOST_MEMORY = 384 * 2 ** 20;

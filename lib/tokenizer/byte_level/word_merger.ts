@@ -2,7 +2,7 @@ import type { Slicer } from "../slices";
 import type { MergeTable } from "./merge_table";
 
 /** Words up to this many tokens find their best pair by comparing all; a longer one keeps its pairs in a heap. */
-export const SHORT_WORD = 256;
+const SHORT_WORD = 256;
 
 /** Merges of a long word between two looks at the clock. */
 const PORTION = 1024;
