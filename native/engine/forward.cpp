@@ -418,24 +418,20 @@ void Forward::ffn_block(size_t layer) {
   const Linear* next = layer + 1 < model_.layers().size() ? &model_.layers()[layer + 1].qkv : nullptr;
   follow_with(next);
   if (next) announce(*next);
-  const bool listed = l.down.column_kernel && list_live(l.down, x);
-  if (l.down.column_kernel && !listed) x = gather_live(l.down, x);
-  if (l.ffn_post_norm.empty()) {
-    if (listed) return multiply_live(l.down, x, hidden_.data(), ldh, true);
+  const bool add = l.ffn_post_norm.empty();
+  const size_t ld = add ? ldh : round_up(std::max(q_rows_, d), 16);
+  float* out = add ? hidden_.data() : attended_;
+  if (!l.down.column_kernel || !multiply_live(l.down, x, out, ld, add)) {
+    if (l.down.column_kernel) x = gather_live(l.down, x);
     multiply(l.down, x, [&](size_t t, size_t row, size_t count, const float* values) {
-      ops_.add(values, count, hidden_.data() + t * ldh + row);
-    });
-    return;
-  }
-  const size_t ld = round_up(std::max(q_rows_, d), 16);
-  if (listed) {
-    multiply_live(l.down, x, attended_, ld, false);
-  } else {
-    multiply(l.down, x, [&](size_t t, size_t row, size_t count, const float* values) {
-      std::memcpy(attended_ + t * ld + row, values, count * sizeof(float));
+      if (add) {
+        ops_.add(values, count, out + t * ld + row);
+      } else {
+        std::memcpy(out + t * ld + row, values, count * sizeof(float));
+      }
     });
   }
-  add_normed(attended_, ld, l.ffn_post_norm);
+  if (!add) add_normed(attended_, ld, l.ffn_post_norm);
 }
 
 BatchResult Forward::run(const Batch& batch, const std::atomic<bool>& cancelled) {

@@ -64,12 +64,15 @@ class Forward {
   void gated_live(const Layer& layer, const Activations& x, float scale, const float* gates, size_t begin, size_t end,
                   size_t live, Scratch& scratch, float* out);
   static size_t live_rows(const float* gates, size_t begin, size_t end, Scratch& scratch);
-  // Lists each token's live inputs for multiply_live; false where multiplying all inputs that any token has is faster.
+  // out = (out +) linear * x over the inputs that are live in each token, rows of out `ld` floats apart. Returns false, having
+  // written nothing, where multiplying all inputs that any token has is faster.
+  bool multiply_live(const Linear& linear, const Activations& x, float* out, size_t ld, bool add);
   bool list_live(const Linear& linear, const Activations& x);
+  bool long_batch_lives(const Linear& linear, const Activations& x);
+  void list_inputs(const Linear& linear, const Activations& x);
+  void multiply_listed(const Linear& linear, const Activations& x, const float* scales, float* out, size_t ld, bool add);
   // Those inputs of all tokens side by side; which they are is in live_columns_.
   Activations gather_live(const Linear& linear, const Activations& x);
-  // out = (out +) linear * x over the listed inputs, rows of out `ld` floats apart.
-  void multiply_live(const Linear& linear, const Activations& x, float* out, size_t ld, bool add);
   void add_normed(float* x, size_t ldx, const std::vector<float>& weight);
 
   // Norms (where `weight` isn't empty) and quantises the rows of x, `ldx` floats apart, for one product or for two that

@@ -16,8 +16,13 @@ namespace {
 // Largest live share at which skipping won, measured: a scattered row costs about 1.7 streamed ones.
 constexpr double kMostLiveRows = 0.55;
 
-// Most tokens of a batch for which rows are skipped, and how many rows all of them pass before the next.
-constexpr size_t kMostSparseTokens = 32, kSparseRows = 256;
+// How many rows all tokens of a batch pass before the next ones.
+constexpr size_t kSparseRows = 256;
+
+// A long batch's dense products reach more of the CPU's speed than a short one's, for which kernels state what pays. Measured
+// with 256 tokens.
+constexpr size_t kShortBatch = 32;
+constexpr double kLongRowShare = 0.8, kLongInputShare = 0.7;
 
 // From this share of live inputs on, gathering those of a batch costs more than it saves.
 constexpr double kMostLiveInputs = 0.9;
@@ -55,7 +60,7 @@ size_t Forward::live_rows(const float* gates, size_t begin, size_t end, Scratch&
 // Returns false, having written nothing, where the dense product is faster.
 bool Forward::gated_rows(const Layer& l, const Activations& x, size_t begin, size_t end, size_t step, Scratch& s, float* out,
                          size_t ld) {
-  if (spec_.activation != Activation::kRelu2 || x.count > kMostSparseTokens) return false;
+  if (spec_.activation != Activation::kRelu2) return false;
   size_t live = 0;
   for (size_t t = 0; t < x.count; t++) {
     for (size_t i = 0; i < end - begin; i++) live += s.gates[t * step + i] > 0;
@@ -64,7 +69,7 @@ bool Forward::gated_rows(const Layer& l, const Activations& x, size_t begin, siz
   sparsity_.rows.fetch_add(all, std::memory_order_relaxed);
   sparsity_.live_rows.fetch_add(live, std::memory_order_relaxed);
   if (!kernel_.gemv_rows || l.up.group_kernel) return false;
-  const double most = x.count == 1 ? kMostLiveRows : kernel_.sparse_batch_share;
+  const double most = x.count == 1 ? kMostLiveRows : kernel_.sparse_batch_share * (x.count > kShortBatch ? kLongRowShare : 1.0);
   if (static_cast<double>(live) > most * static_cast<double>(all)) return false;
   // A stretch of rows that all tokens read from L2.
   const size_t stretch = x.count == 1 ? end - begin : kSparseRows;
@@ -79,19 +84,24 @@ bool Forward::gated_rows(const Layer& l, const Activations& x, size_t begin, siz
   return true;
 }
 
-// A long batch has hardly an input that all tokens leave at 0.
-bool Forward::list_live(const Linear& linear, const Activations& x) {
-  const ColumnKernel& kernel = *linear.column_kernel;
-  const size_t columns = linear.columns;
-  any_count_ = columns;
-  if (x.count > kMostLiveTokens) return false;
+// Each token's live inputs, to live_inputs_ and live_counts_.
+void Forward::list_inputs(const Linear& linear, const Activations& x) {
   auto list = [&](size_t t, unsigned) {
-    live_counts_[t] = kernel.nonzero(x.values + t * x.stride, columns, live_inputs_.data() + t * columns);
+    live_counts_[t] = linear.column_kernel->nonzero(x.values + t * x.stride, linear.columns, live_inputs_.data() + t * linear.columns);
   };
   if (x.count == 1) {
     list(0, 0);
   } else {
     pool_.parallel(x.count, list);
+  }
+}
+
+// Lists live inputs; false where multiplying all inputs that any token has is faster.
+bool Forward::list_live(const Linear& linear, const Activations& x) {
+  const ColumnKernel& kernel = *linear.column_kernel;
+  const size_t columns = linear.columns;
+  list_inputs(linear, x);
+  if (x.count > 1) {
     any_live_.assign(columns, 0);
     for (size_t t = 0; t < x.count; t++) {
       const int8_t* values = x.values + t * x.stride;
@@ -104,6 +114,22 @@ bool Forward::list_live(const Linear& linear, const Activations& x) {
   sparsity_.inputs.fetch_add(x.count * columns, std::memory_order_relaxed);
   sparsity_.live_inputs.fetch_add(live, std::memory_order_relaxed);
   return x.count == 1 || static_cast<double>(live) < kernel.gemm_cost(x.count) * static_cast<double>(any_count_);
+}
+
+// The same for a batch of more than kMostLiveTokens tokens, without lists.
+bool Forward::long_batch_lives(const Linear& linear, const Activations& x) {
+  const size_t columns = linear.columns;
+  std::atomic<size_t> live{0};
+  pool_.parallel(x.count, [&](size_t t, unsigned) {
+    const int8_t* values = x.values + t * x.stride;
+    size_t count = 0;
+    for (size_t k = 0; k < columns; k++) count += values[k] != 0;
+    live.fetch_add(count, std::memory_order_relaxed);
+  });
+  sparsity_.inputs.fetch_add(x.count * columns, std::memory_order_relaxed);
+  sparsity_.live_inputs.fetch_add(live, std::memory_order_relaxed);
+  const double most = kLongInputShare * linear.column_kernel->gemm_cost(x.count);
+  return static_cast<double>(live) < most * static_cast<double>(columns);
 }
 
 // In place: what is left moves to the front of each row.
@@ -121,7 +147,24 @@ Activations Forward::gather_live(const Linear& linear, const Activations& x) {
   return x;
 }
 
-void Forward::multiply_live(const Linear& linear, const Activations& x, float* out, size_t ld, bool add) {
+bool Forward::multiply_live(const Linear& linear, const Activations& x, float* out, size_t ld, bool add) {
+  if (x.count <= kMostLiveTokens) {
+    if (!list_live(linear, x)) return false;
+    multiply_listed(linear, x, scales_.data(), out, ld, add);
+    return true;
+  }
+  any_count_ = linear.columns;  // there is hardly an input that all tokens leave at 0
+  if (!long_batch_lives(linear, x)) return false;
+  for (size_t t = 0; t < x.count; t += kMostLiveTokens) {
+    const Activations part{x.values + t * x.stride, x.stride, x.sums + t, std::min(kMostLiveTokens, x.count - t), nullptr};
+    list_inputs(linear, part);
+    multiply_listed(linear, part, scales_.data() + t, out + t * ld, ld, add);
+  }
+  return true;
+}
+
+// Products of the inputs that list_inputs has listed.
+void Forward::multiply_listed(const Linear& linear, const Activations& x, const float* scales, float* out, size_t ld, bool add) {
   const ColumnKernel& kernel = *linear.column_kernel;
   const size_t blocks = kernel.blocks(linear.rows), step = live_chunk_blocks(blocks, pool_.threads());
   pool_.parallel((blocks + step - 1) / step, [&](size_t chunk, unsigned thread) {
@@ -134,7 +177,7 @@ void Forward::multiply_live(const Linear& linear, const Activations& x, float* o
     for (size_t t = 0; t < x.count; t++) {
       float* row = out + t * ld + begin;
       float* values = add ? s.products.data() : row;
-      ops_.dequantize(s.sums.data() + t * width, linear.row_scales.data() + begin, scales_[t], end - begin, values);
+      ops_.dequantize(s.sums.data() + t * width, linear.row_scales.data() + begin, scales[t], end - begin, values);
       if (add) ops_.add(values, end - begin, row);
     }
   });

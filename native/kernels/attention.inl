@@ -252,7 +252,7 @@ BITNET_INLINE void attend(const FloatQueries& s) {
   for (size_t r = 0; r < s.rows; r++) inverse_sums[r] = weigh(s, r);
   for (size_t b = first; b <= last; b++) {
     const uint8_t* ahead = a.values[b < last ? b + 1 : b];
-    value_block<Used, Packed>(s, b, Packed ? plane_floats<T>(s, a.values[b], ahead) : a.values[b], ahead);
+    value_block<Used, Packed>(s, b, Packed ? plane_floats<T>(s, a.values[b], ahead) : a.values[b], Packed ? nullptr : ahead);
   }
   for (size_t r = 0; r < s.rows; r++) {
     const V inverse = V::set1(inverse_sums[r]);

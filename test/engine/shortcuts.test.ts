@@ -48,13 +48,14 @@ afterAll(() => {
 async function withContext(
   options: Partial<LoadOptions>,
   use: (context: NativeContext) => Promise<void>,
+  maxBatchTokens = 64,
 ): Promise<void> {
   const model = await loadAddon().loadModel(spec, { threads: 2, ...options }).promise;
   const context = model.createContext({
     threads: 2,
     kvType: "f16",
     kvBlocks: 32,
-    maxBatchTokens: 64,
+    maxBatchTokens,
     maxSequenceLength: 512,
   });
   try {
@@ -302,6 +303,36 @@ it("skips dead gates of texts side by side without changing a bit", async () => 
       expect(1 - liveGates / gates).toBeGreaterThan(0.7);
       expect(1 - liveGates / gates).toBeLessThan(0.9);
     });
+  }
+  for (const other of results.slice(1)) expect(other.equals(results[0] as Buffer)).toBe(true);
+}, 120_000);
+
+it("skips dead gates and zero inputs of prompts without changing a bit", async () => {
+  const results: Buffer[] = [];
+  for (const options of [{}, { sparsity: false, head: "full" as const }, { kernel: "scalar" }, { threads: 1 }]) {
+    await withContext(
+      options,
+      async (context) => {
+        const prompts: Buffer[] = [];
+        // On both sides of a list's 32 tokens, a multiple of them, and a part behind several.
+        for (const length of [32, 33, 64, 150]) {
+          const sequence = context.createSequence();
+          const result = await context.forward({
+            tokens: Int32Array.from({ length }, (_, i) => (length * 7919 + i * 131 + 11) % shape.vocabulary),
+            sequences: new Int32Array(length).fill(sequence),
+            want: new Uint8Array(length).map((_, i) => (i % 37 === 0 || i === length - 1 ? 2 : 0)),
+            candidates: 1,
+          });
+          prompts.push(Buffer.from(result.logits.slice().buffer));
+          context.releaseSequence(sequence);
+        }
+        results.push(Buffer.concat(prompts));
+        const { downInputs, liveDownInputs } = context.statistics;
+        expect(downInputs).toBe(options.sparsity === false ? 0 : 279 * shape.layers * shape.ffn);
+        if (options.sparsity !== false) expect(liveDownInputs / downInputs).toBeLessThan(0.25);
+      },
+      160,
+    );
   }
   for (const other of results.slice(1)) expect(other.equals(results[0] as Buffer)).toBe(true);
 }, 120_000);
