@@ -63,7 +63,6 @@ class Forward {
                   size_t ld);
   void gated_live(const Layer& layer, const Activations& x, float scale, const float* gates, size_t begin, size_t end,
                   size_t live, Scratch& scratch, float* out);
-  static size_t live_rows(const float* gates, size_t begin, size_t end, Scratch& scratch);
   // out = (out +) linear * x over the inputs that are live in each token, rows of out `ld` floats apart. Returns false, having
   // written nothing, where multiplying all inputs that any token has is faster.
   bool multiply_live(const Linear& linear, const Activations& x, float* out, size_t ld, bool add);

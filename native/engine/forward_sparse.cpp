@@ -46,16 +46,6 @@ void Forward::gated_live(const Layer& l, const Activations& x, float scale, cons
   for (size_t i = 0; i < live; i++) out[static_cast<size_t>(s.live[i]) - begin] = s.live_scales[i];
 }
 
-// The rows of begin .. end whose gate is open, to s.live.
-size_t Forward::live_rows(const float* gates, size_t begin, size_t end, Scratch& s) {
-  size_t live = 0;
-  for (size_t row = begin; row < end; row++) {
-    s.live[live] = static_cast<int32_t>(row);
-    live += gates[row - begin] > 0;
-  }
-  return live;
-}
-
 // relu(gate)^2 * up for rows begin .. end of every token, the gates being in s.gates, [token][step], to out [token][ld].
 // Returns false, having written nothing, where the dense product is faster.
 bool Forward::gated_rows(const Layer& l, const Activations& x, size_t begin, size_t end, size_t step, Scratch& s, float* out,
@@ -78,7 +68,8 @@ bool Forward::gated_rows(const Layer& l, const Activations& x, size_t begin, siz
     for (size_t t = 0; t < x.count; t++) {
       const float* gates = s.gates.data() + t * step + (first - begin);
       const Activations token{x.values + t * x.stride, x.stride, x.sums + t, 1, nullptr};
-      gated_live(l, token, scales_[t], gates, first, last, live_rows(gates, first, last, s), s, out + t * ld + (first - begin));
+      const size_t open = ops_.select_above(gates, last - first, 0.0f, static_cast<int32_t>(first), s.live.data());
+      gated_live(l, token, scales_[t], gates, first, last, open, s, out + t * ld + (first - begin));
     }
   }
   return true;
