@@ -120,14 +120,18 @@ function noise(row: number, column: number): number {
 }
 
 async function expectSameCandidates(steps: number): Promise<void> {
-  for (const candidates of [1, 40, 256]) {
-    await withContext({}, async (context) => {
+  await withContext({}, async (context) => {
+    const whole = await decode(context, steps, 256, true);
+    for (const [i, candidates] of [1, 40, 256].entries()) {
       const sketched = await decode(context, steps, candidates, false);
-      const whole = await decode(context, steps, candidates, true);
-      expect(context.statistics.sketchOutputs).toBe(steps);
-      expect(sketched).toEqual(whole);
-    });
-  }
+      expect(context.statistics.sketchOutputs).toBe((i + 1) * steps);
+      const first = whole.map(({ ids, logits }) => ({
+        ids: ids.subarray(0, candidates),
+        logits: logits.subarray(0, candidates),
+      }));
+      expect(sketched).toEqual(first);
+    }
+  });
 }
 
 it("finds the whole head's candidates through the sketch of a random head", async () => {

@@ -22,16 +22,28 @@ function compiled(schema: unknown): Automaton {
   return new Automaton(compileJsonSchema(schema));
 }
 
+/** The bytes that may follow in a state, and those of them that end strings, arrays and objects; walks come back to states. */
+const followers = new WeakMap<State, { all: readonly number[]; ending: readonly number[] }>();
+
+function followersOf(automaton: Automaton, state: State): { all: readonly number[]; ending: readonly number[] } {
+  let known = followers.get(state);
+  if (!known) {
+    const all = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => automaton.step(state, byte));
+    known = { all, ending: all.filter((byte) => '"]}'.includes(String.fromCharCode(byte))) };
+    followers.set(state, known);
+  }
+  return known;
+}
+
 /** A random text of the language; undefined where it does not end in time. */
 function walk(automaton: Automaton, random: Random): string | undefined {
   const bytes: number[] = [];
   let state: State = automaton.start;
   for (let i = 0; i < 2000; i++) {
     if (state.final || (state.accepting && random.nextUint32() % 4 === 0)) return Buffer.from(bytes).toString();
-    const options = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => automaton.step(state, byte));
+    const { all, ending } = followersOf(automaton, state);
     // Strings, arrays and objects shall end some time.
-    const ending = options.filter((byte) => '"]}'.includes(String.fromCharCode(byte)));
-    const from = ending.length > 0 && random.nextUint32() % 8 < 2 + i / 100 ? ending : options;
+    const from = ending.length > 0 && random.nextUint32() % 8 < 2 + i / 100 ? ending : all;
     const byte = from[random.nextUint32() % from.length]!;
     bytes.push(byte);
     state = automaton.step(state, byte)!;

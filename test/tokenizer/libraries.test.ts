@@ -79,9 +79,11 @@ test.each(["llama-bpe", "gpt-2"])("every character is split alike: %s", async (p
   for (let first = 0; first < 0x20000; first += 256) {
     // Han and Hangul are letters by the thousand: their first and last will do.
     if ((first >= 0x3500 && first < 0x9f00) || (first >= 0xad00 && first < 0xf900) || first >= 0x17100) continue;
+    const characters = Array.from({ length: 256 }, (_, i) => String.fromCodePoint(first + i));
+    // What Unicode has given to nobody yet stands between characters often enough.
+    if (!characters.some((character) => /\P{Unassigned}/u.test(character))) continue;
     let text = "";
-    for (let code = first; code < first + 256; code++) {
-      const character = String.fromCodePoint(code);
+    for (const character of characters) {
       text += `a${character}a1${character}1!${character}! ${character} '${character}\n${character}`;
     }
     const [ids, expected] = [await own.encode(text), await javascript.encode(text)];
