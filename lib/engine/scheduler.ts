@@ -88,9 +88,13 @@ export class Scheduler {
       );
     }
     const task = { request, nextOutput: request.firstOutput, begun: false, dropped: false };
-    // Behind all others of the same priority.
-    const behind = this.waiting.findIndex((other) => priorityOf(other) < priorityOf(task));
-    this.waiting.splice(behind < 0 ? this.waiting.length : behind, 0, task);
+    // Behind all others of the same priority: mostly at the end, whatever number waits.
+    let at = this.waiting.length;
+    for (; at > 0; at--) {
+      const before = this.waiting[at - 1];
+      if (before && priorityOf(before) >= priorityOf(task)) break;
+    }
+    this.waiting.splice(at, 0, task);
     this.tasks.set(request, task);
     this.wake();
   }
