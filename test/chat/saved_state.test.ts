@@ -226,8 +226,11 @@ describe("refusals", () => {
 
   test("a later version is named", async () => {
     const later = Buffer.from(bytes);
-    later.writeUInt32LE(3, 8);
-    await expect(model.loadState(file(later))).rejects.toThrow(/has version 3; this version of node-bitnet reads 2/);
+    const own = bytes.readUInt32LE(8);
+    later.writeUInt32LE(own + 1, 8);
+    await expect(model.loadState(file(later))).rejects.toThrow(
+      `has version ${own + 1}; this version of node-bitnet reads ${own}`,
+    );
   });
 
   test.each<[string, (header: Record<string, unknown>) => unknown]>([
