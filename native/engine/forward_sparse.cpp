@@ -19,9 +19,8 @@ constexpr double kMostLiveRows = 0.55;
 // How many rows all tokens of a batch pass before the next ones.
 constexpr size_t kSparseRows = 256;
 
-// A long batch's dense products reach more of the CPU's speed than a short one's, for which kernels state what pays. Measured
-// with 256 tokens.
-constexpr size_t kShortBatch = 32;
+// The dense products of a long batch, one of more than kMostLiveTokens tokens, reach more of the CPU's speed than a short one's,
+// for which kernels state what pays. Measured with 256 tokens.
 constexpr double kLongRowShare = 0.8, kLongInputShare = 0.7;
 
 // From this share of live inputs on, gathering those of a batch costs more than it saves.
@@ -59,7 +58,7 @@ bool Forward::gated_rows(const Layer& l, const Activations& x, size_t begin, siz
   sparsity_.rows.fetch_add(all, std::memory_order_relaxed);
   sparsity_.live_rows.fetch_add(live, std::memory_order_relaxed);
   if (!kernel_.gemv_rows || l.up.group_kernel) return false;
-  const double most = x.count == 1 ? kMostLiveRows : kernel_.sparse_batch_share * (x.count > kShortBatch ? kLongRowShare : 1.0);
+  const double most = x.count == 1 ? kMostLiveRows : kernel_.sparse_batch_share * (x.count > kMostLiveTokens ? kLongRowShare : 1.0);
   if (static_cast<double>(live) > most * static_cast<double>(all)) return false;
   // A stretch of rows that all tokens read from L2.
   const size_t stretch = x.count == 1 ? end - begin : kSparseRows;

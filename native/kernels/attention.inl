@@ -129,12 +129,8 @@ void score_block(const FloatQueries& s, size_t block, const uint8_t* keys, const
 // Scores to exponentials. Returns 1 / their sum.
 BITNET_INLINE float weigh(const Queries& s, size_t row) {
   float* w = s.weights(row);
-  const size_t from = s.from(row), until = s.until(row), begin = from / 16 * 16, end = round_up(until, 16);
-  for (size_t p = begin; p < from; p++) w[p] = -kInfinity;
-  for (size_t p = until; p < end; p++) w[p] = -kInfinity;
-  V largest = V::set1(-kInfinity);
-  for (size_t p = begin; p < end; p += 16) largest = V::max(V::load(w + p), largest);
-  const V maximum = V::set1(V::maximum(largest));
+  const size_t begin = s.from(row) / 16 * 16, end = round_up(s.until(row), 16);
+  const V maximum = V::set1(largest_score(s, row, begin, end));
   V total = V::zero();
   for (size_t p = begin; p < end; p += 16) {
     const V e = exponential(V::sub(V::load(w + p), maximum));
@@ -247,17 +243,14 @@ BITNET_INLINE void attend(const FloatQueries& s) {
     const uint8_t* ahead = b < last ? a.keys[b + 1] : a.values[first];
     score_block<Used, Packed>(s, b, Packed ? plane_floats<T>(s, a.keys[b], ahead) : a.keys[b], ahead);
   }
-  for (size_t i = 0; i < s.rows * a.head_stride; i += 16) V::store(a.out + i, V::zero());
+  clear_outputs(s);
   float* inverse_sums = s.plane + kKvBlock * a.head_stride;
   for (size_t r = 0; r < s.rows; r++) inverse_sums[r] = weigh(s, r);
   for (size_t b = first; b <= last; b++) {
     const uint8_t* ahead = a.values[b < last ? b + 1 : b];
-    value_block<Used, Packed>(s, b, Packed ? plane_floats<T>(s, a.values[b], ahead) : a.values[b], Packed ? nullptr : ahead);
+    value_block<Used, Packed>(s, b, Packed ? plane_floats<T>(s, a.values[b], ahead) : a.values[b], Used == T ? ahead : nullptr);
   }
-  for (size_t r = 0; r < s.rows; r++) {
-    const V inverse = V::set1(inverse_sums[r]);
-    for (size_t d = 0; d < a.head_stride; d += 16) V::store(s.out(r) + d, V::mul(V::load(s.out(r) + d), inverse));
-  }
+  scale_outputs(s, inverse_sums);
 }
 
 template <KvType T>

@@ -154,12 +154,9 @@ BITNET_INLINE float weigh(const CodedQueries& s, size_t row, size_t first, size_
   constexpr int kVectors = kKvSpan / 16;
   const AttentionArgs& a = s.a;
   float* w = s.weights(row);
-  const size_t from = s.from(row), until = s.until(row), first_span = from / kKvSpan, last_span = (until - 1) / kKvSpan;
-  for (size_t p = first_span * kKvSpan; p < from; p++) w[p] = -kInfinity;
-  for (size_t p = until; p < (last_span + 1) * kKvSpan; p++) w[p] = -kInfinity;
-  V largest = V::set1(-kInfinity);
-  for (size_t p = first_span * kKvSpan; p < (last_span + 1) * kKvSpan; p += 16) largest = V::max(V::load(w + p), largest);
-  const V factor = V::set1(s.scales[row]), base = V::sub(V::zero(), V::mul(V::set1(V::maximum(largest)), factor));
+  const size_t first_span = s.from(row) / kKvSpan, last_span = (s.until(row) - 1) / kKvSpan;
+  const float largest = largest_score(s, row, first_span * kKvSpan, (last_span + 1) * kKvSpan);
+  const V factor = V::set1(s.scales[row]), base = V::sub(V::zero(), V::mul(V::set1(largest), factor));
   V total = V::zero();
   auto nothing = [&](size_t span) BITNET_INLINE_LAMBDA { memset(span_weights(s, row, span), 0, kWeightBytes); };
   // Other queries of a tile may attend spans that this one doesn't.
@@ -274,14 +271,11 @@ void int8_attention(const AttentionArgs& a) {
   const size_t first = s.from(0) / kKvBlock, last = s.last_block();
   // The planes of one head lie megabytes apart: the CPU's own prefetching ends with each.
   for (size_t b = first; b <= last; b++) score_block(s, b, b < last ? a.keys[b + 1] : a.values[first]);
-  for (size_t i = 0; i < rows * a.head_stride; i += 16) V::store(a.out + i, V::zero());
+  clear_outputs(s);
   const size_t first_span = first / kSpanBlocks, last_span = last / kSpanBlocks;
   for (size_t r = 0; r < rows; r++) s.scales[r] = weigh(s, r, first_span, last_span);
   for (size_t i = first_span; i <= last_span; i++) value_span(s, i);
-  for (size_t r = 0; r < rows; r++) {
-    const V inverse = V::set1(s.scales[r]);
-    for (size_t d = 0; d < a.head_stride; d += 16) V::store(s.out(r) + d, V::mul(V::load(s.out(r) + d), inverse));
-  }
+  scale_outputs(s, s.scales);
 }
 
 }  // namespace BITNET_FLOATS

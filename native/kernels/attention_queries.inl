@@ -44,5 +44,29 @@ struct Queries {
   BITNET_INLINE float* out(size_t row) const { return a.out + row * a.head_stride; }
 };
 
+// The largest score of a query, whose scores of positions begin .. end - 1 (multiples of 16) that it doesn't attend become
+// -infinity.
+BITNET_INLINE float largest_score(const Queries& s, size_t row, size_t begin, size_t end) {
+  float* w = s.weights(row);
+  const size_t from = s.from(row), until = s.until(row);
+  for (size_t p = begin; p < from; p++) w[p] = -kInfinity;
+  for (size_t p = until; p < end; p++) w[p] = -kInfinity;
+  V largest = V::set1(-kInfinity);
+  for (size_t p = begin; p < end; p += 16) largest = V::max(V::load(w + p), largest);
+  return V::maximum(largest);
+}
+
+BITNET_INLINE void clear_outputs(const Queries& s) {
+  for (size_t i = 0; i < s.rows * s.a.head_stride; i += 16) V::store(s.a.out + i, V::zero());
+}
+
+// Each query's output times its factor.
+BITNET_INLINE void scale_outputs(const Queries& s, const float* factors) {
+  for (size_t r = 0; r < s.rows; r++) {
+    const V factor = V::set1(factors[r]);
+    for (size_t d = 0; d < s.a.head_stride; d += 16) V::store(s.out(r) + d, V::mul(V::load(s.out(r) + d), factor));
+  }
+}
+
 }  // namespace
 }  // namespace bitnet

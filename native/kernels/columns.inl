@@ -99,9 +99,7 @@ BITNET_INLINE void columns_run(const uint8_t* packed, size_t stride, const int8_
     }
     Vector a[kGroups];
     unroll<kGroups>([&](auto g) BITNET_INLINE_LAMBDA {
-      int32_t four;
-      memcpy(&four, x + 4 * g, 4);
-      a[g] = Isa::broadcast(four);
+      a[g] = Isa::broadcast(load_four_bytes(x + 4 * g));
     });
     for (size_t step = 0; step < steps; step++) {
       const size_t at = step * Isa::kBytes;

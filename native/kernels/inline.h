@@ -62,6 +62,12 @@ BITNET_INLINE uint16_t load_u16(const uint8_t* p) {
   return v;
 }
 
+BITNET_INLINE int32_t load_four_bytes(const void* p) {
+  int32_t v;
+  memcpy(&v, p, 4);
+  return v;
+}
+
 // Position of the lowest set bit; bits must not be 0.
 BITNET_INLINE int lowest_bit(uint32_t bits) {
 #if defined(_MSC_VER) && !defined(__clang__)

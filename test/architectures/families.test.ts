@@ -159,6 +159,19 @@ test.each(Object.keys(MODELS))("%s", async (name) => {
   else expect(Buffer.from(fromFile.buffer).equals(Buffer.from(fromFolder.buffer))).toBe(true);
 });
 
+/** A small model of a family that has windows. */
+function withWindow(positions: number): TinyFolderOptions {
+  return {
+    family: "gemma3_text",
+    layers: 1,
+    heads: 2,
+    kvHeads: 1,
+    headDim: 64,
+    ffn: 128,
+    config: { sliding_window: positions },
+  };
+}
+
 test("a window of many blocks sees exactly its positions", async () => {
   // Two layers, the first local: what lies beyond the window still reaches the end through the second one's keys, so the
   // models differ from each other and each from the reference's other.
@@ -167,15 +180,7 @@ test("a window of many blocks sees exactly its positions", async () => {
   const results: Float64Array[] = [];
   for (const window of [33, 34]) {
     const path = join(folder, `window-${window}`);
-    writeTinyFolder(path, {
-      family: "gemma3_text",
-      layers: 1,
-      heads: 2,
-      kvHeads: 1,
-      headDim: 64,
-      ffn: 128,
-      config: { sliding_window: window },
-    });
+    writeTinyFolder(path, withWindow(window));
     const expected = loadReference(path, { kv: "f32" }).logits(tokens).at(-1)!;
     const actual = rowsOf(await logitsOf(path, tokens), FOLDER_VOCABULARY).at(-1)!;
     results.push(expected);
@@ -187,15 +192,7 @@ test("a window of many blocks sees exactly its positions", async () => {
 
 test("int8 weights share scales by position, wherever a window and a pass begin", async () => {
   const path = join(folder, "window-int8");
-  writeTinyFolder(path, {
-    family: "gemma3_text",
-    layers: 1,
-    heads: 2,
-    kvHeads: 1,
-    headDim: 64,
-    ffn: 128,
-    config: { sliding_window: 50 },
-  });
+  writeTinyFolder(path, withWindow(50));
   const tokens = Array.from({ length: 120 }, (_, i) => (i * 37 + 11) % 256);
   const passes: Float32Array[] = [];
   for (const maxBatchTokens of [512, 17, 1]) {

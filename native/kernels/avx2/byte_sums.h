@@ -19,11 +19,7 @@ struct ByteSums {
   static constexpr bool kWeightSums = false;
 
   static BITNET_INLINE __m128i sixteen(const uint8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
-  static BITNET_INLINE __m128i four(const uint8_t* p) {
-    int32_t bytes;
-    memcpy(&bytes, p, 4);
-    return _mm_set1_epi32(bytes);
-  }
+  static BITNET_INLINE __m128i four(const uint8_t* p) { return _mm_set1_epi32(load_four_bytes(p)); }
   static BITNET_INLINE Bytes keys(const uint8_t* p) {
     Bytes b;
     unroll<4>([&](auto i) BITNET_INLINE_LAMBDA { b.words[i] = _mm256_cvtepu8_epi16(sixteen(p + 16 * i)); });

@@ -60,11 +60,7 @@ BITNET_INLINE void fetch_tokens(const int8_t* x, size_t stride, size_t columns, 
   }
 }
 
-BITNET_INLINE Ymm broadcast_four(const int8_t* x) {
-  int32_t four;
-  memcpy(&four, x, 4);
-  return _mm256_set1_epi32(four);
-}
+BITNET_INLINE Ymm broadcast_four(const int8_t* x) { return _mm256_set1_epi32(load_four_bytes(x)); }
 
 }  // namespace
 }  // namespace bitnet

@@ -1,7 +1,6 @@
 // The 16 rows of a tile of group-scaled weights in two 32-byte registers (force-inlined: see inline.h).
 #pragma once
 
-#include <cstring>
 
 #include "kernels/avx2/ymm.h"
 #include "kernels/group_layout.h"
@@ -53,9 +52,7 @@ struct GroupYmm {
 
   // Four activations in every lane.
   static BITNET_INLINE Ymm broadcast(const int8_t* x) {
-    int32_t four;
-    std::memcpy(&four, x, 4);
-    return _mm256_set1_epi32(four);
+    return _mm256_set1_epi32(load_four_bytes(x));
   }
 
   // Codes of columns 4 * Part .. 4 * Part + 3 of half a tile.

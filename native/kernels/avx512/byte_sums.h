@@ -14,11 +14,7 @@ struct ByteSums {
   static constexpr int kScoreRows = 12, kScoreVectors = 2, kValueRows = 6, kValueVectors = 4;
   static constexpr bool kWeightSums = false;
 
-  static BITNET_INLINE Zmm four(const uint8_t* p) {
-    int32_t bytes;
-    memcpy(&bytes, p, 4);
-    return _mm512_set1_epi32(bytes);
-  }
+  static BITNET_INLINE Zmm four(const uint8_t* p) { return _mm512_set1_epi32(load_four_bytes(p)); }
   static BITNET_INLINE Bytes keys(const uint8_t* p) { return load(p); }
   static BITNET_INLINE Bytes values(const uint8_t* p) { return load(p); }
   static BITNET_INLINE Four query(const uint8_t* p) { return four(p); }

@@ -68,9 +68,7 @@ struct Avx512Columns {
         const uint8_t* p = panel + 64 * line;
         const Zmm w0 = load(p), w1 = load(p + kColumnTile), w2 = load(p + group_bytes), w3 = load(p + group_bytes + kColumnTile);
         unroll<T>([&](auto t) BITNET_INLINE_LAMBDA {
-          int32_t four;
-          memcpy(&four, x + t * stride + k + 4 * line, 4);
-          const Zmm v = broadcast(four);
+          const Zmm v = broadcast(load_four_bytes(x + t * stride + k + 4 * line));
           dot(a[t][0], w0, v);
           dot(a[t][1], w1, v);
           dot(a[t][2], w2, v);

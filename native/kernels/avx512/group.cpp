@@ -5,7 +5,6 @@
 // zero, 1 conversion, 1 fused multiply-add.
 #include "kernels/avx512/group_zmm.h"
 
-#include <cstring>
 
 #include "kernels/group_gemm.inl"
 
@@ -19,9 +18,7 @@ struct Avx512 : GroupZmm {
 #if defined(__GNUC__) && !defined(__clang__)
     __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*reinterpret_cast<const int32_t(*)>(x)));
 #else
-    int32_t four;
-    std::memcpy(&four, x, 4);
-    sum = _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(four));
+    sum = _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(load_four_bytes(x)));
 #endif
   }
 

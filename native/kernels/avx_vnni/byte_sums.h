@@ -16,11 +16,7 @@ struct ByteSums {
   static constexpr int kScoreRows = 6, kScoreVectors = 1, kValueRows = 3, kValueVectors = 2;
   static constexpr bool kWeightSums = false;
 
-  static BITNET_INLINE Ymm four(const uint8_t* p) {
-    int32_t bytes;
-    memcpy(&bytes, p, 4);
-    return _mm256_set1_epi32(bytes);
-  }
+  static BITNET_INLINE Ymm four(const uint8_t* p) { return _mm256_set1_epi32(load_four_bytes(p)); }
   static BITNET_INLINE Bytes keys(const uint8_t* p) { return {{load(p), load(p + 32)}}; }
   static BITNET_INLINE Bytes values(const uint8_t* p) { return {{load(p), load(p + 32)}}; }
   static BITNET_INLINE Four query(const uint8_t* p) { return four(p); }

@@ -2,33 +2,23 @@
 // factors alike, and for each row a broadcast and 4 dot products.
 #pragma once
 
-#include "kernels/neon/qreg.h"
+#include "kernels/neon/kv_bytes.h"
 
 namespace bitnet {
 namespace {
 
 struct ByteSums {
   int32x4_t v[4];
-  struct Bytes {
-    uint8x16_t quarter[4];
-  };
+  using Bytes = KvBytes;
   using Four = uint8x16_t;
   static constexpr int kScoreRows = 6, kScoreVectors = 1, kValueRows = 6, kValueVectors = 1;
   static constexpr bool kWeightSums = true;
 
   static BITNET_INLINE Four four(const uint8_t* p) {
-    uint32_t bytes;
-    memcpy(&bytes, p, 4);
-    return vreinterpretq_u8_u32(vdupq_n_u32(bytes));
+    return vreinterpretq_u8_s32(vdupq_n_s32(load_four_bytes(p)));
   }
-  // Keys lose their offset, values get one.
-  static BITNET_INLINE Bytes moved(const uint8_t* p) {
-    Bytes b;
-    unroll<4>([&](auto i) BITNET_INLINE_LAMBDA { b.quarter[i] = veorq_u8(vld1q_u8(p + 16 * i), vdupq_n_u8(128)); });
-    return b;
-  }
-  static BITNET_INLINE Bytes keys(const uint8_t* p) { return moved(p); }
-  static BITNET_INLINE Bytes values(const uint8_t* p) { return moved(p); }
+  static BITNET_INLINE Bytes keys(const uint8_t* p) { return load_kv_bytes(p); }
+  static BITNET_INLINE Bytes values(const uint8_t* p) { return load_kv_bytes(p); }
   static BITNET_INLINE Four query(const uint8_t* p) { return four(p); }
   static BITNET_INLINE Four weights(const uint8_t* p) { return four(p); }
   static BITNET_INLINE ByteSums start(int32_t sum) {
@@ -36,7 +26,7 @@ struct ByteSums {
     return {{s, s, s, s}};
   }
   static BITNET_INLINE ByteSums score_start(int32_t) { return start(0); }
-  static BITNET_INLINE ByteSums value_start(int32_t sum) { return start(-128 * sum); }
+  static BITNET_INLINE ByteSums value_start(int32_t sum) { return start(-kKeyOffset * sum); }
   BITNET_INLINE void add_keys(const Bytes& k, Four q) {
     unroll<4>([&](auto i) BITNET_INLINE_LAMBDA {
       v[i] = vdotq_s32(v[i], vreinterpretq_s8_u8(k.quarter[i]), vreinterpretq_s8_u8(q));
